@@ -1,0 +1,52 @@
+/* The audit log: a tlog-tiles Merkle tree under <data_dir>/audit/, derived from the event log by its own
+ * thread, signed with the hub's key. And its verification, which needs nothing but the files. */
+#pragma once
+
+#include "src/base/disk.h"
+#include "src/base/result.h"
+#include "src/crypto/crypto.h"
+#include "src/log/log.h"
+
+struct hub_audit; /* the publisher */
+
+/* The signer stays outside, so that audit never holds a secret key. */
+struct hub_audit_signer {
+    const uint8_t *public_key; /* HUB_SIGN_PUBLIC_LEN */
+    void (*sign)(void *ctx, struct hub_span text, uint8_t signature[HUB_SIGNATURE_LEN]);
+    void *ctx;
+};
+struct hub_audit_options {
+    const char *folder; /* <data_dir>/audit */
+    const char *origin; /* "chartline/<hub name>" */
+    uint32_t checkpoint_ms; /* 1000 */
+};
+
+/* Catches up with the log and refuses (HUB_CORRUPT) when the log ends below the last signed size or its
+ * entries do not give the signed root. */
+enum hub_result hub_audit_open(const struct hub_audit_options *options, struct hub_disk *disk, struct hub_log *log,
+                               const struct hub_audit_signer *signer, struct hub_audit **out, struct hub_error *err) HUB_MUST_USE;
+/* Applies all durable records; publishes tiles, bundles and a checkpoint when it is time or FORCE. Called by
+ * the audit thread and once at stop. */
+enum hub_result hub_audit_step(struct hub_audit *audit, bool force, struct hub_error *err) HUB_MUST_USE;
+void hub_audit_close(struct hub_audit *audit);
+/* Entries in the signed tree. Any thread. */
+uint64_t hub_audit_size(const struct hub_audit *audit);
+
+struct hub_audit_verify_options {
+    const char *folder;
+    const char *vkey;        /* text of a verifier key remembered outside; NULL: the folder's own, self-consistent only */
+    const char *since_path;  /* a checkpoint remembered outside; NULL: none */
+    const char *events_log;  /* with it: compare the stored events' hashes, folder of the event log; NULL: no */
+};
+struct hub_audit_report {
+    uint64_t entries;
+    uint64_t events_compared;
+    bool self_consistent_only;
+    char root[65];
+    struct { char text[256]; uint64_t index; bool has_index; } findings[64]; /* what is wrong, with the entry or tile */
+    size_t finding_count;
+};
+/* HUB_OK also when there are findings (the report says); other results: the check could not be made. */
+enum hub_result hub_audit_verify(const struct hub_audit_verify_options *options, struct hub_audit_report *report, struct hub_error *err) HUB_MUST_USE;
+/* Entries FROM.. in order from the files (verified bundle by bundle against the tree), until CALLBACK says false. */
+enum hub_result hub_audit_each(const char *folder, uint64_t from, bool (*callback)(void *ctx, uint64_t index, struct hub_span json), void *ctx, struct hub_error *err) HUB_MUST_USE;

@@ -1,0 +1,148 @@
+#include "src/base/arena.h"
+
+#include <stdio.h>
+
+#include "src/base/mem.h"
+#include "src/base/result.h"
+
+enum { CHUNK_FIRST = 64 * 1024, CHUNK_NEXT_MAX = 1024 * 1024, ALIGNMENT = 16 };
+
+struct hub_arena_chunk {
+    struct hub_arena_chunk *next;
+    size_t size; /* of bytes[] */
+    size_t used; /* when it is no longer current */
+    size_t pad;  /* keeps bytes[] aligned */
+    uint8_t bytes[];
+};
+
+_Static_assert(offsetof(struct hub_arena_chunk, bytes) % ALIGNMENT == 0, "chunk data is aligned");
+
+void hub_arena_init(struct hub_arena *arena, size_t bytes_max)
+{
+    memset(arena, 0, sizeof *arena);
+    arena->bytes_max = bytes_max;
+}
+
+static void chunk_close(struct hub_arena *arena)
+{
+    if (arena->current != NULL)
+        arena->current->used = (size_t)(arena->pos - arena->current->bytes);
+}
+
+void hub_arena_reset(struct hub_arena *arena)
+{
+    chunk_close(arena);
+    struct hub_arena_chunk *chunk = arena->first;
+    while (chunk != NULL) {
+        struct hub_arena_chunk *next = chunk->next;
+        hub_mem_wipe(chunk->bytes, chunk->used);
+        if (chunk != arena->first)
+            hub_mem_free(chunk);
+        chunk = next;
+    }
+    arena->current = arena->first;
+    arena->used = 0;
+    arena->pos = arena->end = NULL;
+    if (arena->first != NULL) {
+        arena->first->next = NULL;
+        arena->first->used = 0;
+        arena->pos = arena->first->bytes;
+        arena->end = arena->pos + arena->first->size;
+    }
+}
+
+void hub_arena_deinit(struct hub_arena *arena)
+{
+    hub_arena_reset(arena);
+    hub_mem_free(arena->first);
+    memset(arena, 0, sizeof *arena);
+}
+
+static int chunk_add(struct hub_arena *arena, size_t need)
+{
+    size_t size = arena->current == NULL ? CHUNK_FIRST : arena->current->size * 2;
+    if (size > CHUNK_NEXT_MAX)
+        size = CHUNK_NEXT_MAX;
+    if (size < need)
+        size = need;
+    size_t held = arena->used + (size_t)(arena->end - arena->pos);
+    if (need > arena->bytes_max || held > arena->bytes_max - need)
+        return -1;
+    if (size > arena->bytes_max - held)
+        size = need;
+    struct hub_arena_chunk *chunk = hub_mem_resize(NULL, sizeof *chunk + size);
+    if (chunk == NULL)
+        return -1;
+    chunk->next = NULL;
+    chunk->size = size;
+    chunk->used = 0;
+    arena->used = held; /* the tail of the chunk left behind counts as used */
+    chunk_close(arena);
+    if (arena->current != NULL)
+        arena->current->next = chunk;
+    else
+        arena->first = chunk;
+    arena->current = chunk;
+    arena->pos = chunk->bytes;
+    arena->end = chunk->bytes + size;
+    return 0;
+}
+
+static void *take(struct hub_arena *arena, size_t size, size_t align)
+{
+    size_t skip = arena->pos == NULL ? 0 : (size_t)(-(uintptr_t)arena->pos & (align - 1));
+    if (arena->pos == NULL || (size_t)(arena->end - arena->pos) < skip ||
+        (size_t)(arena->end - arena->pos) - skip < size) {
+        if (size > SIZE_MAX / 2 || chunk_add(arena, size) != 0)
+            return NULL;
+        skip = 0;
+    }
+    uint8_t *out = arena->pos + skip;
+    arena->pos = out + size;
+    arena->used += skip + size;
+    return out;
+}
+
+void *hub_arena_alloc(struct hub_arena *arena, size_t size)
+{
+    return take(arena, size, ALIGNMENT);
+}
+
+void *hub_arena_zalloc(struct hub_arena *arena, size_t size)
+{
+    void *out = take(arena, size, ALIGNMENT);
+    if (out != NULL)
+        memset(out, 0, size);
+    return out;
+}
+
+char *hub_arena_bytes(struct hub_arena *arena, size_t size)
+{
+    return take(arena, size, 1);
+}
+
+struct hub_span hub_arena_copy(struct hub_arena *arena, struct hub_span bytes)
+{
+    char *copy = hub_arena_bytes(arena, bytes.len + 1);
+    if (copy == NULL)
+        return HUB_SPAN_NONE;
+    if (bytes.len != 0)
+        memcpy(copy, bytes.ptr, bytes.len);
+    copy[bytes.len] = '\0';
+    return hub_span_of(copy, bytes.len);
+}
+
+char *hub_arena_printf(struct hub_arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *out = len < 0 ? NULL : hub_arena_bytes(arena, (size_t)len + 1);
+    if (out != NULL)
+        (void)vsnprintf(out, (size_t)len + 1, format, again);
+    va_end(again);
+    return out;
+}

@@ -1,0 +1,34 @@
+/* The program's own log (stderr, one line a fact: time, level, component, text, name=value pairs).
+ *
+ * PHI and secrets cannot get in by construction: the text must be a string literal, and values come only
+ * through the constructors below, none of which takes a span or a message. Any thread. */
+#pragma once
+
+#include <stdint.h>
+
+#include "src/base/result.h"
+
+enum hub_diag_level { HUB_DIAG_ERROR, HUB_DIAG_WARNING, HUB_DIAG_NOTICE, HUB_DIAG_DEBUG };
+
+struct hub_diag_value {
+    const char *name; /* a literal */
+    char text[200];
+};
+
+struct hub_diag_value hub_diag_number(const char *name, int64_t number);
+/* CONFIGURED is a text of the configuration: feed name, path, address of a listener. Control characters are replaced. */
+struct hub_diag_value hub_diag_configured(const char *name, const char *configured);
+/* A patient token, event id, key id or other keyed value, base32 or hex; anything else is printed as "?". */
+struct hub_diag_value hub_diag_token(const char *name, const char *token);
+/* Reason, place and mend of a failure. */
+struct hub_diag_value hub_diag_error(const struct hub_error *err);
+
+/* TEXT is a literal. Values end with the count. */
+void hub_diag_write(enum hub_diag_level level, const char *component, const char *text,
+                    const struct hub_diag_value *values, size_t count);
+void hub_diag_set_level(enum hub_diag_level most_verbose);
+
+#define HUB_DIAG(level, component, text, ...)                                                                \
+    hub_diag_write((level), (component), "" text,                                                            \
+                   (const struct hub_diag_value[]){__VA_ARGS__},                                             \
+                   sizeof((const struct hub_diag_value[]){__VA_ARGS__}) / sizeof(struct hub_diag_value))

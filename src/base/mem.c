@@ -1,0 +1,62 @@
+#include "src/base/mem.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_uint_fast64_t fail_at;
+static atomic_uint_fast64_t counted;
+static atomic_int fail_lasting;
+
+static int must_fail(void)
+{
+    uint_fast64_t nth = atomic_load_explicit(&fail_at, memory_order_relaxed);
+    if (nth == 0)
+        return 0;
+    uint_fast64_t n = atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed) + 1;
+    return n == nth || (n > nth && atomic_load_explicit(&fail_lasting, memory_order_relaxed));
+}
+
+uint64_t hub_mem_fail_nth(uint64_t nth, int lasting)
+{
+    atomic_store(&fail_at, 0);
+    uint64_t before = atomic_exchange(&counted, 0);
+    atomic_store(&fail_lasting, lasting);
+    atomic_store(&fail_at, nth);
+    return before;
+}
+
+void *hub_mem_alloc(size_t size)
+{
+    return must_fail() ? NULL : calloc(1, size != 0 ? size : 1);
+}
+
+void *hub_mem_array(size_t count, size_t size)
+{
+    return must_fail() ? NULL : calloc(count != 0 ? count : 1, size != 0 ? size : 1);
+}
+
+void *hub_mem_resize(void *ptr, size_t size)
+{
+    return must_fail() ? NULL : realloc(ptr, size != 0 ? size : 1);
+}
+
+char *hub_mem_strdup(const char *str)
+{
+    size_t len = strlen(str) + 1;
+    char *copy = hub_mem_alloc(len);
+    if (copy != NULL)
+        memcpy(copy, str, len);
+    return copy;
+}
+
+void hub_mem_free(void *ptr)
+{
+    free(ptr);
+}
+
+void hub_mem_wipe(void *ptr, size_t len)
+{
+    if (len != 0)
+        explicit_bzero(ptr, len);
+}

@@ -1,0 +1,21 @@
+/* The hub's only door to the heap, so that a test can make the nth allocation fail. Any thread.
+ * Results are zeroed. NULL means out of memory; callers answer with HUB_NO_MEMORY. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+void *hub_mem_alloc(size_t size);
+/* COUNT * SIZE with an overflow check. */
+void *hub_mem_array(size_t count, size_t size);
+/* New bytes are not zeroed. On failure PTR stays valid. */
+void *hub_mem_resize(void *ptr, size_t size);
+char *hub_mem_strdup(const char *str);
+/* NULL is fine. */
+void hub_mem_free(void *ptr);
+/* Overwrites in a way the compiler keeps. */
+void hub_mem_wipe(void *ptr, size_t len);
+
+/* For fault tests: the allocation number NTH (1-based, counted from this call, all threads) fails; with
+ * LASTING, every later one too. 0 switches it off. Returns how many were counted since the last call. */
+uint64_t hub_mem_fail_nth(uint64_t nth, int lasting);

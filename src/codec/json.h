@@ -1,0 +1,86 @@
+/* JSON trees in an arena: what the mapping engine builds, protect takes apart and everyone reads.
+ *
+ * Object members are always kept in bytewise order of their keys, so that writing a tree gives its
+ * canonical form: sorted keys, no white space, shortest escapes (RFC 8785 3.2.2.2), numbers as they were
+ * written. Equal trees give equal bytes. Nodes, keys and strings belong to the arena they came from; a tree
+ * may point at strings elsewhere (input, literals) that must live as long. Not thread safe. */
+#pragma once
+
+#include "src/base/arena.h"
+#include "src/base/buf.h"
+#include "src/base/result.h"
+#include "src/base/span.h"
+
+enum hub_json_type {
+    HUB_JSON_NULL,
+    HUB_JSON_FALSE,
+    HUB_JSON_TRUE,
+    HUB_JSON_NUMBER, /* text in `str`, never rounded: FHIR decimals keep their precision */
+    HUB_JSON_STRING, /* UTF-8 in `str` */
+    HUB_JSON_ARRAY,
+    HUB_JSON_OBJECT,
+};
+
+struct hub_json {
+    enum hub_json_type type;
+    uint32_t len;   /* bytes of str; for arrays and objects the number of children */
+    uint32_t key_len;
+    const char *key; /* in an object: the member's name, else NULL */
+    union {
+        const char *str;
+        struct hub_json *first;
+    };
+    struct hub_json *last;
+    struct hub_json *next; /* sibling */
+};
+
+/* All constructors return NULL when the arena is full. Strings are referenced, not copied. */
+struct hub_json *hub_json_new(struct hub_arena *arena, enum hub_json_type type);
+struct hub_json *hub_json_string(struct hub_arena *arena, struct hub_span utf8);
+struct hub_json *hub_json_string_c(struct hub_arena *arena, const char *utf8);
+/* TEXT must be a JSON number. */
+struct hub_json *hub_json_number(struct hub_arena *arena, struct hub_span text);
+struct hub_json *hub_json_number_i64(struct hub_arena *arena, int64_t number);
+struct hub_json *hub_json_bool(struct hub_arena *arena, bool value);
+
+/* The member named KEY, NULL when absent or OBJECT is no object (or NULL). */
+struct hub_json *hub_json_get(const struct hub_json *object, const char *key);
+struct hub_json *hub_json_get_n(const struct hub_json *object, const char *key, size_t key_len);
+/* The string of member KEY; an empty span when absent or no string. */
+struct hub_span hub_json_get_span(const struct hub_json *object, const char *key);
+/* The INDEXth child, NULL past the end. */
+struct hub_json *hub_json_at(const struct hub_json *array, size_t index);
+static inline struct hub_span hub_json_span(const struct hub_json *node)
+{
+    return node != NULL && (node->type == HUB_JSON_STRING || node->type == HUB_JSON_NUMBER)
+               ? hub_span_of(node->str, node->len)
+               : HUB_SPAN_NONE;
+}
+
+/* Puts NODE (not part of any tree) into OBJECT under KEY at its sorted place; an existing member of that
+ * name is replaced. KEY is referenced. NODE may be NULL (a failed constructor): returns HUB_NO_MEMORY. */
+enum hub_result hub_json_set(struct hub_json *object, const char *key, size_t key_len, struct hub_json *node) HUB_MUST_USE;
+enum hub_result hub_json_set_c(struct hub_json *object, const char *key, struct hub_json *node) HUB_MUST_USE;
+/* Convenience: set a string member (referenced). */
+enum hub_result hub_json_set_string(struct hub_arena *arena, struct hub_json *object, const char *key, struct hub_span utf8) HUB_MUST_USE;
+enum hub_result hub_json_push(struct hub_json *array, struct hub_json *node) HUB_MUST_USE;
+/* Takes the member or child out; the node stays valid and can be put elsewhere. NULL when absent. */
+struct hub_json *hub_json_remove(struct hub_json *object, const char *key);
+struct hub_json *hub_json_remove_at(struct hub_json *array, size_t index);
+/* Deep copy of the nodes; strings are shared. NULL when the arena is full. */
+struct hub_json *hub_json_copy(struct hub_arena *arena, const struct hub_json *node);
+/* Same type, same text, same members. */
+bool hub_json_equal(const struct hub_json *a, const struct hub_json *b);
+
+enum { HUB_JSON_DEPTH_MAX = 64 };
+
+/* Parses one JSON text (RFC 8259; duplicate names, invalid UTF-8, depth over HUB_JSON_DEPTH_MAX and
+ * trailing bytes are HUB_SYNTAX with ERR's number = byte offset). Strings are copied into ARENA. */
+enum hub_result hub_json_parse(struct hub_arena *arena, struct hub_span text, struct hub_json **out, struct hub_error *err) HUB_MUST_USE;
+/* Appends the canonical form; check hub_buf_result afterwards. */
+void hub_json_write(struct hub_buf *out, const struct hub_json *node);
+/* For people: two spaces of indentation, "resourceType" first. Ends without a newline. */
+void hub_json_write_pretty(struct hub_buf *out, const struct hub_json *node);
+/* Appends STR as a JSON string with quotes. STR must be UTF-8. */
+void hub_json_write_string(struct hub_buf *out, struct hub_span str);
+bool hub_utf8_valid(struct hub_span bytes);

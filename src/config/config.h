@@ -1,0 +1,116 @@
+/* hub.yaml as a structure (DESIGN section 8). Loaded whole or not at all; strict: an unknown key is an error
+ * with its line. Immutable after loading, any thread may read. Paths are already joined to the folder of
+ * hub.yaml. All strings are NUL ended and live as long as the configuration; absent ones are NULL. */
+#pragma once
+
+#include "src/base/problem.h"
+#include "src/base/result.h"
+#include "src/base/span.h"
+
+struct hub_secret_ref { /* a secret is a reference, never a value: exactly one is set */
+    const char *file;
+    const char *env;
+    const char *credential; /* systemd credential name */
+    const char *command;
+};
+
+struct hub_tls_server {
+    bool enabled;
+    const char *cert, *key, *client_ca;
+    const char **allow; /* "CN=ehr-prod" or "DNS:ehr.example"; NULL ended; empty list with client_ca = any verified name */
+    size_t allow_count;
+};
+
+enum hub_ack_wait { HUB_ACK_STORED, HUB_ACK_BROKER };
+enum hub_ack_mode { HUB_ACK_AUTO, HUB_ACK_ORIGINAL, HUB_ACK_ENHANCED, HUB_ACK_AA };
+enum hub_on_error { HUB_ON_ERROR_REJECT, HUB_ON_ERROR_ACCEPT };
+
+struct hub_feed {
+    const char *name;
+    const char *id; /* permanent */
+    uint32_t line;  /* in hub.yaml, for messages */
+    const char *transport; /* "mllp", ... */
+    const char *format;    /* "hl7v2", ... */
+    /* transport.mllp */
+    const char *listen; /* host:port */
+    bool insecure;      /* plain outside loopback is meant */
+    struct hub_tls_server tls;
+    /* format.hl7v2 */
+    const char *charset;  /* feed default for an empty MSH-18; NULL = ASCII/UTF-8 by content, see docs */
+    const char *timezone; /* IANA name */
+    const char **processing; /* accepted MSH-11, NULL ended; default {"P"} */
+    size_t processing_count;
+    const char **mapping; /* site overlays of the mapping tables, in order */
+    size_t mapping_count;
+    bool known_authorities_only;
+    bool visit_from_pid18;
+    /* ack */
+    enum hub_ack_wait ack_wait;
+    enum hub_ack_mode ack_mode;
+    enum hub_on_error on_error;
+    /* identity */
+    const char *default_authority;
+    const char **trust_links; /* names of authorities whose PID-3 lists link; NULL ended */
+    size_t trust_link_count;
+    bool inverse_merge_reject;
+};
+
+struct hub_authority {
+    const char *name;
+    const char *system;
+    const char **aliases;
+    size_t alias_count;
+    bool primary;
+    uint32_t line;
+};
+
+struct hub_limits {
+    uint64_t message_bytes;   /* 16 MiB */
+    uint64_t in_flight_bytes; /* 256 MiB, all connections together */
+    uint64_t data_bytes;      /* quota of data_dir, 0 = none but the reserve */
+    uint64_t reserve_bytes;   /* free space below which ACKs stop, 64 MiB */
+    uint64_t segment_bytes;   /* of the event log, 64 MiB */
+    uint32_t connections;     /* 2000 */
+    uint32_t pending;         /* messages in flight per connection, 64 */
+    uint32_t segments;        /* HL7 segments a message, 100000 */
+    uint32_t resources;       /* an event, 20000 */
+    uint32_t patients;        /* a message, 1000 */
+    uint32_t chart_tokens;    /* 100 */
+    uint32_t queue;           /* messages waiting for the committer, 4096 */
+    uint32_t workers;         /* 0 = one a core */
+    uint32_t idle_ms;         /* 10 min */
+    uint32_t frame_ms;        /* from first to last byte of a frame, 60 s */
+    uint32_t drain_ms;        /* at SIGTERM, 10 s */
+    uint32_t commit_wait_us;  /* how long a group waits for company, 0 */
+};
+
+struct hub_config {
+    const char *path;   /* of hub.yaml */
+    const char *folder; /* of hub.yaml */
+    const char *name;
+    const char *data_dir;
+    const char *key_store; /* default <folder>/keys/store */
+    struct hub_secret_ref root_key;
+    struct hub_feed *feeds;
+    size_t feed_count;
+    struct hub_authority *authorities;
+    size_t authority_count;
+    const char **identity_ignore; /* patterns with * and ?, NULL ended; default placeholders when absent */
+    size_t identity_ignore_count;
+    enum { HUB_BUS_LOCAL, HUB_BUS_KAFKA } bus;
+    const char *policy_protect; /* file */
+    const char *policy_access;  /* file */
+    const char *schema_dir;     /* schemas/ of the installation, or as configured */
+    const char *api_listen;     /* NULL = no API */
+    struct hub_tls_server api_tls;
+    struct hub_limits limits;
+    void *owner; /* arena */
+};
+
+/* Everything wrong goes to PROBLEMS; NULL when there was an error. Free with hub_config_free. */
+struct hub_config *hub_config_load(const char *path, struct hub_problems *problems);
+void hub_config_free(struct hub_config *config);
+/* The feed of that name, NULL when none. */
+const struct hub_feed *hub_config_feed(const struct hub_config *config, const char *name);
+/* Reads the secret: at most CAP bytes, one trailing newline cut. HUB_CONFIG with the reason. */
+enum hub_result hub_secret_read(const struct hub_secret_ref *ref, uint8_t *out, size_t cap, size_t *len, struct hub_error *err) HUB_MUST_USE;

@@ -1,0 +1,79 @@
+/* What an adapter sees of the hub (DESIGN section 9): it hands in messages and gets verdicts. No keys, no
+ * stores, no policy.
+ *
+ * A format is a const struct hub_format, a transport a const struct hub_transport, both with designated
+ * initialisers; src/cli/registry.c lists them. */
+#pragma once
+
+#include "src/base/arena.h"
+#include "src/base/buf.h"
+#include "src/base/problem.h"
+#include "src/base/result.h"
+#include "src/config/config.h"
+#include "src/event/event.h"
+
+/* The outcome of one message, what a reply is built from. */
+struct hub_verdict {
+    enum hub_result result;  /* HUB_OK: stored */
+    struct hub_error error;  /* place, reason, when result is not OK */
+    int64_t recorded_us;     /* of the first time, for a duplicate too */
+    char message_id[33];     /* event id of patient 0: stable for the same bytes */
+    bool duplicate;
+};
+
+/* --- formats --- */
+
+/* CONTRACT. open: compiles what the feed needs (mapping tables with overlays, zone); problems to PROBLEMS,
+ * NULL then. The context is immutable afterwards: decode and reply may run in any thread at once.
+ * decode: BYTES stay the caller's and live as long as ARENA's content. Fills OUT as far as it got, also on
+ * failure (reply_head, control_id, trigger); on failure the result and ERR say why and where. Never fails the
+ * program, whatever the bytes. reply: builds the acknowledgement for HEAD (OUT->reply_head of the same
+ * message) into OUT; an empty OUT means that none is due. Deterministic: same head and verdict, same bytes. */
+struct hub_format {
+    const char *name;
+    void (*check)(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems);
+    void *(*open)(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems);
+    void (*close)(void *context);
+    enum hub_result (*decode)(void *context, struct hub_arena *arena, struct hub_span bytes, struct hub_decoded *out,
+                              struct hub_error *err);
+    enum hub_result (*reply)(void *context, struct hub_span head, const struct hub_verdict *verdict, struct hub_buf *out);
+};
+
+/* --- transports --- */
+
+struct hub_intake; /* one per worker thread, src/pipeline/intake.c */
+struct hub_net_loop; /* src/net/net.h */
+
+/* A message handed in. BYTES is copied. `reply` is called later in the worker's own thread, exactly once for
+ * each accepted submit, unless the hub stops without an answer: with the bytes to send back (may be empty:
+ * none is due) or with result other than OK: send nothing and close (the hub's own trouble). */
+struct hub_delivery {
+    const struct hub_feed *feed;
+    const char *sender; /* matched allow entry, "" when the listener has none */
+    struct hub_span bytes;
+    void (*reply)(void *connection, uint64_t ticket, enum hub_result result, struct hub_span bytes);
+    void *connection; /* must stay valid until reply was called or hub_intake_forget */
+    uint64_t ticket;
+};
+/* Worker thread only. HUB_BUSY: a queue or the in-flight budget is full; stop reading, the transport's
+ * `resume` is called when there is room. */
+enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_delivery *delivery) HUB_MUST_USE;
+/* The connection is gone: its replies are dropped (messages stay accepted). */
+void hub_intake_forget(struct hub_intake *intake, void *connection);
+/* Counts, by configured names only. */
+void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, const char *reason);
+void hub_intake_connections(struct hub_intake *intake, const struct hub_feed *feed, int change);
+/* The hub-wide count of connections is below limits.connections. */
+bool hub_intake_admit(struct hub_intake *intake);
+
+struct hub_transport {
+    const char *name;
+    void (*check)(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems);
+    /* Starts listening for FEED in this worker's loop (all workers listen with SO_REUSEPORT). NULL with ERR. */
+    void *(*start)(const struct hub_config *config, const struct hub_feed *feed, struct hub_net_loop *loop,
+                   struct hub_intake *intake, struct hub_error *err);
+    void (*resume)(void *instance); /* after HUB_BUSY */
+    void (*drain)(void *instance);  /* stop accepting and reading, answers still go out */
+    bool (*idle)(void *instance);   /* drained: nothing more to send */
+    void (*stop)(void *instance);   /* closes everything, frees */
+};

@@ -1,0 +1,27 @@
+/* Reading a chart: from the entry records of its tokens to what a person or an app sees. Facts grouped,
+ * versions ordered, superseded and withdrawn ones left out, Patient and Encounter folded, sealed elements
+ * opened as far as the reader's keys go. Pure functions over records: the hub, the command line and a client
+ * library share them. */
+#pragma once
+
+#include "src/base/arena.h"
+#include "src/codec/json.h"
+#include "src/protect/protect.h"
+
+struct hub_query {
+    int64_t at_us;       /* --at: entries effective up to then; INT64_MAX */
+    int64_t known_at_us; /* --known-at: only what was recorded up to then; INT64_MAX */
+    struct hub_span kind; /* --kind, empty = all */
+    bool versions;       /* all versions, not only the current ones */
+};
+
+/* RECORDS: entry records (parsed JSON) of all tokens of CHART. Gives
+ * {"chart","entries":[{"id","kind","effective","recorded","status","supersedes","resource"}]}.
+ * OPENER NULL: nothing is opened. */
+enum hub_result hub_query_chart(struct hub_arena *arena, struct hub_span chart, struct hub_json **records, size_t count,
+                                const struct hub_query *query, const struct hub_opener *opener, struct hub_json **out, struct hub_error *err) HUB_MUST_USE;
+
+/* The content digest of a chart: opened canonical resources, ids and references as ordinals, tokens as
+ * identifiers, no recorded or receive times; a sum of hashes, added into DIGEST (mod 2^256, big endian). */
+enum hub_result hub_query_content_digest(struct hub_arena *arena, struct hub_json **records, size_t count, const struct hub_opener *opener,
+                                         uint8_t digest[32], struct hub_error *err) HUB_MUST_USE;

@@ -1,0 +1,58 @@
+/* The key-value port: ordered keys in named column families, atomic batches. kv_rocksdb.c on disk,
+ * kv_memory.c for tests. One process per store. Any thread; a batch or iterator belongs to one thread.
+ *
+ * Nothing read from the store outlives its hub_kv_value_free / iterator step. */
+#pragma once
+
+#include "src/base/result.h"
+#include "src/base/span.h"
+
+struct hub_kv;
+struct hub_kv_batch;
+struct hub_kv_iter;
+
+enum { HUB_KV_FAMILIES_MAX = 16 };
+
+struct hub_kv_options {
+    const char *const *families; /* names, NULL ended, at most HUB_KV_FAMILIES_MAX; index in this list = family */
+    bool create;                 /* make an empty store when PATH is none */
+    bool bloom;                  /* point lookups dominate */
+    size_t cache_bytes;          /* 0 = 32 MiB */
+};
+
+/* HUB_BUSY: another process holds it. PATH's folder is created 0700. */
+enum hub_result hub_kv_open_rocksdb(const char *path, const struct hub_kv_options *options, struct hub_kv **out, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_kv_open_memory(const struct hub_kv_options *options, struct hub_kv **out) HUB_MUST_USE;
+/* NULL is fine. */
+void hub_kv_close(struct hub_kv *kv);
+
+struct hub_kv_value {
+    struct hub_span bytes; /* valid until hub_kv_value_free */
+    void *owner;
+};
+/* HUB_NOT_FOUND when absent. */
+enum hub_result hub_kv_get(struct hub_kv *kv, unsigned family, struct hub_span key, struct hub_kv_value *out, struct hub_error *err) HUB_MUST_USE;
+void hub_kv_value_free(struct hub_kv_value *value);
+
+struct hub_kv_batch *hub_kv_batch_new(void); /* NULL: out of memory */
+void hub_kv_batch_free(struct hub_kv_batch *batch);
+void hub_kv_batch_clear(struct hub_kv_batch *batch);
+void hub_kv_batch_put(struct hub_kv_batch *batch, struct hub_kv *kv, unsigned family, struct hub_span key, struct hub_span value);
+void hub_kv_batch_delete(struct hub_kv_batch *batch, struct hub_kv *kv, unsigned family, struct hub_span key);
+size_t hub_kv_batch_count(const struct hub_kv_batch *batch);
+/* Atomic. With SYNC durable when it returns; without, a later sync (or hub_kv_sync) covers it, and a crash
+ * loses at most a suffix of the writes. Does not clear the batch. */
+enum hub_result hub_kv_write(struct hub_kv *kv, struct hub_kv_batch *batch, bool sync, struct hub_error *err) HUB_MUST_USE;
+/* Everything written before is durable when it returns. */
+enum hub_result hub_kv_sync(struct hub_kv *kv, struct hub_error *err) HUB_MUST_USE;
+
+/* Keys in bytewise order, a snapshot of the moment. PREFIX may be empty: the whole family. */
+struct hub_kv_iter *hub_kv_iter_new(struct hub_kv *kv, unsigned family, struct hub_span prefix);
+void hub_kv_iter_free(struct hub_kv_iter *iter);
+/* Moves on (first call: to the first key at or after the prefix). False at the end. */
+bool hub_kv_iter_next(struct hub_kv_iter *iter);
+/* Starts over at the first key >= KEY (still under the prefix). False: none. */
+bool hub_kv_iter_seek(struct hub_kv_iter *iter, struct hub_span key);
+struct hub_span hub_kv_iter_key(const struct hub_kv_iter *iter);   /* until the next step */
+struct hub_span hub_kv_iter_value(const struct hub_kv_iter *iter); /* until the next step */
+enum hub_result hub_kv_iter_result(const struct hub_kv_iter *iter, struct hub_error *err) HUB_MUST_USE;

@@ -1,0 +1,44 @@
+/* The timeline: entries, token records and identity facts in a store of its own, all a pure function of the
+ * set of events applied (guarantee 3). One applier thread writes; any thread reads. */
+#pragma once
+
+#include "src/base/arena.h"
+#include "src/base/buf.h"
+#include "src/base/result.h"
+#include "src/codec/json.h"
+#include "src/store/kv.h"
+
+struct hub_timeline;
+
+struct hub_timeline_options {
+    uint32_t chart_tokens; /* limits.chart_tokens */
+    bool inverse_merge_reject;
+};
+
+/* KV must have been opened with hub_timeline_families(). It stays the caller's. */
+const char *const *hub_timeline_families(void);
+enum hub_result hub_timeline_open(struct hub_kv *kv, const struct hub_timeline_options *options, struct hub_timeline **out, struct hub_error *err) HUB_MUST_USE;
+void hub_timeline_close(struct hub_timeline *timeline);
+
+/* The position that has been applied (record number of the event log), 0 = nothing. */
+uint64_t hub_timeline_position(const struct hub_timeline *timeline);
+/* Adds one sealed CloudEvent to the pending batch. Idempotent. */
+enum hub_result hub_timeline_apply(struct hub_timeline *timeline, struct hub_span event_json, struct hub_error *err) HUB_MUST_USE;
+/* Writes the pending batch together with the new position, atomically. */
+enum hub_result hub_timeline_flush(struct hub_timeline *timeline, uint64_t position, bool sync, struct hub_error *err) HUB_MUST_USE;
+
+/* Reading: sees what was flushed. */
+/* The chart id and all tokens of TOKEN's chart. HUB_NOT_FOUND. TOKENS in the arena, sorted. */
+struct hub_chart {
+    char id[34];
+    struct hub_span *tokens;
+    size_t token_count;
+    uint64_t entry_count;
+    bool test, unidentified, conflict;
+};
+enum hub_result hub_timeline_chart(struct hub_timeline *timeline, struct hub_arena *arena, struct hub_span token, struct hub_chart *out, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_timeline_each_chart(struct hub_timeline *timeline, bool (*callback)(void *ctx, const struct hub_chart *chart), void *ctx, struct hub_error *err) HUB_MUST_USE;
+/* All entry records (JSON, sealed) of one token, in key order. */
+enum hub_result hub_timeline_each_entry(struct hub_timeline *timeline, struct hub_span token, bool (*callback)(void *ctx, struct hub_span key, struct hub_span record), void *ctx, struct hub_error *err) HUB_MUST_USE;
+/* Sum mod 2^256 of hashes of everything stored, big endian. */
+enum hub_result hub_timeline_state_digest(struct hub_timeline *timeline, uint8_t digest[32], struct hub_error *err) HUB_MUST_USE;
