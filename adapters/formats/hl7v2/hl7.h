@@ -1,0 +1,62 @@
+/* HL7 v2 syntax (v2.8.2 chapter 2): a message as views into its bytes. Nothing is lost and nothing is
+ * changed: writing the segments back gives the input. Values stay escaped until hub_hl7_text.
+ *
+ * Lenient as real feeds are: own delimiters from MSH-1/2, segments ended by CR, LF or CRLF (mixed), a UTF-8
+ * byte order mark, blank lines, unknown and Z segments, lower-case ids. The bytes must be UTF-8 or another
+ * ASCII-compatible charset; src/codec/charset.h comes first. Views live as long as the bytes and the arena. */
+#pragma once
+
+#include "src/base/arena.h"
+#include "src/base/buf.h"
+#include "src/base/result.h"
+#include "src/base/span.h"
+
+struct hub_hl7_delimiters {
+    uint8_t field, component, repetition, escape, subcomponent, truncation; /* 0 = not declared */
+};
+
+struct hub_hl7_segment {
+    struct hub_span bytes;    /* without its terminator */
+    char id[4];               /* upper case, NUL ended; "" when the line does not start with three letters or digits */
+    uint32_t number;          /* 1-based position in the message */
+    uint32_t occurrence;      /* 1-based among the segments of this id */
+    uint32_t field_count;     /* highest field number */
+    const uint32_t *field_at; /* start of field n in bytes at [n - 1], one past the end + 1 at [field_count] */
+};
+
+struct hub_hl7 {
+    struct hub_hl7_delimiters delimiters;
+    struct hub_hl7_segment *segments;
+    size_t segment_count;
+    struct hub_span bytes; /* the whole input, byte order mark and terminators included */
+};
+
+/* The first segment must be MSH (or FHS/BHS when ENVELOPE). HUB_SYNTAX with a place, HUB_TOO_MANY. */
+enum hub_result hub_hl7_parse(struct hub_arena *arena, struct hub_span bytes, uint32_t segments_max, bool envelope,
+                              struct hub_hl7 *out, struct hub_error *err) HUB_MUST_USE;
+/* Appends the message as it was. */
+void hub_hl7_serialise(const struct hub_hl7 *message, struct hub_buf *out);
+
+/* Field N (1-based; MSH-1 is the field separator itself, MSH-2 the encoding characters). Absent = empty span. */
+struct hub_span hub_hl7_field(const struct hub_hl7_segment *segment, uint32_t n);
+/* Of a field: number of repetitions (an empty field has 0), the Rth (0-based). */
+uint32_t hub_hl7_repetitions(const struct hub_hl7 *message, struct hub_span field);
+struct hub_span hub_hl7_repetition(const struct hub_hl7 *message, struct hub_span field, uint32_t r);
+/* Nth component of a repetition, nth subcomponent of a component, 1-based; absent = empty span. */
+struct hub_span hub_hl7_component(const struct hub_hl7 *message, struct hub_span repetition, uint32_t n);
+struct hub_span hub_hl7_subcomponent(const struct hub_hl7 *message, struct hub_span component, uint32_t n);
+uint32_t hub_hl7_component_count(const struct hub_hl7 *message, struct hub_span repetition);
+uint32_t hub_hl7_subcomponent_count(const struct hub_hl7 *message, struct hub_span component);
+/* A quick iterator for hot loops: cuts the part up to DELIMITER off *REST. False when *REST is used up. */
+bool hub_hl7_cut(struct hub_span *rest, uint8_t delimiter, struct hub_span *part);
+
+/* Exactly two double quotes: the sender deletes the value (2.5.3.2). */
+bool hub_hl7_is_null(struct hub_span value);
+
+/* Unescaped text: \F\ \S\ \T\ \R\ \E\ \P\ \Xdd..\ and \.br\ \.sp\ (newline); \H\ \N\ dropped; unknown and broken
+ * sequences stay as they are. A value without the escape character is returned as it is, without a copy. With
+ * FORMATTED false the formatting commands stay text. Result is UTF-8 if the input is. HUB_NO_MEMORY only. */
+enum hub_result hub_hl7_text(struct hub_arena *arena, const struct hub_hl7 *message, struct hub_span value, bool formatted,
+                             struct hub_span *out) HUB_MUST_USE;
+/* VALUE (UTF-8) escaped for this message's delimiters, CR and LF as \.br\; appended. */
+void hub_hl7_escape(const struct hub_hl7_delimiters *delimiters, struct hub_span value, struct hub_buf *out);
