@@ -1,4 +1,5 @@
-/* The primitives (libsodium; crypto_sodium.c is its only user). Nothing here knows about keys' purposes.
+/* The primitives (libsodium; crypto_sodium.c is its only user; SHA-256 from OpenSSL in
+ * crypto_openssl.c). Nothing here knows about keys' purposes.
  * Any thread after hub_crypto_init. Lengths are fixed by the arrays. */
 #pragma once
 
@@ -56,9 +57,10 @@ void hub_sign(const uint8_t secret_key[HUB_SIGN_SECRET_LEN], struct hub_span byt
 enum hub_result hub_sign_verify(const uint8_t public_key[HUB_SIGN_PUBLIC_LEN], struct hub_span bytes,
                                 const uint8_t signature[HUB_SIGNATURE_LEN]) HUB_MUST_USE;
 
-/* X25519 sealed boxes (crypto_box_seal). OUT has bytes.len + HUB_BOX_SEAL_LEN bytes. */
+/* X25519 sealed boxes (crypto_box_seal). OUT of seal has bytes.len + HUB_BOX_SEAL_LEN bytes; HUB_CRYPTO for a
+ * public key that is none (low order). OUT of open has sealed.len - HUB_BOX_SEAL_LEN bytes. */
 void hub_box_keypair(uint8_t public_key[HUB_BOX_PUBLIC_LEN], uint8_t secret_key[HUB_BOX_SECRET_LEN]);
 void hub_box_public(const uint8_t secret_key[HUB_BOX_SECRET_LEN], uint8_t public_key[HUB_BOX_PUBLIC_LEN]);
-void hub_box_seal(const uint8_t public_key[HUB_BOX_PUBLIC_LEN], struct hub_span bytes, uint8_t *out);
+enum hub_result hub_box_seal(const uint8_t public_key[HUB_BOX_PUBLIC_LEN], struct hub_span bytes, uint8_t *out) HUB_MUST_USE;
 enum hub_result hub_box_open(const uint8_t public_key[HUB_BOX_PUBLIC_LEN], const uint8_t secret_key[HUB_BOX_SECRET_LEN],
                              struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
