@@ -1,0 +1,149 @@
+#include "src/codec/encode.h"
+
+static const char hex_digits[] = "0123456789abcdef";
+static const char base32_digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64url_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+size_t hub_encoded_len(enum hub_encoding encoding, size_t len)
+{
+    switch (encoding) {
+    case HUB_HEX:
+        return len * 2;
+    case HUB_BASE32:
+        return len / 5 * 8 + (len % 5 * 8 + 4) / 5;
+    case HUB_BASE64:
+        return (len + 2) / 3 * 4;
+    case HUB_BASE64URL:
+        return len / 3 * 4 + (len % 3 != 0 ? len % 3 + 1 : 0);
+    }
+    return 0;
+}
+
+static const char *alphabet(enum hub_encoding encoding, unsigned *bits)
+{
+    switch (encoding) {
+    case HUB_HEX:
+        *bits = 4;
+        return hex_digits;
+    case HUB_BASE32:
+        *bits = 5;
+        return base32_digits;
+    case HUB_BASE64:
+        *bits = 6;
+        return base64_digits;
+    case HUB_BASE64URL:
+        break;
+    }
+    *bits = 6;
+    return base64url_digits;
+}
+
+/* Whole groups of three bytes: ciphertexts of every event come through here. */
+static size_t base64_groups(const char *digits, struct hub_span bytes, char *out)
+{
+    size_t at = 0;
+    for (size_t i = 0; i + 3 <= bytes.len; i += 3) {
+        uint32_t v = (uint32_t)bytes.ptr[i] << 16 | (uint32_t)bytes.ptr[i + 1] << 8 | bytes.ptr[i + 2];
+        out[at++] = digits[v >> 18];
+        out[at++] = digits[v >> 12 & 63];
+        out[at++] = digits[v >> 6 & 63];
+        out[at++] = digits[v & 63];
+    }
+    return at;
+}
+
+static size_t encode_into(enum hub_encoding encoding, struct hub_span bytes, char *out)
+{
+    unsigned bits;
+    const char *digits = alphabet(encoding, &bits);
+    size_t at = 0;
+    if (bits == 6) {
+        at = base64_groups(digits, bytes, out);
+        bytes = hub_span_of(bytes.len == 0 ? NULL : bytes.ptr + bytes.len / 3 * 3, bytes.len % 3);
+    }
+    uint32_t value = 0;
+    unsigned held = 0;
+    for (size_t i = 0; i < bytes.len; i++) {
+        value = value << 8 | bytes.ptr[i];
+        held += 8;
+        while (held >= bits) {
+            held -= bits;
+            out[at++] = digits[value >> held & ((1u << bits) - 1)];
+        }
+        value &= (1u << held) - 1;
+    }
+    if (held > 0)
+        out[at++] = digits[value << (bits - held) & ((1u << bits) - 1)];
+    while (encoding == HUB_BASE64 && at % 4 != 0)
+        out[at++] = '=';
+    return at;
+}
+
+size_t hub_encode(enum hub_encoding encoding, struct hub_span bytes, char *out, size_t out_cap)
+{
+    HUB_ASSERT(out_cap > hub_encoded_len(encoding, bytes.len));
+    size_t len = encode_into(encoding, bytes, out);
+    out[len] = '\0';
+    return len;
+}
+
+void hub_encode_append(enum hub_encoding encoding, struct hub_span bytes, struct hub_buf *out)
+{
+    uint8_t *to = hub_buf_reserve(out, hub_encoded_len(encoding, bytes.len));
+    if (to != NULL)
+        out->len += encode_into(encoding, bytes, (char *)to);
+}
+
+static int digit_value(enum hub_encoding encoding, uint8_t c)
+{
+    if (encoding == HUB_HEX)
+        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (encoding == HUB_BASE32)
+        return c >= 'a' && c <= 'z' ? c - 'a' : c >= '2' && c <= '7' ? c - '2' + 26 : -1;
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (encoding == HUB_BASE64)
+        return c == '+' ? 62 : c == '/' ? 63 : -1;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+static enum hub_result strip_padding(struct hub_span *text)
+{
+    HUB_ENSURE(text->len % 4 == 0, HUB_SYNTAX);
+    for (int i = 0; i < 2 && text->len > 0 && text->ptr[text->len - 1] == '='; i++)
+        text->len--;
+    return HUB_OK;
+}
+
+enum hub_result hub_decode(enum hub_encoding encoding, struct hub_span text, uint8_t *out, size_t out_cap, size_t *out_len)
+{
+    unsigned bits;
+    (void)alphabet(encoding, &bits);
+    if (encoding == HUB_BASE64)
+        HUB_TRY(strip_padding(&text));
+    size_t len = text.len * bits / 8;
+    HUB_ENSURE(len <= out_cap, HUB_TOO_LARGE);
+    HUB_ENSURE(hub_encoded_len(encoding == HUB_BASE64 ? HUB_BASE64URL : encoding, len) == text.len, HUB_SYNTAX);
+    uint32_t value = 0;
+    unsigned held = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        int digit = digit_value(encoding, text.ptr[i]);
+        HUB_ENSURE(digit >= 0, HUB_SYNTAX);
+        value = value << bits | (uint32_t)digit;
+        held += bits;
+        if (held >= 8) {
+            held -= 8;
+            out[at++] = (uint8_t)(value >> held);
+        }
+        value &= (1u << held) - 1;
+    }
+    HUB_ENSURE(value == 0, HUB_SYNTAX);
+    *out_len = at;
+    return HUB_OK;
+}

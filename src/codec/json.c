@@ -1,0 +1,356 @@
+#include "src/codec/json.h"
+
+#include <stdio.h>
+
+struct hub_json *hub_json_new(struct hub_arena *arena, enum hub_json_type type)
+{
+    struct hub_json *node = hub_arena_alloc(arena, sizeof *node);
+    if (node != NULL) {
+        memset(node, 0, sizeof *node);
+        node->type = type;
+    }
+    return node;
+}
+
+static struct hub_json *text_node(struct hub_arena *arena, enum hub_json_type type, struct hub_span text)
+{
+    struct hub_json *node = text.len > UINT32_MAX ? NULL : hub_json_new(arena, type);
+    if (node != NULL) {
+        node->str = text.ptr != NULL ? (const char *)text.ptr : "";
+        node->len = (uint32_t)text.len;
+    }
+    return node;
+}
+
+struct hub_json *hub_json_string(struct hub_arena *arena, struct hub_span utf8)
+{
+    return text_node(arena, HUB_JSON_STRING, utf8);
+}
+
+struct hub_json *hub_json_string_c(struct hub_arena *arena, const char *utf8)
+{
+    return hub_json_string(arena, hub_span_str(utf8));
+}
+
+struct hub_json *hub_json_number(struct hub_arena *arena, struct hub_span text)
+{
+    return text_node(arena, HUB_JSON_NUMBER, text);
+}
+
+struct hub_json *hub_json_number_i64(struct hub_arena *arena, int64_t number)
+{
+    const char *text = hub_arena_printf(arena, "%lld", (long long)number);
+    return text == NULL ? NULL : hub_json_number(arena, hub_span_str(text));
+}
+
+struct hub_json *hub_json_bool(struct hub_arena *arena, bool value)
+{
+    return hub_json_new(arena, value ? HUB_JSON_TRUE : HUB_JSON_FALSE);
+}
+
+static bool is_container(const struct hub_json *node)
+{
+    return node != NULL && (node->type == HUB_JSON_ARRAY || node->type == HUB_JSON_OBJECT);
+}
+
+static int key_compare(const struct hub_json *member, const char *key, size_t key_len)
+{
+    return hub_span_compare(hub_span_of(member->key, member->key_len), hub_span_of(key, key_len));
+}
+
+struct hub_json *hub_json_get_n(const struct hub_json *object, const char *key, size_t key_len)
+{
+    if (object == NULL || object->type != HUB_JSON_OBJECT)
+        return NULL;
+    for (struct hub_json *m = object->first; m != NULL; m = m->next) {
+        if (m->key_len == key_len && memcmp(m->key, key, key_len) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+struct hub_json *hub_json_get(const struct hub_json *object, const char *key)
+{
+    return hub_json_get_n(object, key, strlen(key));
+}
+
+struct hub_span hub_json_get_span(const struct hub_json *object, const char *key)
+{
+    const struct hub_json *node = hub_json_get(object, key);
+    return node != NULL && node->type == HUB_JSON_STRING ? hub_json_span(node) : HUB_SPAN_NONE;
+}
+
+struct hub_json *hub_json_at(const struct hub_json *array, size_t index)
+{
+    if (!is_container(array) || index >= array->len)
+        return NULL;
+    struct hub_json *node = array->first;
+    while (index-- > 0)
+        node = node->next;
+    return node;
+}
+
+static void link_last(struct hub_json *container, struct hub_json *node)
+{
+    node->next = NULL;
+    if (container->last != NULL)
+        container->last->next = node;
+    else
+        container->first = node;
+    container->last = node;
+    container->len++;
+}
+
+enum hub_result hub_json_set(struct hub_json *object, const char *key, size_t key_len, struct hub_json *node)
+{
+    HUB_ENSURE(node != NULL, HUB_NO_MEMORY);
+    HUB_ASSERT(object->type == HUB_JSON_OBJECT);
+    node->key = key;
+    node->key_len = (uint32_t)key_len;
+    if (object->last == NULL || key_compare(object->last, key, key_len) < 0) {
+        link_last(object, node);
+        return HUB_OK;
+    }
+    struct hub_json **at = &object->first;
+    int order = -1;
+    while (*at != NULL && (order = key_compare(*at, key, key_len)) < 0)
+        at = &(*at)->next;
+    if (*at != NULL && order == 0) {
+        node->next = (*at)->next;
+        if (object->last == *at)
+            object->last = node;
+    } else {
+        node->next = *at;
+        object->len++;
+    }
+    *at = node;
+    return HUB_OK;
+}
+
+enum hub_result hub_json_set_c(struct hub_json *object, const char *key, struct hub_json *node)
+{
+    return hub_json_set(object, key, strlen(key), node);
+}
+
+enum hub_result hub_json_set_string(struct hub_arena *arena, struct hub_json *object, const char *key,
+                                    struct hub_span utf8)
+{
+    return hub_json_set_c(object, key, hub_json_string(arena, utf8));
+}
+
+enum hub_result hub_json_push(struct hub_json *array, struct hub_json *node)
+{
+    HUB_ENSURE(node != NULL, HUB_NO_MEMORY);
+    HUB_ASSERT(array->type == HUB_JSON_ARRAY);
+    node->key = NULL;
+    node->key_len = 0;
+    link_last(array, node);
+    return HUB_OK;
+}
+
+static struct hub_json *unlink_node(struct hub_json *container, const struct hub_json *node)
+{
+    struct hub_json *before = NULL;
+    for (struct hub_json *n = container->first; n != NULL; before = n, n = n->next) {
+        if (n != node)
+            continue;
+        if (before == NULL)
+            container->first = n->next;
+        else
+            before->next = n->next;
+        if (container->last == n)
+            container->last = before;
+        container->len--;
+        n->next = NULL;
+        return n;
+    }
+    return NULL;
+}
+
+struct hub_json *hub_json_remove(struct hub_json *object, const char *key)
+{
+    const struct hub_json *node = hub_json_get(object, key);
+    return node == NULL ? NULL : unlink_node(object, node);
+}
+
+struct hub_json *hub_json_remove_at(struct hub_json *array, size_t index)
+{
+    const struct hub_json *node = hub_json_at(array, index);
+    return node == NULL ? NULL : unlink_node(array, node);
+}
+
+struct hub_json *hub_json_copy(struct hub_arena *arena, const struct hub_json *node)
+{
+    struct hub_json *copy = hub_arena_alloc(arena, sizeof *copy);
+    if (copy == NULL)
+        return NULL;
+    *copy = *node;
+    copy->next = NULL;
+    if (!is_container(node))
+        return copy;
+    copy->first = copy->last = NULL;
+    copy->len = 0;
+    for (const struct hub_json *child = node->first; child != NULL; child = child->next) {
+        struct hub_json *child_copy = hub_json_copy(arena, child);
+        if (child_copy == NULL)
+            return NULL;
+        link_last(copy, child_copy);
+    }
+    return copy;
+}
+
+bool hub_json_equal(const struct hub_json *a, const struct hub_json *b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    if (a->type != b->type || a->len != b->len)
+        return false;
+    if (!is_container(a))
+        return a->len == 0 || a->str == b->str || memcmp(a->str, b->str, a->len) == 0;
+    const struct hub_json *x = a->first;
+    const struct hub_json *y = b->first;
+    for (; x != NULL && y != NULL; x = x->next, y = y->next) {
+        if (x->key_len != y->key_len || (x->key_len != 0 && memcmp(x->key, y->key, x->key_len) != 0) ||
+            !hub_json_equal(x, y))
+            return false;
+    }
+    return x == y;
+}
+
+static void write_escape(struct hub_buf *out, uint8_t c)
+{
+    static const char hex[] = "0123456789abcdef";
+    char text[7] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15], '\0'};
+    switch (c) {
+    case '"':
+        hub_buf_append_str(out, "\\\"");
+        break;
+    case '\\':
+        hub_buf_append_str(out, "\\\\");
+        break;
+    case '\b':
+        hub_buf_append_str(out, "\\b");
+        break;
+    case '\t':
+        hub_buf_append_str(out, "\\t");
+        break;
+    case '\n':
+        hub_buf_append_str(out, "\\n");
+        break;
+    case '\f':
+        hub_buf_append_str(out, "\\f");
+        break;
+    case '\r':
+        hub_buf_append_str(out, "\\r");
+        break;
+    default:
+        hub_buf_append(out, text, 6);
+    }
+}
+
+void hub_json_write_string(struct hub_buf *out, struct hub_span str)
+{
+    hub_buf_append_byte(out, '"');
+    size_t from = 0;
+    for (size_t i = 0; i < str.len; i++) {
+        uint8_t c = str.ptr[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        hub_buf_append(out, str.ptr + from, i - from);
+        write_escape(out, c);
+        from = i + 1;
+    }
+    if (str.len > from)
+        hub_buf_append(out, str.ptr + from, str.len - from);
+    hub_buf_append_byte(out, '"');
+}
+
+static void write_scalar(struct hub_buf *out, const struct hub_json *node)
+{
+    switch (node->type) {
+    case HUB_JSON_NULL:
+        hub_buf_append(out, "null", 4);
+        break;
+    case HUB_JSON_FALSE:
+        hub_buf_append(out, "false", 5);
+        break;
+    case HUB_JSON_TRUE:
+        hub_buf_append(out, "true", 4);
+        break;
+    case HUB_JSON_NUMBER:
+        hub_buf_append(out, node->str, node->len);
+        break;
+    case HUB_JSON_STRING:
+        hub_json_write_string(out, hub_span_of(node->str, node->len));
+        break;
+    case HUB_JSON_ARRAY:
+    case HUB_JSON_OBJECT:
+        HUB_ASSERT(false);
+    }
+}
+
+void hub_json_write(struct hub_buf *out, const struct hub_json *node)
+{
+    if (!is_container(node)) {
+        write_scalar(out, node);
+        return;
+    }
+    bool object = node->type == HUB_JSON_OBJECT;
+    hub_buf_append_byte(out, object ? '{' : '[');
+    for (const struct hub_json *child = node->first; child != NULL; child = child->next) {
+        if (child != node->first)
+            hub_buf_append_byte(out, ',');
+        if (object) {
+            hub_json_write_string(out, hub_span_of(child->key, child->key_len));
+            hub_buf_append_byte(out, ':');
+        }
+        hub_json_write(out, child);
+    }
+    hub_buf_append_byte(out, object ? '}' : ']');
+}
+
+static void newline(struct hub_buf *out, unsigned depth)
+{
+    hub_buf_append_byte(out, '\n');
+    while (depth-- > 0)
+        hub_buf_append(out, "  ", 2);
+}
+
+static void write_pretty(struct hub_buf *out, const struct hub_json *node, unsigned depth);
+
+static void write_member(struct hub_buf *out, const struct hub_json *child, bool object, unsigned depth, bool *first)
+{
+    if (!*first)
+        hub_buf_append_byte(out, ',');
+    *first = false;
+    newline(out, depth);
+    if (object) {
+        hub_json_write_string(out, hub_span_of(child->key, child->key_len));
+        hub_buf_append(out, ": ", 2);
+    }
+    write_pretty(out, child, depth);
+}
+
+static void write_pretty(struct hub_buf *out, const struct hub_json *node, unsigned depth)
+{
+    if (!is_container(node) || node->first == NULL) {
+        hub_json_write(out, node);
+        return;
+    }
+    bool object = node->type == HUB_JSON_OBJECT;
+    const struct hub_json *head = object ? hub_json_get(node, "resourceType") : NULL;
+    bool first = true;
+    hub_buf_append_byte(out, object ? '{' : '[');
+    if (head != NULL)
+        write_member(out, head, true, depth + 1, &first);
+    for (const struct hub_json *child = node->first; child != NULL; child = child->next)
+        if (child != head)
+            write_member(out, child, object, depth + 1, &first);
+    newline(out, depth);
+    hub_buf_append_byte(out, object ? '}' : ']');
+}
+
+void hub_json_write_pretty(struct hub_buf *out, const struct hub_json *node)
+{
+    write_pretty(out, node, 0);
+}

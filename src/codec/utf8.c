@@ -1,0 +1,42 @@
+#include "src/codec/json.h"
+
+/* Length of the well-formed sequence at P (Unicode 15, table 3-7), 0 when there is none. */
+static size_t sequence_len(const uint8_t *p, size_t left)
+{
+    uint8_t a = p[0];
+    if (a < 0x80)
+        return 1;
+    if (a < 0xc2 || a > 0xf4)
+        return 0;
+    size_t len = a < 0xe0 ? 2 : a < 0xf0 ? 3 : 4;
+    if (left < len)
+        return 0;
+    uint8_t low = a == 0xe0 ? 0xa0 : a == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = a == 0xed ? 0x9f : a == 0xf4 ? 0x8f : 0xbf;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return len;
+}
+
+bool hub_utf8_valid(struct hub_span bytes)
+{
+    size_t i = 0;
+    while (i < bytes.len) {
+        uint64_t word;
+        if (bytes.len - i >= sizeof word) {
+            memcpy(&word, bytes.ptr + i, sizeof word);
+            if ((word & UINT64_C(0x8080808080808080)) == 0) {
+                i += sizeof word;
+                continue;
+            }
+        }
+        size_t len = sequence_len(bytes.ptr + i, bytes.len - i);
+        if (len == 0)
+            return false;
+        i += len;
+    }
+    return true;
+}

@@ -1,0 +1,166 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "src/codec/json.h"
+
+static struct hub_arena arena;
+
+static int setup(void **state)
+{
+    (void)state;
+    hub_arena_init(&arena, 8 * 1024 * 1024);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    hub_arena_deinit(&arena);
+    return 0;
+}
+
+static struct hub_json *parse(const char *text)
+{
+    struct hub_json *node = NULL;
+    assert_int_equal(hub_json_parse(&arena, hub_span_str(text), &node, NULL), HUB_OK);
+    return node;
+}
+
+static void assert_written(const struct hub_json *node, const char *expected)
+{
+    struct hub_buf out;
+    hub_buf_init(&out, 1 << 20, false);
+    hub_json_write(&out, node);
+    assert_string_equal(hub_buf_str(&out), expected);
+    hub_buf_deinit(&out);
+}
+
+static void canonical_form_sorts_members_and_keeps_numbers(void **state)
+{
+    (void)state;
+    assert_written(parse(" { \"b\" : 12.50 , \"a\" : [ true , null, 1e3, -0.0 ], \"ab\":{}} "),
+                   "{\"a\":[true,null,1e3,-0.0],\"ab\":{},\"b\":12.50}");
+}
+
+static void canonical_form_uses_shortest_escapes(void **state)
+{
+    (void)state;
+    assert_written(parse("\"\\u0041\\/\\u000a\\u001f\\\"\\\\\\u00e9\""), "\"A/\\n\\u001f\\\"\\\\\xc3\xa9\"");
+}
+
+static void parse_refuses_what_rfc8259_and_the_hub_refuse(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",       "{",      "{\"a\":1,\"a\":2}", "[1,]",        "nul",   "01",
+                                      "\"\xff\"", "[1] x", "{\"b\":1,\"a\":1,\"b\":2}", "\"\\ud800\"", "NaN", "'a'"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct hub_json *node = NULL;
+        assert_int_equal(hub_json_parse(&arena, hub_span_str(bad[i]), &node, NULL), HUB_SYNTAX);
+    }
+}
+
+static void parse_refuses_depth_past_the_limit_and_takes_the_limit(void **state)
+{
+    (void)state;
+    for (size_t depth = HUB_JSON_DEPTH_MAX; depth <= HUB_JSON_DEPTH_MAX + 2; depth++) {
+        char text[3 * HUB_JSON_DEPTH_MAX];
+        memset(text, '[', depth);
+        memset(text + depth, ']', depth);
+        struct hub_json *node = NULL;
+        /* the innermost array is at depth - 1 */
+        enum hub_result expected = depth - 1 <= HUB_JSON_DEPTH_MAX ? HUB_OK : HUB_SYNTAX;
+        assert_int_equal(hub_json_parse(&arena, hub_span_of(text, 2 * depth), &node, NULL), expected);
+    }
+}
+
+static void set_keeps_order_and_replaces(void **state)
+{
+    (void)state;
+    struct hub_json *object = hub_json_new(&arena, HUB_JSON_OBJECT);
+    static const char *const keys[] = {"m", "z", "a", "m", "b"};
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(hub_json_set_c(object, keys[i], hub_json_number_i64(&arena, (int64_t)i)), HUB_OK);
+    assert_written(object, "{\"a\":2,\"b\":4,\"m\":3,\"z\":1}");
+    assert_int_equal(hub_json_set_c(object, "z", hub_json_bool(&arena, true)), HUB_OK);
+    assert_int_equal(hub_json_set_c(object, "zz", hub_json_bool(&arena, false)), HUB_OK);
+    assert_written(object, "{\"a\":2,\"b\":4,\"m\":3,\"z\":true,\"zz\":false}");
+    assert_int_equal(hub_json_set_c(object, "x", NULL), HUB_NO_MEMORY);
+}
+
+static void remove_unlinks_first_middle_and_last(void **state)
+{
+    (void)state;
+    struct hub_json *object = parse("{\"a\":1,\"b\":2,\"c\":3}");
+    assert_non_null(hub_json_remove(object, "b"));
+    assert_non_null(hub_json_remove(object, "c"));
+    assert_null(hub_json_remove(object, "c"));
+    assert_int_equal(hub_json_set_c(object, "d", hub_json_bool(&arena, true)), HUB_OK);
+    assert_non_null(hub_json_remove(object, "a"));
+    assert_written(object, "{\"d\":true}");
+    struct hub_json *array = parse("[1,2,3]");
+    assert_non_null(hub_json_remove_at(array, 2));
+    assert_null(hub_json_remove_at(array, 2));
+    assert_int_equal(hub_json_push(array, hub_json_number_i64(&arena, 9)), HUB_OK);
+    assert_written(array, "[1,2,9]");
+}
+
+static void copies_are_equal_and_independent(void **state)
+{
+    (void)state;
+    struct hub_json *a = parse("{\"x\":[{\"y\":\"z\"}],\"n\":1.0}");
+    struct hub_json *b = hub_json_copy(&arena, a);
+    assert_true(hub_json_equal(a, b));
+    assert_int_equal(hub_json_set_string(&arena, hub_json_at(hub_json_get(b, "x"), 0), "y", HUB_SPAN("w")), HUB_OK);
+    assert_false(hub_json_equal(a, b));
+    assert_written(a, "{\"n\":1.0,\"x\":[{\"y\":\"z\"}]}");
+    assert_false(hub_json_equal(parse("1.0"), parse("1.00")));
+}
+
+static void pretty_form_puts_the_resource_type_first(void **state)
+{
+    (void)state;
+    struct hub_buf out;
+    hub_buf_init(&out, 1 << 20, false);
+    hub_json_write_pretty(&out, parse("{\"id\":\"1\",\"resourceType\":\"Patient\",\"name\":[]}"));
+    assert_string_equal(hub_buf_str(&out), "{\n  \"resourceType\": \"Patient\",\n  \"id\": \"1\",\n  \"name\": []\n}");
+    hub_buf_deinit(&out);
+}
+
+static void a_full_arena_is_told(void **state)
+{
+    (void)state;
+    struct hub_arena small;
+    hub_arena_init(&small, 200);
+    struct hub_json *node = NULL;
+    assert_int_equal(hub_json_parse(&small, HUB_SPAN("[1,2,3,4,5,6,7,8,9,10]"), &node, NULL), HUB_NO_MEMORY);
+    hub_arena_deinit(&small);
+}
+
+static void utf8_is_checked_to_the_letter(void **state)
+{
+    (void)state;
+    assert_true(hub_utf8_valid(HUB_SPAN("plain ascii, eight by eight \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80")));
+    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x9f\x98", "\xc3"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(hub_utf8_valid(hub_span_str(bad[i])));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(canonical_form_sorts_members_and_keeps_numbers),
+        cmocka_unit_test(canonical_form_uses_shortest_escapes),
+        cmocka_unit_test(parse_refuses_what_rfc8259_and_the_hub_refuse),
+        cmocka_unit_test(parse_refuses_depth_past_the_limit_and_takes_the_limit),
+        cmocka_unit_test(set_keeps_order_and_replaces),
+        cmocka_unit_test(remove_unlinks_first_middle_and_last),
+        cmocka_unit_test(copies_are_equal_and_independent),
+        cmocka_unit_test(pretty_form_puts_the_resource_type_first),
+        cmocka_unit_test(a_full_arena_is_told),
+        cmocka_unit_test(utf8_is_checked_to_the_letter),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
