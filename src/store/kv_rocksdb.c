@@ -1,0 +1,344 @@
+/* The store on disk; the only user of RocksDB (7.8 to 9.x, C API). Memory is bounded by the block cache,
+ * which index and filter blocks share, and by one write buffer budget over all families. */
+#include <rocksdb/c.h>
+
+#include "src/base/disk.h"
+#include "src/base/mem.h"
+#include "src/store/kv_backend.h"
+
+enum {
+    CACHE_DEFAULT = 32 * 1024 * 1024,
+    WRITE_BUFFER = 16 * 1024 * 1024,
+    WRITE_BUFFERS_ALL = 64 * 1024 * 1024,
+    WAL_ALL = 128 * 1024 * 1024,
+    BLOCK_BYTES = 8 * 1024,
+    FILES_OPEN = 512,
+    BLOOM_BITS = 10,
+    INFO_LOG_FATAL = 4, /* rocksdb::InfoLogLevel::FATAL_LEVEL */
+};
+
+struct rocks_kv {
+    struct hub_kv kv;
+    rocksdb_t *db;
+    rocksdb_cache_t *cache;
+    rocksdb_options_t *options;
+    rocksdb_readoptions_t *read;
+    rocksdb_writeoptions_t *write_later, *write_sync;
+    rocksdb_column_family_handle_t *handles[HUB_KV_FAMILIES_MAX + 1]; /* [0] is "default", unused */
+    char *path;
+};
+
+struct rocks_iter {
+    struct hub_kv_iter iter;
+    rocksdb_iterator_t *impl;
+    rocksdb_readoptions_t *read;
+    char *upper; /* first key after the prefix; must outlive impl */
+    const struct rocks_kv *kv;
+};
+
+static const struct hub_kv_ops ops;
+
+/* Consumes MESSAGE. RocksDB reports kinds of failure in the text's head only; keys are never in it. */
+static enum hub_result fail(const char *path, char *message, struct hub_error *err)
+{
+    enum hub_result result = HUB_IO;
+    const char *what = "the store could not be read or written";
+    if (strstr(message, "lock file") != NULL || strstr(message, "lock hold by") != NULL) {
+        result = HUB_BUSY;
+        what = "the store is in use by another process";
+    } else if (strstr(message, "create_if_missing is false") != NULL) {
+        result = HUB_NOT_FOUND;
+        what = "there is no store";
+    } else if (strncmp(message, "Corruption", 10) == 0) {
+        result = HUB_CORRUPT;
+        what = "the store is damaged";
+    } else if (strstr(message, "No space left") != NULL || strstr(message, "quota exceeded") != NULL) {
+        result = HUB_QUOTA;
+        what = "no space left for the store";
+    }
+    rocksdb_free(message);
+    (void)hub_fail(err, result, what, NULL);
+    (void)hub_error_in(err, path, 0);
+    return result;
+}
+
+static void close_store(struct hub_kv *base)
+{
+    struct rocks_kv *kv = (struct rocks_kv *)base;
+    if (kv->db != NULL) {
+        for (unsigned i = 0; i <= kv->kv.family_count; i++)
+            rocksdb_column_family_handle_destroy(kv->handles[i]);
+        rocksdb_close(kv->db);
+    }
+    rocksdb_readoptions_destroy(kv->read);
+    rocksdb_writeoptions_destroy(kv->write_later);
+    rocksdb_writeoptions_destroy(kv->write_sync);
+    rocksdb_options_destroy(kv->options);
+    rocksdb_cache_destroy(kv->cache);
+    hub_mem_free(kv->path);
+    hub_mem_free(kv);
+}
+
+static void set_table_options(struct rocks_kv *kv, const struct hub_kv_options *options)
+{
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_cache(table, kv->cache);
+    rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+    rocksdb_block_based_options_set_format_version(table, 5);
+    if (options->bloom) /* the table options own the policy */
+        rocksdb_block_based_options_set_filter_policy(table,
+                                                      rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+    rocksdb_options_set_block_based_table_factory(kv->options, table);
+    rocksdb_block_based_options_destroy(table);
+}
+
+static void set_options(struct rocks_kv *kv, const struct hub_kv_options *options)
+{
+    kv->cache = rocksdb_cache_create_lru(options->cache_bytes != 0 ? options->cache_bytes : CACHE_DEFAULT);
+    kv->options = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(kv->options, options->create);
+    rocksdb_options_set_create_missing_column_families(kv->options, 1);
+    rocksdb_options_set_write_buffer_size(kv->options, WRITE_BUFFER);
+    rocksdb_options_set_db_write_buffer_size(kv->options, WRITE_BUFFERS_ALL);
+    rocksdb_options_set_max_total_wal_size(kv->options, WAL_ALL);
+    rocksdb_options_set_max_open_files(kv->options, FILES_OPEN);
+    rocksdb_options_set_max_background_jobs(kv->options, 2);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(kv->options, 1);
+    rocksdb_options_set_info_log_level(kv->options, INFO_LOG_FATAL);
+    rocksdb_options_set_keep_log_file_num(kv->options, 1);
+    rocksdb_options_set_stats_dump_period_sec(kv->options, 0);
+    rocksdb_options_set_skip_stats_update_on_db_open(kv->options, 1);
+    set_table_options(kv, options);
+    kv->read = rocksdb_readoptions_create();
+    kv->write_later = rocksdb_writeoptions_create();
+    kv->write_sync = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(kv->write_sync, 1);
+}
+
+/* NULL or the failure's text. */
+static char *open_with(struct rocks_kv *kv, const char *const *families, int compression)
+{
+    const char *names[HUB_KV_FAMILIES_MAX + 1] = {"default"};
+    const rocksdb_options_t *each[HUB_KV_FAMILIES_MAX + 1] = {kv->options};
+    for (unsigned i = 0; i < kv->kv.family_count; i++) {
+        names[i + 1] = families[i];
+        each[i + 1] = kv->options;
+    }
+    rocksdb_options_set_compression(kv->options, compression);
+    char *message = NULL;
+    kv->db = rocksdb_open_column_families(kv->options, kv->path, (int)kv->kv.family_count + 1, names, each,
+                                          kv->handles, &message);
+    return message;
+}
+
+enum hub_result hub_kv_open_rocksdb(const char *path, const struct hub_kv_options *options,
+                                    struct hub_kv **out, struct hub_error *err)
+{
+    if (options->create) {
+        struct hub_disk *disk = hub_disk_system();
+        HUB_TRY(disk->ops->mkdir(disk, path, err));
+    }
+    struct rocks_kv *kv = hub_mem_alloc(sizeof *kv);
+    char *path_copy = hub_mem_strdup(path);
+    if (kv == NULL || path_copy == NULL) {
+        hub_mem_free(kv);
+        hub_mem_free(path_copy);
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    }
+    kv->kv.ops = &ops;
+    kv->kv.family_count = hub_kv_family_count(options);
+    kv->path = path_copy;
+    set_options(kv, options);
+    char *message = open_with(kv, options->families, rocksdb_lz4_compression);
+    if (message != NULL && strstr(message, "ompression") != NULL) { /* a library built without LZ4 */
+        rocksdb_free(message);
+        message = open_with(kv, options->families, rocksdb_no_compression);
+    }
+    if (message != NULL) {
+        kv->db = NULL;
+        enum hub_result result = fail(path, message, err);
+        close_store(&kv->kv);
+        return result;
+    }
+    *out = &kv->kv;
+    return HUB_OK;
+}
+
+static enum hub_result get(struct hub_kv *base, unsigned family, struct hub_span key, uint8_t **bytes,
+                           size_t *len, struct hub_error *err)
+{
+    struct rocks_kv *kv = (struct rocks_kv *)base;
+    char *message = NULL;
+    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(kv->db, kv->read, kv->handles[family + 1],
+                                                           (const char *)key.ptr, key.len, &message);
+    if (message != NULL)
+        return fail(kv->path, message, err);
+    if (slice == NULL)
+        return HUB_NOT_FOUND;
+    const char *value = rocksdb_pinnableslice_value(slice, len);
+    *bytes = hub_mem_resize(NULL, *len);
+    if (*bytes != NULL && *len != 0)
+        memcpy(*bytes, value, *len);
+    rocksdb_pinnableslice_destroy(slice);
+    return *bytes != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+}
+
+static void *batch_new(void)
+{
+    return rocksdb_writebatch_create();
+}
+
+static void batch_free(void *batch)
+{
+    rocksdb_writebatch_destroy(batch);
+}
+
+static void batch_clear(void *batch)
+{
+    rocksdb_writebatch_clear(batch);
+}
+
+static bool batch_add(void *batch, struct hub_kv *base, unsigned family, struct hub_span key,
+                      const struct hub_span *value)
+{
+    struct rocks_kv *kv = (struct rocks_kv *)base;
+    rocksdb_column_family_handle_t *handle = kv->handles[family + 1];
+    if (value != NULL)
+        rocksdb_writebatch_put_cf(batch, handle, (const char *)key.ptr, key.len, (const char *)value->ptr,
+                                  value->len);
+    else
+        rocksdb_writebatch_delete_cf(batch, handle, (const char *)key.ptr, key.len);
+    return true;
+}
+
+static enum hub_result write_batch(struct hub_kv *base, void *batch, bool sync, struct hub_error *err)
+{
+    struct rocks_kv *kv = (struct rocks_kv *)base;
+    char *message = NULL;
+    rocksdb_write(kv->db, sync ? kv->write_sync : kv->write_later, batch, &message);
+    return message != NULL ? fail(kv->path, message, err) : HUB_OK;
+}
+
+static enum hub_result sync_store(struct hub_kv *base, struct hub_error *err)
+{
+    struct rocks_kv *kv = (struct rocks_kv *)base;
+    char *message = NULL;
+    rocksdb_flush_wal(kv->db, 1, &message);
+    return message != NULL ? fail(kv->path, message, err) : HUB_OK;
+}
+
+static void iter_free(struct hub_kv_iter *base)
+{
+    struct rocks_iter *iter = (struct rocks_iter *)base;
+    if (iter->impl != NULL)
+        rocksdb_iter_destroy(iter->impl);
+    rocksdb_readoptions_destroy(iter->read);
+    hub_mem_free(iter->upper);
+    hub_mem_free((void *)(uintptr_t)iter->iter.prefix.ptr);
+    hub_mem_free(iter);
+}
+
+/* The smallest key after every key that starts with PREFIX: its last byte below 0xff plus one. 0: there is
+ * none. */
+static size_t upper_bound(struct hub_span prefix, char *out)
+{
+    size_t len = prefix.len;
+    while (len > 0 && prefix.ptr[len - 1] == 0xff)
+        len--;
+    if (len == 0)
+        return 0;
+    memcpy(out, prefix.ptr, len);
+    out[len - 1] = (char)(unsigned char)(prefix.ptr[len - 1] + 1U);
+    return len;
+}
+
+static struct hub_kv_iter *iter_new(struct hub_kv *base, unsigned family, struct hub_span prefix)
+{
+    struct rocks_kv *kv = (struct rocks_kv *)base;
+    struct rocks_iter *iter = hub_mem_alloc(sizeof *iter);
+    uint8_t *prefix_copy = hub_mem_alloc(prefix.len);
+    char *upper = hub_mem_alloc(prefix.len);
+    if (iter == NULL || prefix_copy == NULL || upper == NULL) {
+        hub_mem_free(iter);
+        hub_mem_free(prefix_copy);
+        hub_mem_free(upper);
+        return NULL;
+    }
+    if (prefix.len != 0)
+        memcpy(prefix_copy, prefix.ptr, prefix.len);
+    iter->iter.ops = &ops;
+    iter->iter.prefix = hub_span_of(prefix_copy, prefix.len);
+    iter->upper = upper;
+    iter->kv = kv;
+    iter->read = rocksdb_readoptions_create();
+    size_t upper_len = upper_bound(iter->iter.prefix, upper);
+    if (upper_len != 0)
+        rocksdb_readoptions_set_iterate_upper_bound(iter->read, upper, upper_len);
+    iter->impl = rocksdb_create_iterator_cf(kv->db, iter->read, kv->handles[family + 1]);
+    return &iter->iter;
+}
+
+static struct hub_span iter_key(const struct hub_kv_iter *base)
+{
+    size_t len = 0;
+    const char *key = rocksdb_iter_key(((const struct rocks_iter *)base)->impl, &len);
+    return hub_span_of(key, len);
+}
+
+static bool under_prefix(const struct rocks_iter *iter)
+{
+    if (!rocksdb_iter_valid(iter->impl))
+        return false;
+    struct hub_span key = iter_key(&iter->iter);
+    struct hub_span prefix = iter->iter.prefix;
+    return key.len >= prefix.len && hub_span_equal(hub_span_of(key.ptr, prefix.len), prefix);
+}
+
+static bool iter_seek(struct hub_kv_iter *base, struct hub_span key)
+{
+    struct rocks_iter *iter = (struct rocks_iter *)base;
+    rocksdb_iter_seek(iter->impl, (const char *)key.ptr, key.len);
+    return under_prefix(iter);
+}
+
+static bool iter_step(struct hub_kv_iter *base)
+{
+    struct rocks_iter *iter = (struct rocks_iter *)base;
+    rocksdb_iter_next(iter->impl);
+    return under_prefix(iter);
+}
+
+static struct hub_span iter_value(const struct hub_kv_iter *base)
+{
+    size_t len = 0;
+    const char *value = rocksdb_iter_value(((const struct rocks_iter *)base)->impl, &len);
+    return hub_span_of(value, len);
+}
+
+static enum hub_result iter_result(const struct hub_kv_iter *base, struct hub_error *err)
+{
+    const struct rocks_iter *iter = (const struct rocks_iter *)base;
+    char *message = NULL;
+    rocksdb_iter_get_error(iter->impl, &message);
+    return message != NULL ? fail(iter->kv->path, message, err) : HUB_OK;
+}
+
+static const struct hub_kv_ops ops = {
+    .close = close_store,
+    .get = get,
+    .batch_new = batch_new,
+    .batch_free = batch_free,
+    .batch_clear = batch_clear,
+    .batch_add = batch_add,
+    .write = write_batch,
+    .sync = sync_store,
+    .iter_new = iter_new,
+    .iter_free = iter_free,
+    .iter_seek = iter_seek,
+    .iter_step = iter_step,
+    .iter_key = iter_key,
+    .iter_value = iter_value,
+    .iter_result = iter_result,
+};
