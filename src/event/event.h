@@ -47,7 +47,8 @@ struct hub_when {
 /* How the reader of a chart combines the versions of a fact. */
 enum hub_mode {
     HUB_MODE_REPLACE, /* the newest version stands */
-    HUB_MODE_FOLD,    /* absent = unchanged, valued = replaces the field, deleted = removed (Patient, Encounter from ADT) */
+    HUB_MODE_FOLD,    /* absent = unchanged, valued = replaces the field, deleted = removed (Patient, Encounter from ADT);
+                       * absent also: Encounter.status "unknown" and an element that only carries data-absent-reason "unknown" */
     HUB_MODE_FILL,    /* only what no FOLD version has said (PID outside ADT) */
     HUB_MODE_STATUS,  /* only the status of the newest other version changes (OBX-11 U) */
 };

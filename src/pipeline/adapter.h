@@ -29,6 +29,19 @@ struct hub_verdict {
  * failure (reply_head, control_id, trigger); on failure the result and ERR say why and where. Never fails the
  * program, whatever the bytes. reply: builds the acknowledgement for HEAD (OUT->reply_head of the same
  * message) into OUT; an empty OUT means that none is due. Deterministic: same head and verdict, same bytes. */
+/* INSPECT (optional): decode for a person, without feed rules (a lenient decode: merges and deletes that no
+ * table implements are mapped as far as known). CONTEXT may come from open with FEED NULL, which is lenient by
+ * itself; CONFIG then only needs schema_dir (and authorities, limits if wanted). OUT as decode's. *REPORT, a JSON object:
+ *   "explain" (HUB_INSPECT_EXPLAIN): [{"event":0,"resource":2,"element":"Patient.name[0].family",
+ *       "rule":"xpn-1-family","table":"XPN","from":"PID[1]-5[1].1.1"}], in order of resource and element;
+ *       "from" is absent for constants; one element made of several values has one item for each
+ *   "coverage" (HUB_INSPECT_COVERAGE): {"values":120,"mapped":97,"unmapped":[{"at":"PID[1]-19[1]","field":"PID-19"}]},
+ *       in message order, a value being a leaf (subcomponent) that is not empty; with HUB_INSPECT_VALUES each
+ *       item has "value" too
+ * Positions are 1-based: SEGMENT[occurrence]-field[repetition].component.subcomponent, the last two only if the
+ * field has several. On failure *REPORT is NULL. */
+enum { HUB_INSPECT_EXPLAIN = 1, HUB_INSPECT_COVERAGE = 2, HUB_INSPECT_VALUES = 4 };
+
 struct hub_format {
     const char *name;
     void (*check)(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems);
@@ -36,6 +49,8 @@ struct hub_format {
     void (*close)(void *context);
     enum hub_result (*decode)(void *context, struct hub_arena *arena, struct hub_span bytes, struct hub_decoded *out,
                               struct hub_error *err);
+    enum hub_result (*inspect)(void *context, struct hub_arena *arena, struct hub_span bytes, unsigned flags,
+                               struct hub_decoded *out, struct hub_json **report, struct hub_error *err);
     enum hub_result (*reply)(void *context, struct hub_span head, const struct hub_verdict *verdict, struct hub_buf *out);
 };
 
