@@ -24,8 +24,9 @@ bool hub_data_class_of(struct hub_span name, enum hub_data_class *out);
 struct hub_policy;      /* protect policy */
 struct hub_policy_node; /* a position in it; NULL = no rule names it or anything below (then: the resource's default class) */
 
-/* NULL with problems. Refuses a policy that seals an element a valid resource needs in the clear. */
-struct hub_policy *hub_policy_load(const char *path, struct hub_problems *problems);
+/* NULL with problems. SCHEMA_DIR holds fhir/r4/required.yaml (what a valid resource needs); a policy that seals
+ * an element which is needed in the clear is refused. */
+struct hub_policy *hub_policy_load(const char *path, const char *schema_dir, struct hub_problems *problems);
 void hub_policy_free(struct hub_policy *policy);
 /* "protect/2026-11@<16 hex of the file's BLAKE2b>", static for the policy's life. */
 const char *hub_policy_name(const struct hub_policy *policy);
@@ -35,10 +36,14 @@ const char *hub_policy_name(const struct hub_policy *policy);
 const struct hub_policy_node *hub_policy_resource(const struct hub_policy *policy, const char *resource_type);
 const struct hub_policy_node *hub_policy_child(const struct hub_policy_node *node, const char *name, size_t name_len);
 enum hub_data_class hub_policy_node_class(const struct hub_policy_node *node); /* NULL: HUB_DATA_CLINICAL */
-/* A deeper rule differs somewhere below this node. */
+/* Taking the element whole would be wrong: a deeper rule differs, or it must stay and needs children that are masked. */
 bool hub_policy_node_mixed(const struct hub_policy_node *node);
 /* The element must leave a data-absent-reason "masked" when it is sealed (cardinality or invariant). */
 bool hub_policy_node_masked(const struct hub_policy_node *node);
+/* No policy may seal it (required binding or invariant): stays clear in a resource lifted to SENSITIVE too. */
+bool hub_policy_node_needed(const struct hub_policy_node *node);
+/* A security label that stays clear whatever the class of `meta` (HTEST: test charts are marked without keys). */
+bool hub_policy_label_clear(const struct hub_policy *policy, struct hub_span system, struct hub_span code);
 /* A security label (system|code) or a code that lifts its resource into SENSITIVE. */
 bool hub_policy_lifts(const struct hub_policy *policy, struct hub_span system, struct hub_span code);
 

@@ -11,7 +11,9 @@
 #include "src/policy/policy.h"
 
 enum {
-    HUB_TOKEN_LEN = 33,    /* version digit and 32 base32 characters */
+    HUB_TOKEN_LEN = 33,    /* version digit and 32 base32 characters; digit 1: of an identifier, 2: of one event
+                              whose patient has no identifier that may link (unidentified), 3: of a feed, for
+                              messages without patient (no chart) */
     HUB_EVENT_ID_LEN = 32, /* 160 bits in base32 */
     HUB_KEY_ID_LEN = 16,   /* 64 bits in hex */
     HUB_RESOURCE_ID_LEN = 32, /* 160 bits in base32 */
@@ -31,8 +33,9 @@ void hub_keys_close(struct hub_keys *keys);
 
 /* Pure functions of T, D, R, M. */
 void hub_keys_patient_token(struct hub_keys *keys, struct hub_span system, struct hub_span value, struct hub_token *out);
-/* For a message without patient or identifier: a subject from the event id (or the feed). */
-void hub_keys_scoped_token(struct hub_keys *keys, const char *label, struct hub_span scope, struct hub_token *out);
+/* For a message without identifier or patient: a subject from the event id or the feed id. */
+enum hub_token_scope { HUB_TOKEN_OF_EVENT = 2, HUB_TOKEN_OF_FEED = 3 };
+void hub_keys_scoped_token(struct hub_keys *keys, enum hub_token_scope scope, struct hub_span id, struct hub_token *out);
 /* Parts: feed id, sender, message bytes; INDEX of the patient; REVISION 0 for the first mapping. */
 void hub_keys_event_id(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender, struct hub_span message,
                        uint32_t index, uint32_t revision, struct hub_event_id *out);
