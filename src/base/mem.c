@@ -33,7 +33,9 @@ void *hub_mem_alloc(size_t size)
 
 void *hub_mem_array(size_t count, size_t size)
 {
-    return must_fail() ? NULL : calloc(count != 0 ? count : 1, size != 0 ? size : 1);
+    if (size != 0 && count > SIZE_MAX / size)
+        return NULL;
+    return hub_mem_alloc(count * size);
 }
 
 void *hub_mem_resize(void *ptr, size_t size)

@@ -1,0 +1,65 @@
+# The front door. `make demo` and `make test` need nothing but a fresh Debian 12 or 13.
+SHELL := /bin/bash
+DEPS := $(shell scripts/bootstrap --prefix)
+export PKG_CONFIG_PATH := $(DEPS)/lib/pkgconfig:$(PKG_CONFIG_PATH)
+JOBS ?= $(shell nproc)
+CMAKE := cmake -G Ninja --log-level=WARNING
+
+.PHONY: all bootstrap build demo test check-quick asan tsan fuzz-smoke fuzz lint format bench docs clean
+
+all: build
+
+bootstrap:
+	@scripts/bootstrap
+
+build: bootstrap
+	@$(CMAKE) -S . -B build -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@ninja -C build -j $(JOBS) --quiet
+
+demo: bootstrap
+	@$(CMAKE) -S . -B build -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	@ninja -C build -j $(JOBS) --quiet chartline
+	@scripts/demo
+
+test: bootstrap
+	@scripts/test
+
+check-quick: build lint
+	@ctest --test-dir build -L unit -j $(JOBS) --output-on-failure --no-tests=error -Q && echo "unit tests passed"
+
+asan: bootstrap
+	@$(CMAKE) -S . -B build-asan -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DCHARTLINE_WERROR=ON \
+	  -DCHARTLINE_SANITIZE=address,undefined >/dev/null
+	@ninja -C build-asan -j $(JOBS) --quiet
+	@ctest --test-dir build-asan -L 'unit|fuzz' -j $(JOBS) --output-on-failure --no-tests=error
+
+tsan: bootstrap
+	@$(CMAKE) -S . -B build-tsan -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DCHARTLINE_SANITIZE=thread >/dev/null
+	@ninja -C build-tsan -j $(JOBS) --quiet
+	@ctest --test-dir build-tsan -L 'unit|integration' --output-on-failure --no-tests=error
+
+# FUZZ_SECONDS a target; `make fuzz` is the long one.
+FUZZ_SECONDS ?= 10
+fuzz-smoke: bootstrap
+	@$(CMAKE) -S . -B build-fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang -DCHARTLINE_FUZZ=ON \
+	  -DCHARTLINE_SANITIZE=address,undefined >/dev/null
+	@ninja -C build-fuzz -j $(JOBS) --quiet
+	@scripts/fuzz build-fuzz $(FUZZ_SECONDS)
+
+fuzz:
+	@$(MAKE) --no-print-directory fuzz-smoke FUZZ_SECONDS=3600
+
+lint: bootstrap
+	@scripts/lint
+
+format:
+	@git ls-files '*.c' '*.h' | grep -v '\.def$$' | xargs clang-format -i
+
+bench: bootstrap
+	@scripts/bench
+
+docs: build
+	@scripts/docs
+
+clean:
+	@rm -rf build build-asan build-tsan build-fuzz build-clang
