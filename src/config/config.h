@@ -100,16 +100,25 @@ struct hub_config {
     enum { HUB_BUS_LOCAL, HUB_BUS_KAFKA } bus;
     const char *policy_protect; /* file */
     const char *policy_access;  /* file */
-    const char *schema_dir;     /* schemas/ of the installation, or as configured */
+    const char *policy_insights; /* folder; NULL = none */
+    const char *schema_dir;     /* as configured; NULL after loading = the installation's, filled in by the command line */
     const char *api_listen;     /* NULL = no API */
     struct hub_tls_server api_tls;
+    bool api_insecure;          /* plain outside loopback is meant */
+    bool api_mtls;
+    const char *api_oauth_issuer, *api_oauth_jwks;
     struct hub_limits limits;
     void *owner; /* arena */
 };
 
 /* Everything wrong goes to PROBLEMS; NULL when there was an error. Free with hub_config_free. */
 struct hub_config *hub_config_load(const char *path, struct hub_problems *problems);
+/* The same for TEXT; PATH is only its name and tells where relative paths start. */
+struct hub_config *hub_config_parse(const char *path, struct hub_span text, struct hub_problems *problems);
 void hub_config_free(struct hub_config *config);
+/* Defaults only, with one feed (name and id "map", mllp and hl7v2, no zone) and no authorities: what `map`
+ * works with where there is no hub.yaml. SCHEMA_DIR is copied. NULL when memory is out. */
+struct hub_config *hub_config_new(const char *schema_dir);
 /* The feed of that name, NULL when none. */
 const struct hub_feed *hub_config_feed(const struct hub_config *config, const char *name);
 /* Reads the secret: at most CAP bytes, one trailing newline cut. HUB_CONFIG with the reason. */
