@@ -1,6 +1,7 @@
-/* The event log: the only write-ahead log of the hub. Segments of checksummed records under
+/* The event log: the only write-ahead log of the hub. Segments of checksummed, chained records under
  * <data_dir>/log/; docs/FORMATS.md gives every byte. One writer (the committer); any number of readers in
- * other threads of the process, which see records only once they are durable. */
+ * other threads of the process, which see records only once they are durable. Refuses to go on after a
+ * failed write, and to open over damage. The data directory's lock (one process) is the caller's. */
 #pragma once
 
 #include "src/base/clock.h"
@@ -12,8 +13,8 @@ struct hub_log;
 struct hub_log_reader;
 
 struct hub_log_options {
-    uint64_t segment_bytes;
-    uint64_t record_bytes_max;
+    uint64_t segment_bytes;    /* a segment ends at the first group that starts past this; 0 = 64 MiB */
+    uint64_t record_bytes_max; /* 0 = 256 MiB */
 };
 
 /* Opens and recovers (guarantee 1): a torn tail is cut, damage before the tail is HUB_CORRUPT with file and
@@ -21,26 +22,34 @@ struct hub_log_options {
  * folder, before its records count as stored. */
 enum hub_result hub_log_open(const char *folder, struct hub_disk *disk, const struct hub_log_options *options,
                              struct hub_log **out, struct hub_error *err) HUB_MUST_USE;
-/* Marks a clean stop when CLEAN (everything must be synced). NULL is fine. */
+/* Opens to look only: nothing in the folder is changed, a torn tail is not shown, append is refused. For
+ * verification and for commands beside a running hub; sees what was there when it was opened. */
+enum hub_result hub_log_view(const char *folder, struct hub_disk *disk, struct hub_log **out, struct hub_error *err) HUB_MUST_USE;
+/* Marks a clean stop when CLEAN (everything must be synced). All readers must be closed. NULL is fine. */
 void hub_log_close(struct hub_log *log, bool clean);
 
-/* Record numbers start at 1 and have no gaps. Adds to the write buffer; durable after hub_log_sync. */
+/* Record numbers start at 1 and have no gaps. The record is PARTS one after the other; adds to the write
+ * buffer; durable after hub_log_sync. HUB_TOO_LARGE, HUB_NO_MEMORY: this record is not in, the log is as it
+ * was. HUB_QUOTA: as for hub_log_sync. NUMBER may be NULL. */
 enum hub_result hub_log_append(struct hub_log *log, const struct hub_span *parts, size_t count, uint64_t *number, struct hub_error *err) HUB_MUST_USE;
 /* Writes and fsyncs what was appended, then shows it to readers. After a failure the log refuses everything
- * (HUB_IO): never retried as if it had worked. */
+ * (HUB_IO): never retried as if it had worked. The one exception is HUB_QUOTA, no space before the fsync:
+ * everything appended since the last sync is dropped, for certain, and the log may be used again. */
 enum hub_result hub_log_sync(struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
 /* Last durable record number, 0 = none. Any thread. */
 uint64_t hub_log_durable(const struct hub_log *log);
 /* Bytes on disk, all segments. Any thread. */
 uint64_t hub_log_bytes(const struct hub_log *log);
-/* Blocks a reader's thread until something after NUMBER is durable, hub_log_wake, or TIMEOUT_MS. */
+/* Blocks a reader's thread until something after NUMBER is durable, hub_log_wake, or TIMEOUT_MS (-1: no limit).
+ * A wake before the wait is not remembered. */
 void hub_log_wait(struct hub_log *log, uint64_t number, int timeout_ms);
 void hub_log_wake(struct hub_log *log);
 
-/* FROM is the first record number wanted. */
+/* FROM is the first record number wanted; it need not be there yet. One thread at a time, files of its own. */
 enum hub_result hub_log_reader_open(struct hub_log *log, uint64_t from, struct hub_log_reader **out, struct hub_error *err) HUB_MUST_USE;
 void hub_log_reader_close(struct hub_log_reader *reader);
-/* HUB_END: nothing durable beyond. PAYLOAD is valid until the next call. Checksums are verified. */
+/* HUB_END: nothing durable beyond (yet). PAYLOAD is valid until the next call. Checksums and the chain are
+ * verified: HUB_CORRUPT with file and offset. */
 enum hub_result hub_log_reader_next(struct hub_log_reader *reader, uint64_t *number, struct hub_span *payload, struct hub_error *err) HUB_MUST_USE;
-/* One record by number. */
+/* The next record read is NUMBER. */
 enum hub_result hub_log_reader_seek(struct hub_log_reader *reader, uint64_t number, struct hub_error *err) HUB_MUST_USE;

@@ -1,0 +1,60 @@
+/* The state of an open event log. Internal to src/log. The writer's thread owns everything but what LOCK
+ * guards (the list of segments) and the atomics. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "src/base/buf.h"
+#include "src/log/log.h"
+#include "src/log/segment.h"
+
+/* A place in a segment where reading may start. */
+struct hub_log_mark {
+    uint64_t number;
+    uint64_t offset;
+    uint64_t prev_chain;
+};
+
+enum { HUB_LOG_MARK_BYTES = 1024 * 1024 }; /* distance of marks in a file */
+
+struct hub_log_segment {
+    uint64_t first;
+    uint64_t bytes; /* durable size */
+    struct hub_log_mark *marks;
+    size_t mark_count, mark_cap;
+};
+
+struct hub_log {
+    struct hub_disk *disk;
+    char *folder;
+    struct hub_log_options options;
+    uint8_t id[HUB_LOG_ID_LEN];
+    uint32_t seed;
+    bool view;   /* opened to look only */
+    bool broken; /* a write or fsync failed: nothing is accepted any more */
+    int fd;      /* of the tail segment, -1 none */
+    struct hub_buf buf;    /* appended, not yet written */
+    uint64_t written;      /* tail offset up to which it was written */
+    uint64_t next;         /* number of the next record */
+    uint64_t chain;        /* checksum of the last appended record */
+    uint64_t synced_chain; /* of the last durable one */
+    atomic_uint_fast64_t durable;
+    atomic_uint_fast64_t bytes;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    uint64_t wakes;                   /* under lock */
+    struct hub_log_segment *segments; /* under lock; never empty once open */
+    size_t segment_count, segment_cap;
+};
+
+/* Adds a segment to the list. */
+enum hub_result hub_log_segment_add(struct hub_log *log, uint64_t first, uint64_t bytes, struct hub_error *err) HUB_MUST_USE;
+/* Remembers a starting place when it is far enough behind the last; forgetting one is no harm. */
+void hub_log_mark_add(struct hub_log *log, uint64_t segment_first, struct hub_log_mark mark);
+/* Makes a new tail segment: a file beside, synced, renamed into place, folder synced. HUB_QUOTA: no space, nothing changed. */
+enum hub_result hub_log_segment_create(struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
+
+/* Finds segments, checks headers and links, scans the tail and puts a recovered state into LOG (recover.c). */
+enum hub_result hub_log_recover(struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_log_marker_path(const struct hub_log *log, char out[HUB_LOG_PATH_MAX], struct hub_error *err) HUB_MUST_USE;
