@@ -22,7 +22,7 @@ const char *hub_data_class_name(enum hub_data_class class_);
 bool hub_data_class_of(struct hub_span name, enum hub_data_class *out);
 
 struct hub_policy;      /* protect policy */
-struct hub_policy_node; /* a position in it; NULL = no rule names it or anything below (then: the resource's default class) */
+struct hub_policy_node; /* a position in it; NULL = no rule names it or anything below (then: its parent's class) */
 
 /* NULL with problems. SCHEMA_DIR holds fhir/r4/required.yaml (what a valid resource needs); a policy that seals
  * an element which is needed in the clear is refused. */

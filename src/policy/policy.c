@@ -1,0 +1,116 @@
+#include "src/policy/policy.h"
+
+#include <string.h>
+
+#include "src/base/mem.h"
+#include "src/policy/trie.h"
+
+static const char *const class_names[HUB_DATA_CLASSES] = {
+    [HUB_DATA_CLEAR] = "clear",       [HUB_DATA_IDENTITY] = "identity",
+    [HUB_DATA_CONTACT] = "contact",   [HUB_DATA_FINANCIAL] = "financial",
+    [HUB_DATA_CLINICAL] = "clinical", [HUB_DATA_SENSITIVE] = "sensitive",
+    [HUB_DATA_RAW] = "raw",
+};
+
+const char *hub_data_class_name(enum hub_data_class class_)
+{
+    return (unsigned)class_ < HUB_DATA_CLASSES ? class_names[class_] : "";
+}
+
+bool hub_data_class_of(struct hub_span name, enum hub_data_class *out)
+{
+    for (unsigned i = 0; i < HUB_DATA_CLASSES; i++) {
+        if (hub_span_is(name, class_names[i])) {
+            *out = (enum hub_data_class)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void hub_policy_free(struct hub_policy *policy)
+{
+    if (policy == NULL)
+        return;
+    hub_arena_deinit(&policy->arena);
+    hub_mem_free(policy);
+}
+
+const char *hub_policy_name(const struct hub_policy *policy)
+{
+    return policy->name;
+}
+
+const struct hub_policy_node *hub_policy_child(const struct hub_policy_node *node, const char *name,
+                                               size_t name_len)
+{
+    if (node == NULL || name_len > UINT32_MAX)
+        return NULL;
+    size_t low = 0, high = node->child_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct hub_policy_node *child = node->children[middle];
+        int d = hub_policy_name_compare(name, (uint32_t)name_len, child->name, child->name_len);
+        if (d == 0)
+            return child;
+        if (d < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+const struct hub_policy_node *hub_policy_resource(const struct hub_policy *policy, const char *resource_type)
+{
+    const struct hub_policy_node *node =
+        hub_policy_child(&policy->root, resource_type, strlen(resource_type));
+    return node != NULL ? node : policy->any;
+}
+
+enum hub_data_class hub_policy_node_class(const struct hub_policy_node *node)
+{
+    return node != NULL ? node->class_ : HUB_DATA_CLINICAL;
+}
+
+bool hub_policy_node_mixed(const struct hub_policy_node *node)
+{
+    return node != NULL && node->mixed;
+}
+
+bool hub_policy_node_masked(const struct hub_policy_node *node)
+{
+    return node != NULL && node->masked;
+}
+
+bool hub_policy_node_needed(const struct hub_policy_node *node)
+{
+    return node != NULL && node->needed;
+}
+
+static bool codes_have(const struct hub_policy_codes *codes, struct hub_span system, struct hub_span code)
+{
+    const struct hub_policy_code wanted = {system, code};
+    size_t low = 0, high = codes->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int d = hub_policy_code_compare(&wanted, &codes->items[middle]);
+        if (d == 0)
+            return true;
+        if (d < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return false;
+}
+
+bool hub_policy_lifts(const struct hub_policy *policy, struct hub_span system, struct hub_span code)
+{
+    return codes_have(&policy->lifts, system, code);
+}
+
+bool hub_policy_label_clear(const struct hub_policy *policy, struct hub_span system, struct hub_span code)
+{
+    return codes_have(&policy->clear_labels, system, code);
+}

@@ -1,0 +1,56 @@
+/* The compiled form of a protect policy, shared by its loader (policy_load.c) and its readers (policy.c).
+ * Private to src/policy. */
+#pragma once
+
+#include "src/base/arena.h"
+#include "src/policy/policy.h"
+
+struct hub_policy_node {
+    const char *name;
+    uint32_t name_len;
+    uint32_t line; /* of the rule, 0: none names this node itself */
+    enum hub_data_class class_;
+    bool ruled;   /* class_ comes from a rule of its own */
+    bool masked;  /* a valid resource misses it */
+    bool needed;  /* and a masked one is not valid either */
+    bool differs; /* another class somewhere below */
+    bool mixed;
+    uint32_t child_count;
+    struct hub_policy_node **children; /* sorted by length, then bytes, once compiled */
+    struct hub_policy_node *first;     /* in the order of the file */
+    struct hub_policy_node *next;
+};
+
+struct hub_policy_code {
+    struct hub_span system;
+    struct hub_span code;
+};
+
+struct hub_policy_codes {
+    struct hub_policy_code *items; /* sorted once compiled */
+    size_t count;
+};
+
+struct hub_policy {
+    struct hub_arena arena;
+    char name[96];
+    enum hub_data_class default_class;
+    struct hub_policy_node root; /* children are resource types */
+    struct hub_policy_node *any; /* rules of every type, "*" in the file */
+    struct hub_policy_codes lifts;
+    struct hub_policy_codes clear_labels;
+};
+
+/* Order of children: shorter names first, so that most comparisons end at the length. */
+static inline int hub_policy_name_compare(const char *a, uint32_t a_len, const char *b, uint32_t b_len)
+{
+    if (a_len != b_len)
+        return a_len < b_len ? -1 : 1;
+    return memcmp(a, b, a_len);
+}
+
+static inline int hub_policy_code_compare(const struct hub_policy_code *a, const struct hub_policy_code *b)
+{
+    int d = hub_span_compare(a->code, b->code);
+    return d != 0 ? d : hub_span_compare(a->system, b->system);
+}
