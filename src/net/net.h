@@ -21,6 +21,8 @@ void hub_net_loop_run(struct hub_net_loop *loop);
 void hub_net_loop_stop(struct hub_net_loop *loop);
 /* One pass over what is ready now, without waiting; for tests and for draining. */
 void hub_net_loop_step(struct hub_net_loop *loop);
+/* Connections that are open or still closing in good order. */
+size_t hub_net_loop_connections(const struct hub_net_loop *loop);
 
 /* Work for the loop's thread. The caller owns the task; it must live until it has run or the loop is freed. Posting a
  * task that is already waiting does nothing, so a task is a wake-up and never grows a queue. */

@@ -32,6 +32,8 @@ struct hub_tls_client_options {
     const char *host; /* name or address that the server's certificate must have */
 };
 enum hub_result hub_tls_client_new(const struct hub_tls_client_options *options, struct hub_tls_context **out, struct hub_error *err) HUB_MUST_USE;
+/* One more owner; each calls hub_tls_context_free. */
+struct hub_tls_context *hub_tls_context_share(struct hub_tls_context *context);
 /* Streams made from it keep working. NULL is fine. */
 void hub_tls_context_free(struct hub_tls_context *context);
 
