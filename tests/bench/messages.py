@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Writes the benchmark's messages: synthetic, about 4 KB each, half admissions, half laboratory reports.
+
+usage: messages.py FOLDER COUNT
+"""
+import os
+import random
+import sys
+
+WORDS = "alder birch cedar elm fir hazel juniper larch maple oak pine rowan spruce willow yew".split()
+
+
+def words(rng, n):
+    return " ".join(rng.choice(WORDS) for _ in range(n))
+
+
+def stamp(rng):
+    return f"2024{rng.randint(1, 12):02d}{rng.randint(1, 28):02d}{rng.randint(0, 23):02d}{rng.randint(0, 59):02d}{rng.randint(0, 59):02d}-0500"
+
+
+def doctor(rng):
+    return f"{rng.randint(1000, 9999)}^{rng.choice(WORDS).upper()}^{rng.choice(WORDS).title()}^Q^^Dr.^MD^^GENHOSP&2.16.840.1.113883.19.5&ISO^L^^^NPI"
+
+
+def patient(rng, n):
+    return (f"PID|1||{100000 + n}^^^GENHOSP^MR~{n:09d}^^^USSSA^SS||{rng.choice(WORDS).upper()}^{rng.choice(WORDS).title()}^A^III^Mr.^^L||"
+            f"19{rng.randint(30, 99)}{rng.randint(1, 12):02d}{rng.randint(1, 28):02d}|{'MF'[n % 2]}||2106-3^White^HL70005|"
+            f"{n} {words(rng, 1).title()} Street^Apt {n % 90}^Springfield^IL^62701^USA^H||(217)555-{n % 10000:04d}^PRN^PH|(217)556-{n % 10000:04d}^WPN^PH|"
+            f"en^English^ISO639|M^Married^HL70002||AC{n}^^^GENHOSP^AN|{n:09d}")
+
+
+def visit(rng, n):
+    return (f"PV1|1|I|4EAST^{n % 400:03d}^A^GENHOSP^^^MAIN^4|E|||{doctor(rng)}|{doctor(rng)}|{doctor(rng)}|MED||||7|||{doctor(rng)}|I|V{n}^^^GENHOSP^VN"
+            + "|" * 25 + stamp(rng))
+
+
+def admission(rng, n):
+    lines = [f"MSH|^~\\&|EHR|GENHOSP|HUB|GENHOSP|{stamp(rng)}||ADT^A01^ADT_A01|B{n:06d}|P|2.5.1", f"EVN|A01|{stamp(rng)}|||{doctor(rng)}",
+             patient(rng, n), "PD1|||GENHOSP CLINIC^^1|" + doctor(rng)]
+    for i in range(1, 4):
+        lines.append(f"NK1|{i}|{rng.choice(WORDS).upper()}^{rng.choice(WORDS).title()}|SPO^Spouse^HL70063|{n} Main Street^^Springfield^IL^62701^USA^H|"
+                     f"(217)555-{i:04d}^PRN^PH|(217)555-{i + 5:04d}^WPN^PH|N^Next-of-Kin^HL70131")
+    lines += [visit(rng, n), f"PV2|||{words(rng, 1)}^{words(rng, 6)}^99LOC"]
+    for i in range(1, 5):
+        lines.append(f"OBX|{i}|NM|{8000 + i}-{i}^{words(rng, 3)}^LN||{rng.uniform(1, 200):.1f}|mm[Hg]^millimetre of mercury^UCUM|90-140|N|||F|||{stamp(rng)}||{doctor(rng)}")
+    for i in range(1, 5):
+        lines.append(f"AL1|{i}|DA^Drug allergy^HL70127|{7000 + i}^{words(rng, 2)}^RXNORM|SV^Severe^HL70128|{words(rng, 3)}|20200101")
+    for i in range(1, 5):
+        lines.append(f"DG1|{i}|I10|I{i}0.{i}^{words(rng, 5)}^I10C|{words(rng, 5)}|{stamp(rng)}|W")
+    lines.append(f"IN1|1|BAV^Blue Advantage^99INS|IC{n % 9}^^^PAYER^NIIP|{words(rng, 3).title()}|1 Market Street^^Springfield^IL^62701^USA|||GRP{n % 77}")
+    while sum(map(len, lines)) < 3900:
+        lines.append(f"NTE|1|L|{words(rng, 12)}")
+    return lines
+
+
+def report(rng, n):
+    lines = [f"MSH|^~\\&|LAB|GENHOSP|HUB|GENHOSP|{stamp(rng)}||ORU^R01^ORU_R01|B{n:06d}|P|2.5.1", patient(rng, n), visit(rng, n),
+             f"ORC|RE|P{n}^EHR|F{n}^LAB||CM||||{stamp(rng)}|||{doctor(rng)}",
+             f"OBR|1|P{n}^EHR|F{n}^LAB|58410-2^CBC panel^LN|||{stamp(rng)}|||||||||{doctor(rng)}||||||{stamp(rng)}||HM|F"]
+    i = 0
+    while sum(map(len, lines)) < 3850:
+        i += 1
+        lines.append(f"OBX|{i}|NM|{700 + i}-{i % 10}^{words(rng, 3)}^LN^L{i}^{words(rng, 2)}^99LAB||{rng.uniform(1, 200):.2f}|mg/dL^milligram per decilitre^UCUM|"
+                     f"10.0-20.0|{rng.choice(['N', 'H', 'L'])}|||F|||{stamp(rng)}||{doctor(rng)}")
+    lines.append(f"SPM|1|S{n}&EHR^S{n}&LAB||BLD^Blood^HL70487|||||||||||||{stamp(rng)}|{stamp(rng)}")
+    return lines
+
+
+def main():
+    folder, count = sys.argv[1], int(sys.argv[2])
+    os.makedirs(folder, exist_ok=True)
+    rng = random.Random(20240101)
+    for n in range(count):
+        lines = admission(rng, n) if n % 2 == 0 else report(rng, n)
+        with open(os.path.join(folder, f"bench-{n:04d}.hl7"), "wb") as f:
+            f.write(("\r".join(lines) + "\r").encode())
+
+
+if __name__ == "__main__":
+    main()

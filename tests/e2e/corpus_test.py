@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Every message of the shared corpus gets an answer that a person agrees with; nothing crashes."""
+from harness import *
+
+FOLDER = os.path.join(SHARED, "corpus", "hl7v2")
+# What a person would refuse: merges of account and visit numbers and a delete that no table carries out (RULES, Reading messages).
+REFUSED = {"ADT^A29": ("AR", b"201"), "ADT^A41": ("AR", b"201"), "ADT^A45": ("AR", b"201"), "ADT^A47": ("AR", b"201")}
+
+
+def load():
+    for name in sorted(os.listdir(FOLDER)):
+        if name.endswith(".hl7"):
+            with open(os.path.join(FOLDER, name), "rb") as f:
+                yield name, f.read()
+
+
+def header(message):
+    line = message.lstrip(b"\xef\xbb\xbf").replace(b"\n", b"\r").split(b"\r", 1)[0]
+    return [field.decode("utf-8", "replace") for field in line.split(line[3:4])]
+
+
+def every_corpus_message_gets_the_right_answer():
+    hub = Hub()
+    try:
+        hub.cli("check", expect=None)
+        path = os.path.join(hub.dir, "hub.yaml")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        check("processing:" in text, "hub.yaml names no processing ids")
+        import re
+        text = re.sub(r"processing: *\[[^\]]*\]", "processing: [P, T, D]", text)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        hub.start()
+        wrong = []
+        accepted = 0
+        sender = hub.connect()
+        for name, message in load():
+            fields = header(message)
+            kind = "^".join(fields[8].split("^")[:2])
+            ack = sender.exchange(message)
+            code, control = ack_code(ack)
+            want = REFUSED.get(kind, ("AA", b""))
+            accepted += code == "AA"
+            if code != want[0] or want[1] not in ack or control != fields[9]:
+                wrong.append(f"{name} ({kind}): {ack!r}")
+        check(not wrong, "\n".join(wrong))
+        status = hub.caught_up()
+        check(status["events"] >= accepted, f"{status['events']} events of {accepted} accepted messages")
+        check(hub.process.poll() is None, "the hub ended")
+        for chart in hub.json("timeline", "--list"):
+            hub.cli("timeline", chart["chart"], "--json", "--versions", *hub.as_role("clinician"))
+        hub.stop()
+        hub.cli("audit", "verify", "--events")
+    finally:
+        hub.close()
+
+
+if __name__ == "__main__":
+    if not os.path.isdir(FOLDER):
+        print(f"SKIP: no corpus at ../shared/corpus/hl7v2; put a folder of HL7 v2 messages there")
+        print("0 passed, 0 failed")
+        sys.exit(0)
+    main([every_corpus_message_gets_the_right_answer])
