@@ -84,3 +84,5 @@ void hub_json_write_pretty(struct hub_buf *out, const struct hub_json *node);
 /* Appends STR as a JSON string with quotes. STR must be UTF-8. */
 void hub_json_write_string(struct hub_buf *out, struct hub_span str);
 bool hub_utf8_valid(struct hub_span bytes);
+/* Bytes of the longest well-formed start: the position of the first bad byte, or the length. */
+size_t hub_utf8_valid_len(struct hub_span bytes);

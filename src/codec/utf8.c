@@ -21,7 +21,7 @@ static size_t sequence_len(const uint8_t *p, size_t left)
     return len;
 }
 
-bool hub_utf8_valid(struct hub_span bytes)
+size_t hub_utf8_valid_len(struct hub_span bytes)
 {
     size_t i = 0;
     while (i < bytes.len) {
@@ -35,8 +35,13 @@ bool hub_utf8_valid(struct hub_span bytes)
         }
         size_t len = sequence_len(bytes.ptr + i, bytes.len - i);
         if (len == 0)
-            return false;
+            return i;
         i += len;
     }
-    return true;
+    return i;
+}
+
+bool hub_utf8_valid(struct hub_span bytes)
+{
+    return hub_utf8_valid_len(bytes) == bytes.len;
 }

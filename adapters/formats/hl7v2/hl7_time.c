@@ -1,0 +1,296 @@
+#include "adapters/formats/hl7v2/hl7_time.h"
+
+#include <stdio.h>
+
+#include "src/base/clock.h"
+
+enum {
+    DAY_S = 86400,
+    FRACTION_MAX = 9,          /* HL7 has up to four digits; devices send more */
+    OFFSET_MAX_S = 14 * 3600,  /* FHIR dateTime */
+    TEXT_MAX = 48,
+};
+
+enum precision { YEAR, MONTH, DAY, HOUR, MINUTE, SECOND };
+
+struct stamp {
+    enum precision precision;
+    unsigned year, month, day, hour, minute, second;
+    struct hub_span fraction; /* digits */
+    bool has_offset;
+    bool offset_negative; /* "-0000" is not "+0000" in text */
+    int32_t offset_s;
+};
+
+/* --- reading --- */
+
+static bool take_digits(struct hub_span *in, size_t count, unsigned max, unsigned *out)
+{
+    unsigned value = 0;
+    if (in->len < count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (in->ptr[i] < '0' || in->ptr[i] > '9')
+            return false;
+        value = value * 10 + (unsigned)(in->ptr[i] - '0');
+    }
+    *in = hub_span_of(in->ptr + count, in->len - count);
+    *out = value;
+    return value <= max;
+}
+
+static bool at_digit(struct hub_span in)
+{
+    return in.len > 0 && in.ptr[0] >= '0' && in.ptr[0] <= '9';
+}
+
+static unsigned days_in_month(unsigned year, unsigned month)
+{
+    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return month == 2 && leap ? 29 : days[month - 1];
+}
+
+/* YYYY[MM[DD]] */
+static bool take_date(struct hub_span *in, struct stamp *out)
+{
+    out->precision = YEAR;
+    if (!take_digits(in, 4, 9999, &out->year) || out->year == 0)
+        return false;
+    if (!at_digit(*in))
+        return true;
+    out->precision = MONTH;
+    if (!take_digits(in, 2, 12, &out->month) || out->month == 0)
+        return false;
+    if (!at_digit(*in))
+        return true;
+    out->precision = DAY;
+    return take_digits(in, 2, days_in_month(out->year, out->month), &out->day) && out->day != 0;
+}
+
+/* HH[MM[SS[.S...]]] */
+static bool take_clock(struct hub_span *in, struct stamp *out)
+{
+    out->precision = HOUR;
+    if (!take_digits(in, 2, 23, &out->hour))
+        return false;
+    if (!at_digit(*in))
+        return true;
+    out->precision = MINUTE;
+    if (!take_digits(in, 2, 59, &out->minute))
+        return false;
+    if (!at_digit(*in))
+        return true;
+    out->precision = SECOND;
+    if (!take_digits(in, 2, 60, &out->second)) /* 60: a leap second, FHIR takes it */
+        return false;
+    if (in->len == 0 || in->ptr[0] != '.')
+        return true;
+    size_t digits = 0;
+    struct hub_span rest = hub_span_of(in->ptr + 1, in->len - 1);
+    while (digits < rest.len && rest.ptr[digits] >= '0' && rest.ptr[digits] <= '9')
+        digits++;
+    out->fraction = hub_span_of(rest.ptr, digits);
+    *in = hub_span_of(rest.ptr + digits, rest.len - digits);
+    return digits > 0 && digits <= FRACTION_MAX;
+}
+
+/* Nothing, or [+-]ZZZZ to the end. */
+static bool take_offset(struct hub_span in, struct stamp *out)
+{
+    unsigned hours;
+    unsigned minutes;
+    if (in.len == 0)
+        return true;
+    out->offset_negative = in.ptr[0] == '-';
+    if (in.ptr[0] != '+' && !out->offset_negative)
+        return false;
+    in = hub_span_of(in.ptr + 1, in.len - 1);
+    if (!take_digits(&in, 2, 14, &hours) || !take_digits(&in, 2, 59, &minutes) || in.len != 0)
+        return false;
+    int32_t seconds = (int32_t)(hours * 3600 + minutes * 60);
+    out->offset_s = out->offset_negative ? -seconds : seconds;
+    out->has_offset = true;
+    return seconds <= OFFSET_MAX_S;
+}
+
+static bool read_stamp(struct hub_span value, struct stamp *out)
+{
+    struct hub_span in = value;
+    *out = (struct stamp){.month = 1, .day = 1};
+    return take_date(&in, out) && (!at_digit(in) || (out->precision == DAY && take_clock(&in, out))) && take_offset(in, out);
+}
+
+/* Civil time counted as if it were UTC. */
+static int64_t local_s(const struct stamp *stamp)
+{
+    unsigned second = stamp->second < 60 ? stamp->second : 59;
+    return hub_time_days_from_civil(stamp->year, stamp->month, stamp->day) * DAY_S + (int64_t)stamp->hour * 3600 +
+           (int64_t)stamp->minute * 60 + second;
+}
+
+static int64_t fraction_us(struct hub_span digits)
+{
+    int64_t us = 0;
+    for (size_t i = 0; i < 6; i++)
+        us = us * 10 + (i < digits.len ? digits.ptr[i] - '0' : 0);
+    return us;
+}
+
+/* --- zones --- */
+
+void hub_hl7_zone_init(struct hub_hl7_zone *out, const struct hub_tz *feed_zone, struct hub_span msh7)
+{
+    struct stamp stamp;
+    bool sent = read_stamp(hub_span_trim(msh7), &stamp) && stamp.has_offset;
+    *out = (struct hub_hl7_zone){.named = feed_zone};
+    if (!sent) {
+        out->assumed = feed_zone == NULL;
+        return;
+    }
+    if (feed_zone != NULL && hub_tz_has_offset(feed_zone, local_s(&stamp) - stamp.offset_s, DAY_S, stamp.offset_s))
+        return;
+    out->named = NULL;
+    out->offset_s = stamp.offset_s;
+    out->overruled = feed_zone != NULL;
+}
+
+/* FHIR offsets are minutes within 14 hours; local mean times of the 19th century are cut to that. */
+static int32_t offset_of(const struct hub_hl7_zone *zone, const struct stamp *stamp, int64_t at_local_s)
+{
+    if (stamp->has_offset)
+        return stamp->offset_s;
+    if (zone->named == NULL)
+        return zone->offset_s;
+    int32_t offset = hub_tz_offset_of_local(zone->named, at_local_s, NULL) / 60 * 60;
+    if (offset > OFFSET_MAX_S)
+        return OFFSET_MAX_S;
+    return offset < -OFFSET_MAX_S ? -OFFSET_MAX_S : offset;
+}
+
+/* --- writing --- */
+
+static size_t print_date(const struct stamp *stamp, char text[TEXT_MAX])
+{
+    int len;
+    if (stamp->precision == YEAR)
+        len = snprintf(text, TEXT_MAX, "%04u", stamp->year);
+    else if (stamp->precision == MONTH)
+        len = snprintf(text, TEXT_MAX, "%04u-%02u", stamp->year, stamp->month);
+    else
+        len = snprintf(text, TEXT_MAX, "%04u-%02u-%02u", stamp->year, stamp->month, stamp->day);
+    return (size_t)len;
+}
+
+static size_t print_clock(const struct stamp *stamp, char *text, size_t cap)
+{
+    bool fraction = stamp->fraction.len != 0;
+    return (size_t)snprintf(text, cap, "%02u:%02u:%02u%s%.*s", stamp->hour, stamp->minute, stamp->second, fraction ? "." : "",
+                            (int)stamp->fraction.len, fraction ? (const char *)stamp->fraction.ptr : "");
+}
+
+static size_t print_offset(const struct hub_hl7_zone *zone, const struct stamp *stamp, int32_t offset_s, char *text, size_t cap)
+{
+    if (!stamp->has_offset && zone->assumed)
+        return (size_t)snprintf(text, cap, "Z");
+    bool negative = offset_s < 0 || (stamp->has_offset && stamp->offset_negative);
+    int32_t seconds = offset_s < 0 ? -offset_s : offset_s;
+    return (size_t)snprintf(text, cap, "%c%02d:%02d", negative ? '-' : '+', seconds / 3600, seconds / 60 % 60);
+}
+
+static enum hub_result bad_time(struct hub_error *err, struct hub_when *out)
+{
+    *out = (struct hub_when){.text = HUB_SPAN_NONE};
+    return hub_fail(err, HUB_TYPE, "not an HL7 time", "send YYYY[MM[DD[HHMM[SS[.SSSS]]]]][+/-ZZZZ]");
+}
+
+static enum hub_result give(struct hub_arena *arena, const struct hub_hl7_zone *zone, const struct stamp *stamp,
+                            struct hub_when *out, struct hub_error *err)
+{
+    char text[TEXT_MAX];
+    size_t len = print_date(stamp, text);
+    int64_t at_s = local_s(stamp);
+    int32_t offset_s = offset_of(zone, stamp, at_s);
+    if (stamp->precision >= MINUTE) {
+        text[len++] = 'T';
+        len += print_clock(stamp, text + len, sizeof text - len);
+        len += print_offset(zone, stamp, offset_s, text + len, sizeof text - len);
+    }
+    out->us = (at_s - offset_s) * 1000000 + fraction_us(stamp->fraction);
+    out->text = hub_arena_copy(arena, hub_span_of(text, len));
+    return out->text.ptr != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+}
+
+/* True with OUT empty when the value is. */
+static bool is_empty(struct hub_span *value, struct hub_when *out)
+{
+    *value = hub_span_trim(*value);
+    *out = (struct hub_when){.text = HUB_SPAN_NONE};
+    return value->len == 0;
+}
+
+static void forget_clock(struct stamp *stamp)
+{
+    stamp->hour = stamp->minute = stamp->second = 0;
+    stamp->fraction = HUB_SPAN_NONE;
+}
+
+enum hub_result hub_hl7_datetime(struct hub_arena *arena, const struct hub_hl7_zone *zone, struct hub_span value,
+                                 struct hub_when *out, struct hub_error *err)
+{
+    struct stamp stamp;
+    if (is_empty(&value, out))
+        return HUB_OK;
+    if (!read_stamp(value, &stamp))
+        return bad_time(err, out);
+    if (stamp.precision == HOUR)
+        forget_clock(&stamp); /* the text is a date, and so is what it names */
+    return give(arena, zone, &stamp, out, err);
+}
+
+enum hub_result hub_hl7_date(struct hub_arena *arena, const struct hub_hl7_zone *zone, struct hub_span value,
+                             struct hub_when *out, struct hub_error *err)
+{
+    struct stamp stamp;
+    if (is_empty(&value, out))
+        return HUB_OK;
+    if (!read_stamp(value, &stamp))
+        return bad_time(err, out);
+    if (stamp.precision > DAY)
+        stamp.precision = DAY;
+    forget_clock(&stamp);
+    return give(arena, zone, &stamp, out, err);
+}
+
+enum hub_result hub_hl7_instant(struct hub_arena *arena, const struct hub_hl7_zone *zone, struct hub_span value,
+                                struct hub_when *out, struct hub_error *err)
+{
+    struct stamp stamp;
+    if (is_empty(&value, out))
+        return HUB_OK;
+    if (!read_stamp(value, &stamp) || stamp.precision < MINUTE)
+        return bad_time(err, out);
+    return give(arena, zone, &stamp, out, err);
+}
+
+enum hub_result hub_hl7_time_of_day(struct hub_arena *arena, struct hub_span value, struct hub_span *out, struct hub_error *err)
+{
+    struct stamp stamp = {.month = 1, .day = 1};
+    char text[TEXT_MAX];
+    struct hub_span in = hub_span_trim(value);
+    *out = HUB_SPAN_NONE;
+    if (in.len == 0)
+        return HUB_OK;
+    if (!take_clock(&in, &stamp) || stamp.precision < MINUTE || !take_offset(in, &stamp))
+        return hub_fail(err, HUB_TYPE, "not an HL7 time of day", "send HHMM[SS[.SSSS]]");
+    *out = hub_arena_copy(arena, hub_span_of(text, print_clock(&stamp, text, sizeof text)));
+    return out->ptr != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+}
+
+void hub_hl7_time_format(int64_t wall_us, char out[HUB_HL7_TIME_LEN + 1])
+{
+    char text[HUB_TIME_TEXT_LEN + 1];
+    hub_time_format(wall_us, text); /* 2026-11-23T01:43:50.123456Z, clamped to four-digit years */
+    (void)snprintf(out, HUB_HL7_TIME_LEN + 1, "%.4s%.2s%.2s%.2s%.2s%.2s+0000", text, text + 5, text + 8, text + 11, text + 14,
+                   text + 17);
+}
