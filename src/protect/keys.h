@@ -45,10 +45,20 @@ void hub_keys_measure_token(struct hub_keys *keys, const char *label, const stru
 /* 8 characters that two tokens share exactly when they are of one authority. */
 void hub_keys_authority_tag(struct hub_keys *keys, struct hub_span system, char out[9]);
 
-/* The patient's secret P. With CREATE it is made when absent (*created tells); it is durable only after
- * hub_keys_sync. HUB_NO_KEY: none; HUB_SHREDDED. SECRET: HUB_KEY_LEN bytes of the caller, to be wiped by it. */
+/* The patient's current secret P. With CREATE it is made when absent (*created tells, may be NULL), a new one
+ * after a shred too: what comes later is readable, what was is not. It is durable only after hub_keys_sync.
+ * Without CREATE: HUB_NO_KEY: none; HUB_SHREDDED. SECRET: HUB_KEY_LEN bytes of the caller, to be wiped by it. */
 enum hub_result hub_keys_patient(struct hub_keys *keys, const struct hub_token *subject, bool create, uint8_t *secret,
                                  struct hub_key_id *id, bool *created, struct hub_error *err) HUB_MUST_USE;
+/* A secret of its own, for an event without patient or a dead letter; durable and found after hub_keys_sync. */
+enum hub_result hub_keys_one_off(struct hub_keys *keys, uint8_t *secret, struct hub_key_id *id) HUB_MUST_USE;
+/* For readers (the key service): the secret ID names in a `seal`, of that subject or a one-off one.
+ * HUB_NO_KEY, HUB_SHREDDED. */
+enum hub_result hub_keys_secret(struct hub_keys *keys, const struct hub_key_id *id, const struct hub_token *subject,
+                                uint8_t *secret, struct hub_error *err) HUB_MUST_USE;
+/* Deletes the subject's secret for good and leaves a signed record of it (a line of hub_keys_each_record).
+ * Durable on return. HUB_NO_KEY: there is none. */
+enum hub_result hub_keys_shred(struct hub_keys *keys, const struct hub_token *subject, struct hub_key_id *id, struct hub_error *err) HUB_MUST_USE;
 /* The current class key: copied into KEY (HUB_KEY_LEN bytes, wiped by the caller). */
 enum hub_result hub_keys_class_current(struct hub_keys *keys, enum hub_data_class class_, uint8_t *key, struct hub_key_id *id, struct hub_error *err) HUB_MUST_USE;
 enum hub_result hub_keys_class_by_id(struct hub_keys *keys, const struct hub_key_id *id, uint8_t *key, enum hub_data_class *class_, struct hub_error *err) HUB_MUST_USE;
@@ -61,7 +71,7 @@ enum hub_result hub_keys_sync(struct hub_keys *keys, struct hub_error *err) HUB_
 const uint8_t *hub_keys_sign_public(const struct hub_keys *keys);
 void hub_keys_sign(struct hub_keys *keys, struct hub_span bytes, uint8_t out[HUB_SIGNATURE_LEN]);
 
-/* Key records (public: sealed to roles, signed), as one JSON line each: what chartline.keys will carry.
+/* Key records (public: sealed to roles, signed) and shred records, as one JSON line each: what chartline.keys will carry.
  * CALLBACK returns false to stop. */
 void hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, struct hub_span json_line), void *ctx);
 /* For audit entries "key-created": class keys made since the last call (at most CAP); returns how many. */
