@@ -1,5 +1,6 @@
 /* The audit log: a tlog-tiles Merkle tree under <data_dir>/audit/, derived from the event log by its own
- * thread, signed with the hub's key. And its verification, which needs nothing but the files. */
+ * thread, signed with the hub's key. And its verification, which needs nothing but the files.
+ * docs/FORMATS-audit.md gives every byte. */
 #pragma once
 
 #include "src/base/disk.h"
@@ -18,7 +19,8 @@ struct hub_audit_signer {
 struct hub_audit_options {
     const char *folder; /* <data_dir>/audit */
     const char *origin; /* "chartline/<hub name>" */
-    uint32_t checkpoint_ms; /* 1000 */
+    uint32_t checkpoint_ms; /* 1000; 0: after every step that brought entries */
+    const struct hub_clock *clock; /* NULL: the machine's */
 };
 
 /* Catches up with the log and refuses (HUB_CORRUPT) when the log ends below the last signed size or its
@@ -26,8 +28,10 @@ struct hub_audit_options {
 enum hub_result hub_audit_open(const struct hub_audit_options *options, struct hub_disk *disk, struct hub_log *log,
                                const struct hub_audit_signer *signer, struct hub_audit **out, struct hub_error *err) HUB_MUST_USE;
 /* Applies all durable records; publishes tiles, bundles and a checkpoint when it is time or FORCE. Called by
- * the audit thread and once at stop. */
+ * the audit thread and once at stop. After a failure (HUB_QUOTA, HUB_IO, HUB_NO_MEMORY) the published files are
+ * still whole and the next call goes on where this one ended. */
 enum hub_result hub_audit_step(struct hub_audit *audit, bool force, struct hub_error *err) HUB_MUST_USE;
+/* Signs nothing (hub_audit_step with FORCE does). NULL is fine. */
 void hub_audit_close(struct hub_audit *audit);
 /* Entries in the signed tree. Any thread. */
 uint64_t hub_audit_size(const struct hub_audit *audit);
@@ -39,12 +43,15 @@ struct hub_audit_verify_options {
     const char *events_log;  /* with it: compare the stored events' hashes, folder of the event log; NULL: no */
 };
 struct hub_audit_report {
-    uint64_t entries;
+    uint64_t entries;         /* of the signed tree */
     uint64_t events_compared;
-    bool self_consistent_only;
+    bool self_consistent_only; /* no key came from outside: whoever wrote the folder could have made all of it */
     char root[65];
     struct { char text[256]; uint64_t index; bool has_index; } findings[64]; /* what is wrong, with the entry or tile */
     size_t finding_count;
+    uint64_t findings_dropped; /* more than there was room for */
+    struct { char text[256]; uint64_t index; bool has_index; } notes[16]; /* worth a look, nothing is wrong with the log */
+    size_t note_count;
 };
 /* HUB_OK also when there are findings (the report says); other results: the check could not be made. */
 enum hub_result hub_audit_verify(const struct hub_audit_verify_options *options, struct hub_audit_report *report, struct hub_error *err) HUB_MUST_USE;

@@ -1,0 +1,374 @@
+/* Opening the publisher: where the last checkpoint stands in the event log. The quick way trusts the derived
+ * state file as far as the tiles give the signed root; the sure way reads the whole log, refuses when it does
+ * not give the signed root, and writes again what is missing or wrong. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "src/audit/publisher.h"
+#include "src/base/diag.h"
+#include "src/codec/encode.h"
+
+static const char restore[] = "restore the data directory's log folder whole from its newest copy; never remove the checkpoint";
+
+/* --- the state file --- */
+
+static void append_sum(struct hub_buf *out)
+{
+    uint8_t sum[HUB_HASH_LEN];
+    hub_sha256_of(hub_buf_view(out), sum);
+    hub_buf_append_str(out, "sum ");
+    hub_encode_append(HUB_HEX, hub_span_of(sum, sizeof sum), out);
+    hub_buf_append_byte(out, '\n');
+}
+
+void hub_audit_state_write(struct hub_buf *out, const struct hub_audit_state *state)
+{
+    hub_buf_append_str(out, "chartline audit state 1\nsize ");
+    hub_buf_append_u64(out, state->size);
+    hub_buf_append_str(out, "\nroot ");
+    hub_encode_append(HUB_HEX, hub_span_of(state->root.bytes, sizeof state->root.bytes), out);
+    hub_buf_append_str(out, "\nrecord ");
+    hub_buf_append_u64(out, state->record);
+    hub_buf_append_str(out, "\npayload ");
+    hub_encode_append(HUB_HEX, hub_span_of(state->payload.bytes, sizeof state->payload.bytes), out);
+    hub_buf_append_byte(out, '\n');
+    append_sum(out);
+}
+
+/* The value of the line "NAME value". */
+static bool line_value(struct hub_span *rest, const char *name, struct hub_span *value)
+{
+    size_t name_len = strlen(name);
+    const uint8_t *end = rest->len != 0 ? memchr(rest->ptr, '\n', rest->len) : NULL;
+    size_t len = end != NULL ? (size_t)(end - rest->ptr) : 0;
+    if (end == NULL || len < name_len || memcmp(rest->ptr, name, name_len) != 0)
+        return false;
+    *value = hub_span_of(rest->ptr + name_len, len - name_len);
+    *rest = hub_span_of(end + 1, rest->len - len - 1);
+    return true;
+}
+
+static bool hash_value(struct hub_span *rest, const char *name, struct hub_merkle_hash *out)
+{
+    struct hub_span value;
+    size_t len;
+    return line_value(rest, name, &value) && hub_decode(HUB_HEX, value, out->bytes, sizeof out->bytes, &len) == HUB_OK &&
+           len == sizeof out->bytes;
+}
+
+enum hub_result hub_audit_state_parse(struct hub_span text, struct hub_audit_state *out)
+{
+    struct hub_span rest = text, value;
+    HUB_ENSURE(line_value(&rest, "chartline audit state 1", &value) && value.len == 0, HUB_SYNTAX);
+    HUB_ENSURE(line_value(&rest, "size ", &value) && hub_span_parse_u64(value, &out->size), HUB_SYNTAX);
+    HUB_ENSURE(hash_value(&rest, "root ", &out->root), HUB_SYNTAX);
+    HUB_ENSURE(line_value(&rest, "record ", &value) && hub_span_parse_u64(value, &out->record), HUB_SYNTAX);
+    HUB_ENSURE(hash_value(&rest, "payload ", &out->payload), HUB_SYNTAX);
+    struct hub_buf again; /* one spelling only, and the sum */
+    hub_buf_init(&again, HUB_AUDIT_STATE_MAX, false);
+    hub_audit_state_write(&again, out);
+    bool same = hub_buf_result(&again) == HUB_OK && hub_span_equal(hub_buf_view(&again), text);
+    hub_buf_deinit(&again);
+    return same ? HUB_OK : HUB_SYNTAX;
+}
+
+/* --- what was published --- */
+
+struct known {
+    bool checkpoint, state;
+    uint64_t size; /* of the checkpoint, else of the state */
+    struct hub_merkle_hash root;
+    struct hub_audit_state at;
+};
+
+static enum hub_result refuse(struct hub_audit *audit, const char *what, const char *mend, struct hub_error *err)
+{
+    (void)hub_fail(err, HUB_CORRUPT, what, mend);
+    return hub_error_in(err, audit->folder, 0);
+}
+
+static enum hub_result read_checkpoint(struct hub_audit *audit, struct hub_buf *file, struct known *known, struct hub_error *err)
+{
+    struct hub_span text;
+    struct hub_checkpoint checkpoint;
+    enum hub_result result = hub_audit_read_file(audit->disk, audit->folder, "checkpoint", file, err);
+    if (result == HUB_NOT_FOUND)
+        return HUB_OK;
+    HUB_TRY(result);
+    if (hub_note_open(hub_buf_view(file), &audit->key, &text, err) != HUB_OK ||
+        hub_checkpoint_parse(text, &checkpoint, err) != HUB_OK || !hub_span_is(checkpoint.origin, audit->origin))
+        return refuse(audit, "the published audit checkpoint does not verify with the hub's key",
+                      "restore the file checkpoint from a copy; `chartline audit verify` shows what is wrong", err);
+    known->checkpoint = true;
+    known->size = checkpoint.size;
+    known->root = checkpoint.root;
+    return HUB_OK;
+}
+
+static enum hub_result read_known(struct hub_audit *audit, struct known *known, struct hub_error *err)
+{
+    struct hub_buf file;
+    hub_buf_init(&file, HUB_NOTE_BYTES_MAX, false);
+    enum hub_result result = read_checkpoint(audit, &file, known, err);
+    if (result == HUB_OK) {
+        result = hub_audit_read_file(audit->disk, audit->folder, "state", &file, err);
+        known->state = result == HUB_OK && hub_audit_state_parse(hub_buf_view(&file), &known->at) == HUB_OK;
+        if (result == HUB_NOT_FOUND || result == HUB_TOO_LARGE)
+            result = HUB_OK;
+    }
+    hub_buf_deinit(&file);
+    if (result == HUB_OK && known->state && !known->checkpoint) { /* the checkpoint was removed: what it signed still binds */
+        known->size = known->at.size;
+        known->root = known->at.root;
+    }
+    return result;
+}
+
+/* --- the quick way --- */
+
+/* The right edge below LEVEL's next one: bit b of the partial tile's width is a subtree of 2^b of its hashes. */
+static void load_edge(struct hub_audit *audit, int level)
+{
+    unsigned width = audit->levels[level].count;
+    for (unsigned bit = 0; bit < 8; bit++) {
+        if ((width >> bit & 1) != 0)
+            hub_merkle_root_of(audit->levels[level].hashes + (width >> (bit + 1) << (bit + 1)), (size_t)1 << bit,
+                               &audit->tree.edge[8 * (unsigned)level + bit]);
+    }
+}
+
+static enum hub_result load_level(struct hub_audit *audit, struct hub_tiles *tiles, int level, struct hub_error *err)
+{
+    const struct hub_merkle_hash *hashes;
+    unsigned width;
+    uint64_t n = hub_tile_hashes(level, tiles->size) / HUB_TILE_WIDTH;
+    audit->levels[level].n = n;
+    audit->levels[level].count = hub_tile_width(level, n, tiles->size);
+    if (audit->levels[level].count == 0)
+        return HUB_OK;
+    HUB_TRY(hub_tiles_hashes(tiles, level, n, &hashes, &width, err));
+    memcpy(audit->levels[level].hashes, hashes, width * sizeof *hashes);
+    load_edge(audit, level);
+    return HUB_OK;
+}
+
+static enum hub_result load_bundle(struct hub_audit *audit, struct hub_tiles *tiles, struct hub_error *err)
+{
+    struct hub_span rest, entry;
+    struct hub_merkle_hash leaf;
+    unsigned width;
+    bool exact;
+    if (audit->levels[0].count == 0)
+        return HUB_OK;
+    HUB_TRY(hub_tiles_bundle(tiles, audit->levels[0].n, &rest, &width, &exact, err));
+    for (unsigned i = 0; i < width; i++) {
+        HUB_TRY(hub_bundle_next(&rest, &entry));
+        hub_merkle_leaf(entry, &leaf);
+        HUB_ENSURE(hub_merkle_equal(&leaf, &audit->levels[0].hashes[i]), HUB_CORRUPT);
+        hub_bundle_append(&audit->bundle, entry);
+    }
+    return hub_buf_result(&audit->bundle);
+}
+
+/* That TILE is there, and a tile of hashes of its length; content is audit verify's business. */
+static enum hub_result present(struct hub_audit *audit, const struct hub_tile *tile, struct hub_error *err)
+{
+    char name[HUB_TILE_PATH_MAX];
+    char path[HUB_AUDIT_PATH_MAX];
+    uint64_t size = 0;
+    int fd = -1;
+    hub_tile_path(tile, name);
+    HUB_TRY(hub_audit_path(audit->folder, name, path, err));
+    HUB_TRY(audit->disk->ops->open(audit->disk, path, HUB_DISK_READ, &fd, err));
+    enum hub_result result = audit->disk->ops->size(audit->disk, fd, &size, err);
+    audit->disk->ops->close(audit->disk, fd);
+    HUB_TRY(result);
+    bool good = tile->level == HUB_TILE_ENTRIES ? size > 2 * (uint64_t)tile->width : size == (uint64_t)tile->width * HUB_HASH_LEN;
+    return good ? HUB_OK : HUB_CORRUPT;
+}
+
+static enum hub_result all_present(struct hub_audit *audit, uint64_t size, struct hub_error *err)
+{
+    for (int level = HUB_TILE_ENTRIES; level < HUB_TILE_LEVELS; level++) {
+        uint64_t last = hub_tile_hashes(level, size) / HUB_TILE_WIDTH;
+        for (uint64_t n = 0; n <= last; n++) {
+            struct hub_tile tile = {.level = level, .n = n, .width = hub_tile_width(level, n, size)};
+            if (tile.width != 0)
+                HUB_TRY(present(audit, &tile, err));
+        }
+    }
+    return HUB_OK;
+}
+
+/* That the log still holds, under its number, the record the checkpoint ended with; then goes on behind it. */
+static enum hub_result find_record(struct hub_audit *audit, const struct hub_audit_state *at, struct hub_error *err)
+{
+    uint64_t number;
+    struct hub_span payload;
+    struct hub_merkle_hash hash;
+    if (at->record == 0)
+        return hub_log_reader_open(audit->log, 1, &audit->reader, err);
+    HUB_ENSURE(at->record <= hub_log_durable(audit->log), HUB_CORRUPT);
+    HUB_TRY(hub_log_reader_open(audit->log, at->record, &audit->reader, err));
+    HUB_TRY(hub_log_reader_next(audit->reader, &number, &payload, err));
+    hub_sha256_of(payload, hash.bytes);
+    HUB_ENSURE(number == at->record && hub_merkle_equal(&hash, &at->payload), HUB_CORRUPT);
+    return HUB_OK;
+}
+
+static enum hub_result load(struct hub_audit *audit, const struct known *known, struct hub_tiles *tiles, struct hub_error *err)
+{
+    struct hub_merkle_hash root;
+    for (int level = 0; level < HUB_TILE_LEVELS; level++)
+        HUB_TRY(load_level(audit, tiles, level, err));
+    audit->tree.size = known->size;
+    hub_merkle_root(&audit->tree, &root);
+    HUB_ENSURE(hub_merkle_equal(&root, &known->root), HUB_CORRUPT);
+    HUB_TRY(load_bundle(audit, tiles, err));
+    HUB_TRY(all_present(audit, known->size, err));
+    HUB_TRY(find_record(audit, &known->at, err));
+    audit->record = known->at.record;
+    audit->payload = known->at.payload;
+    return HUB_OK;
+}
+
+static void forget(struct hub_audit *audit)
+{
+    hub_log_reader_close(audit->reader);
+    audit->reader = NULL;
+    hub_merkle_init(&audit->tree);
+    memset(audit->levels, 0, sizeof audit->levels);
+    hub_buf_reset(&audit->bundle);
+    audit->record = 0;
+    memset(&audit->payload, 0, sizeof audit->payload);
+}
+
+static bool load_quick(struct hub_audit *audit, const struct known *known)
+{
+    struct hub_error ignored; /* whatever it is, the sure way finds it again */
+    if (!known->checkpoint || !known->state || known->at.size != known->size ||
+        !hub_merkle_equal(&known->at.root, &known->root))
+        return false;
+    struct hub_tiles *tiles = hub_tiles_new(audit->disk, audit->folder, known->size);
+    bool good = tiles != NULL && load(audit, known, tiles, &ignored) == HUB_OK;
+    hub_tiles_free(tiles);
+    if (!good)
+        forget(audit);
+    return good;
+}
+
+/* --- the sure way --- */
+
+struct proving {
+    struct hub_merkle tree;
+    const struct known *known;
+    bool reached, same;
+};
+
+static enum hub_result prove_entry(void *ctx, struct hub_span entry, struct hub_error *err)
+{
+    struct proving *proving = ctx;
+    struct hub_merkle_hash hash;
+    (void)err;
+    if (proving->reached)
+        return HUB_OK;
+    hub_merkle_leaf(entry, &hash);
+    hub_merkle_append(&proving->tree, &hash);
+    if (proving->tree.size == proving->known->size) {
+        hub_merkle_root(&proving->tree, &hash);
+        proving->reached = true;
+        proving->same = hub_merkle_equal(&hash, &proving->known->root);
+    }
+    return HUB_OK;
+}
+
+/* That the log gives what was signed, before anything is written. */
+static enum hub_result prove_log(struct hub_audit *audit, const struct known *known, struct hub_error *err)
+{
+    struct proving proving = {.known = known};
+    struct hub_log_reader *reader;
+    uint64_t number;
+    struct hub_span payload;
+    if (known->size == 0)
+        return HUB_OK;
+    hub_merkle_init(&proving.tree);
+    HUB_TRY(hub_log_reader_open(audit->log, 1, &reader, err));
+    enum hub_result result = HUB_OK;
+    while (result == HUB_OK && !proving.reached) {
+        result = hub_log_reader_next(reader, &number, &payload, err);
+        if (result == HUB_OK)
+            result = hub_audit_record_entries(payload, prove_entry, &proving, err);
+    }
+    hub_log_reader_close(reader);
+    if (result != HUB_OK && result != HUB_END)
+        return result;
+    if (!proving.reached)
+        return refuse(audit, "the event log ends below the last signed audit entry", restore, err);
+    return proving.same ? HUB_OK : refuse(audit, "the event log does not give the signed audit root", restore, err);
+}
+
+static enum hub_result rebuild(struct hub_audit *audit, const struct known *known, struct hub_error *err)
+{
+    HUB_TRY(prove_log(audit, known, err));
+    HUB_TRY(hub_log_reader_open(audit->log, 1, &audit->reader, err));
+    audit->mending = true;
+    enum hub_result result = hub_audit_apply(audit, err);
+    if (result == HUB_OK && audit->tree.size != 0)
+        result = hub_audit_publish(audit, err);
+    audit->mending = false;
+    if (result == HUB_OK && audit->mended != 0 && known->size != 0)
+        HUB_DIAG(HUB_DIAG_WARNING, "audit", "files that were missing or not what the event log gives were written again",
+                 hub_diag_number("files", (int64_t)audit->mended));
+    return result;
+}
+
+/* --- what is left over --- */
+
+struct cleaning {
+    struct hub_audit *audit;
+    struct hub_error *err;
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* Temporary files of a crash, and partial tiles that the checkpoint does not use. */
+static enum hub_result clean_file(void *ctx, const char *path)
+{
+    struct cleaning *cleaning = ctx;
+    struct hub_audit *audit = cleaning->audit;
+    struct hub_tile tile;
+    char whole[HUB_AUDIT_PATH_MAX];
+    bool parsed = hub_tile_path_parse(hub_span_str(path), &tile) == HUB_OK;
+    bool partial = parsed && tile.width != HUB_TILE_WIDTH &&
+                   tile.width != hub_tile_width(tile.level, tile.n, atomic_load(&audit->signed_size));
+    if (!partial && (parsed || !ends_with(path, ".new")))
+        return HUB_OK;
+    HUB_TRY(hub_audit_path(audit->folder, path, whole, cleaning->err));
+    HUB_TRY(audit->disk->ops->unlink(audit->disk, whole, cleaning->err));
+    if (partial) {
+        *strrchr(whole, '/') = '\0';
+        (void)rmdir(whole); /* fails while another width lies there */
+    }
+    return HUB_OK;
+}
+
+enum hub_result hub_audit_catch_up(struct hub_audit *audit, struct hub_error *err)
+{
+    struct known known = {.checkpoint = false};
+    struct cleaning cleaning = {audit, err};
+    HUB_TRY(read_known(audit, &known, err));
+    if (known.checkpoint) {
+        atomic_store(&audit->signed_size, known.size);
+        audit->published = true;
+        audit->published_us = hub_clock_mono_us(audit->clock);
+        audit->kept[audit->publications++ % HUB_AUDIT_KEPT] = known.size;
+    }
+    if (!load_quick(audit, &known))
+        HUB_TRY(rebuild(audit, &known, err));
+    return hub_audit_walk(audit->folder, clean_file, &cleaning, err);
+}

@@ -1,0 +1,66 @@
+/* Inside of the audit publisher, shared by audit.c (applying and publishing) and catchup.c (opening). */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "src/audit/audit.h"
+#include "src/audit/files.h"
+#include "src/audit/note.h"
+
+enum { HUB_AUDIT_KEPT = 8 }; /* partial tiles of so many checkpoints stay, for readers that hold one of them */
+
+struct hub_audit {
+    struct hub_disk *disk;
+    struct hub_log *log;
+    struct hub_log_reader *reader;
+    const struct hub_clock *clock;
+    struct hub_audit_signer signer;
+    struct hub_note_key key;
+    char *folder;
+    char origin[HUB_NOTE_NAME_MAX + 1];
+    int64_t checkpoint_us;
+
+    struct hub_merkle tree;
+    struct {
+        uint64_t n;     /* the tile being filled */
+        unsigned count; /* hashes in it; 256: full and not yet written */
+        struct hub_merkle_hash hashes[HUB_TILE_WIDTH];
+    } levels[HUB_TILE_LEVELS];
+    struct hub_buf bundle; /* the entries of levels[0] */
+    char made[HUB_TILE_LEVELS + 1][HUB_TILE_PATH_MAX]; /* the folder each level wrote to last */
+
+    uint64_t record;               /* the last one applied whole */
+    struct hub_merkle_hash payload; /* SHA-256 of its payload */
+    size_t skip;                   /* entries of the next record that are applied already (a write failed after them) */
+    bool behind;                   /* the reader stands behind a record that was not applied whole */
+    bool mending;                  /* compare files before writing them */
+    uint64_t mended;               /* files written because they were not as they must be */
+
+    _Atomic uint64_t signed_size;
+    bool published; /* there is a checkpoint */
+    int64_t published_us;
+    uint64_t kept[HUB_AUDIT_KEPT]; /* sizes of the newest checkpoints, by publication number modulo the count */
+    uint64_t publications;
+};
+
+/* Entries of the record PAYLOAD in order. CALLBACK's failure ends it. HUB_CORRUPT for what cannot be an entry. */
+enum hub_result hub_audit_record_entries(struct hub_span payload, enum hub_result (*callback)(void *ctx, struct hub_span entry, struct hub_error *err),
+                                         void *ctx, struct hub_error *err) HUB_MUST_USE;
+/* Applies everything durable; publishes on the way when it is time. */
+enum hub_result hub_audit_apply(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
+/* Tiles, bundle, checkpoint, state. */
+enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
+/* After opening: knows where to go on (or is rebuilt), every file that the last checkpoint needs is there. */
+enum hub_result hub_audit_catch_up(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
+
+/* <folder>/state: where in the log a checkpoint stands; derived, may be absent. docs/FORMATS-audit.md. */
+struct hub_audit_state {
+    uint64_t size;
+    struct hub_merkle_hash root;
+    uint64_t record;
+    struct hub_merkle_hash payload;
+};
+enum { HUB_AUDIT_STATE_MAX = 1024 };
+void hub_audit_state_write(struct hub_buf *out, const struct hub_audit_state *state);
+/* HUB_SYNTAX when it is not exactly what hub_audit_state_write makes. */
+enum hub_result hub_audit_state_parse(struct hub_span text, struct hub_audit_state *out) HUB_MUST_USE;
