@@ -53,7 +53,11 @@ struct hub_audit_report {
     struct { char text[256]; uint64_t index; bool has_index; } notes[16]; /* worth a look, nothing is wrong with the log */
     size_t note_count;
 };
-/* HUB_OK also when there are findings (the report says); other results: the check could not be made. */
+/* HUB_OK also when there are findings (the report says, a missing folder included); other results: the check
+ * could not be made: vkey no verifier key (HUB_SYNTAX), since_path or events_log unreadable, memory, disk. May
+ * run beside a hub. Index of a finding: the first entry concerned. */
 enum hub_result hub_audit_verify(const struct hub_audit_verify_options *options, struct hub_audit_report *report, struct hub_error *err) HUB_MUST_USE;
-/* Entries FROM.. in order from the files (verified bundle by bundle against the tree), until CALLBACK says false. */
+/* Entries FROM.. in order from the files (verified bundle by bundle against the checkpoint signed with the
+ * folder's own key), until CALLBACK says false. HUB_CORRUPT, HUB_CRYPTO or HUB_NOT_FOUND at the first that is
+ * not proven; it is not shown. */
 enum hub_result hub_audit_each(const char *folder, uint64_t from, bool (*callback)(void *ctx, uint64_t index, struct hub_span json), void *ctx, struct hub_error *err) HUB_MUST_USE;

@@ -57,12 +57,12 @@ static enum hub_result read_file_claim(struct hub_verify *verify, struct claim *
     return HUB_OK;
 }
 
-/* Hashes that differ, and the first of them. */
+/* Hashes that differ, the first and the last of them; what a cut bundle lacks was said when it was read. */
 static unsigned differences(const struct claim *claim, unsigned *first, unsigned *last)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < claim->width; i++) {
-        if (i < claim->made_count && hub_merkle_equal(&claim->made[i], &claim->file[i]))
+    for (unsigned i = 0; i < claim->made_count; i++) {
+        if (hub_merkle_equal(&claim->made[i], &claim->file[i]))
             continue;
         if (count++ == 0)
             *first = i;
@@ -75,7 +75,7 @@ static unsigned differences(const struct claim *claim, unsigned *first, unsigned
 static void moved_remark(const struct claim *claim, unsigned first, char *out, size_t out_cap)
 {
     out[0] = '\0';
-    for (unsigned i = 0; first < claim->made_count && i < claim->width; i++) {
+    for (unsigned i = 0; i < claim->width; i++) {
         if (i != first && hub_merkle_equal(&claim->made[first], &claim->file[i])) {
             (void)snprintf(out, out_cap, "; in its place lies entry %" PRIu64, claim->n * HUB_TILE_WIDTH + i);
             return;

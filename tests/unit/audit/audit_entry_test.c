@@ -1,6 +1,7 @@
 /* The builder of audit entries. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <cmocka.h>
 
