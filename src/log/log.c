@@ -337,6 +337,16 @@ enum hub_result hub_log_sync(struct hub_log *log, struct hub_error *err)
     return HUB_OK;
 }
 
+void hub_log_id(const struct hub_log *log, uint8_t out[16])
+{
+    memcpy(out, log->id, sizeof log->id);
+}
+
+uint64_t hub_log_record_bytes_max(const struct hub_log *log)
+{
+    return log->options.record_bytes_max;
+}
+
 uint64_t hub_log_durable(const struct hub_log *log)
 {
     return atomic_load(&log->durable);

@@ -36,6 +36,10 @@ enum hub_result hub_log_append(struct hub_log *log, const struct hub_span *parts
  * (HUB_IO): never retried as if it had worked. The one exception is HUB_QUOTA, no space before the fsync:
  * everything appended since the last sync is dropped, for certain, and the log may be used again. */
 enum hub_result hub_log_sync(struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
+/* The random id that all segments of this log carry: 16 bytes. */
+void hub_log_id(const struct hub_log *log, uint8_t out[16]);
+/* The largest payload that append takes. */
+uint64_t hub_log_record_bytes_max(const struct hub_log *log);
 /* Last durable record number, 0 = none. Any thread. */
 uint64_t hub_log_durable(const struct hub_log *log);
 /* Bytes on disk, all segments. Any thread. */

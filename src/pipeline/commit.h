@@ -29,26 +29,35 @@ struct hub_commit_item {
     struct hub_buf audit;          /* AUDIT, KEY: entries, each as be32 length and bytes, without times (the committer adds none) */
     uint64_t bytes;                /* for the in-flight budget */
     /* filled by the committer */
-    enum hub_result result;        /* HUB_OK: durable (or a duplicate of something durable) */
-    bool duplicate;
+    enum hub_result result;        /* HUB_OK: durable (or a duplicate of something durable); HUB_TOO_LARGE, HUB_NO_MEMORY: this
+                                      item alone; HUB_QUOTA: no space, try again later; HUB_IO: the hub is about to end.
+                                      Nothing may be acknowledged but HUB_OK. */
+    bool duplicate;                /* this message was ACCEPTED before (also when it comes as REJECTED now): answer as then;
+                                      dedup.answer is the stored answer. A repeated rejection is no duplicate: answer anew */
     int64_t recorded_us;           /* of the original for a duplicate */
-    /* called once in the committer's thread; must only hand the item over (a queue) */
+    /* called once in the committer's thread, in the order of submission; must only hand the item over (a queue) */
     void (*done)(struct hub_commit_item *item, void *ctx);
     void *done_ctx;
     void *owner; /* the submitter's own */
 };
 
 struct hub_commit_options {
-    size_t queue;
-    uint32_t wait_us;
-    uint64_t reserve_bytes, data_bytes;
-    const char *data_dir;
+    size_t queue;           /* items waiting, 0 = 4096 */
+    uint32_t wait_us;       /* how long a group waits for company */
+    uint64_t reserve_bytes; /* below this much free space no message is taken (audit entries are) */
+    uint64_t data_bytes;    /* quota of data_dir, 0 = none */
+    const char *data_dir;   /* NULL: no space is checked */
 };
 struct hub_commit_stats { /* of the data directory, not of the process */
-    uint64_t messages, events, rejected, dead_letters, duplicates, last_recorded_us;
+    uint64_t messages;     /* accepted */
+    uint64_t events;
+    uint64_t rejected;     /* every time a message was rejected */
+    uint64_t dead_letters; /* distinct and open: not accepted later on resend */
+    uint64_t duplicates;   /* repeats of accepted messages; counted in the index alone, a rebuilt one starts at 0 */
+    uint64_t last_recorded_us;
 };
 
-/* LOG, INDEX and KEYS stay the caller's. FATAL is called (committer's thread) when the log failed: the process must end. */
+/* LOG, INDEX and KEYS stay the caller's; KEYS may be NULL (tests). FATAL is called (committer's thread) when the log failed: the process must end. */
 enum hub_result hub_commit_start(const struct hub_commit_options *options, const struct hub_clock *clock, struct hub_disk *disk, struct hub_log *log,
                                  struct hub_index *index, struct hub_keys *keys, void (*fatal)(void *ctx, const struct hub_error *err),
                                  void *fatal_ctx, struct hub_commit **out, struct hub_error *err) HUB_MUST_USE;
@@ -60,21 +69,33 @@ enum hub_result hub_commit_audit(struct hub_commit *commit, struct hub_span entr
 void hub_commit_stop(struct hub_commit *commit);
 void hub_commit_stats(struct hub_commit *commit, struct hub_commit_stats *out);
 
+/* Zeroed, with buffers that take BYTES_MAX; NULL: out of memory. */
 struct hub_commit_item *hub_commit_item_new(size_t bytes_max);
+/* Frees json, audit, events and event_lens too. NULL is fine. */
 void hub_commit_item_free(struct hub_commit_item *item);
 
-/* The index: opened over its store, brought up to the log's end. */
+/* For kill tests: kills the process when CHARTLINE_CRASH_AT names this point (src/log/crash.h). */
+void hub_commit_crash_point(const char *name);
+
+/* The index: opened over its store in FOLDER, brought up to the log's end. HUB_CORRUPT: it has seen more than the
+ * log holds (stored records were lost), or belongs to another log. */
 enum hub_result hub_index_open(const char *folder, struct hub_log *log, struct hub_index **out, struct hub_error *err) HUB_MUST_USE;
+/* Over a store opened with hub_index_families(); KV is the index's afterwards, also on failure. */
+enum hub_result hub_index_open_kv(struct hub_kv *kv, struct hub_log *log, struct hub_index **out, struct hub_error *err) HUB_MUST_USE;
+const char *const *hub_index_families(void);
+/* NULL is fine. */
 void hub_index_close(struct hub_index *index);
 struct hub_index_message { /* one stored message or dead letter */
     uint64_t record; /* number in the log */
     int64_t recorded_us, last_us;
     uint64_t repeats; /* duplicates or further rejections */
     char answer[3];
-    enum hub_record_kind kind;
+    enum hub_record_kind kind; /* MESSAGE or REJECTED */
+    bool resolved;             /* of a dead letter: the same message was accepted later */
 };
 /* By event id of patient 0. HUB_NOT_FOUND. Any thread. */
 enum hub_result hub_index_message(struct hub_index *index, struct hub_span message_id, struct hub_index_message *out, struct hub_error *err) HUB_MUST_USE;
 /* Message ids that carried this control token, in order of recording. */
 enum hub_result hub_index_each_control(struct hub_index *index, struct hub_span control_token, bool (*callback)(void *ctx, struct hub_span message_id), void *ctx, struct hub_error *err) HUB_MUST_USE;
+/* All dead letters, resolved ones too, in order of their ids. */
 enum hub_result hub_index_each_dead_letter(struct hub_index *index, bool (*callback)(void *ctx, struct hub_span message_id, const struct hub_index_message *message), void *ctx, struct hub_error *err) HUB_MUST_USE;

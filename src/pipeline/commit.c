@@ -1,0 +1,501 @@
+#include "src/pipeline/commit.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "src/audit/entry.h"
+#include "src/base/diag.h"
+#include "src/base/mem.h"
+#include "src/base/queue.h"
+#include "src/log/crash.h"
+#include "src/pipeline/commit_record.h"
+#include "src/pipeline/commit_space.h"
+#include "src/pipeline/index.h"
+
+enum {
+    QUEUE_DEFAULT = 4096,
+    GROUP_ITEMS_MAX = 4096,
+    GROUP_BYTES_MAX = 16 * 1024 * 1024, /* one item may be larger by itself */
+    ITEM_OVERHEAD = 1024,               /* about what audit and dedup add to an item's own bytes */
+    IDLE_MS = 100,                      /* how often a full disk is looked at again */
+    KEYS_MAX = 64,                      /* class keys noticed at once; more wait for the next group */
+    RETRY_US = 1000,
+    KEY_RECORD_MAX = 1024 * 1024,
+};
+
+static const char component[] = "commit";
+
+struct created_key {
+    struct hub_key_id id;
+    enum hub_data_class class_;
+};
+
+struct hub_commit {
+    struct hub_commit_options options;
+    const struct hub_clock *clock;
+    struct hub_log *log;
+    struct hub_index *index;
+    struct hub_keys *keys;
+    void (*fatal)(void *ctx, const struct hub_error *err);
+    void *fatal_ctx;
+    struct hub_queue *queue;
+    struct hub_commit_space space;
+    pthread_t thread;
+    atomic_bool closed; /* no more submits */
+    atomic_int submitting;
+    struct hub_commit_item last; /* goes through the queue as the end of it */
+    bool finished;
+    bool dead;            /* the log failed: everything is refused */
+    int64_t last_us;      /* last recorded time given out */
+    /* the group at work */
+    struct hub_commit_item *items[GROUP_ITEMS_MAX];
+    bool stored_before[GROUP_ITEMS_MAX]; /* a duplicate of something durable: good whatever becomes of this group */
+    size_t item_count;
+    struct hub_buf payloads; /* the group's records one after the other */
+    size_t ends[GROUP_ITEMS_MAX + KEYS_MAX];
+    size_t record_count;
+    struct created_key keys_made[KEYS_MAX]; /* not yet in the log */
+    size_t key_count;
+};
+
+void hub_commit_crash_point(const char *name)
+{
+    hub_log_crash_point(name);
+}
+
+/* --- items --- */
+
+struct hub_commit_item *hub_commit_item_new(size_t bytes_max)
+{
+    struct hub_commit_item *item = hub_mem_alloc(sizeof *item);
+    if (item == NULL)
+        return NULL;
+    hub_buf_init(&item->json, bytes_max, false);
+    hub_buf_init(&item->audit, bytes_max, false);
+    return item;
+}
+
+void hub_commit_item_free(struct hub_commit_item *item)
+{
+    if (item == NULL)
+        return;
+    hub_buf_deinit(&item->json);
+    hub_buf_deinit(&item->audit);
+    hub_mem_free(item->events);
+    hub_mem_free(item->event_lens);
+    hub_mem_free(item);
+}
+
+static void done(struct hub_commit_item *item)
+{
+    if (item->done != NULL)
+        item->done(item, item->done_ctx);
+}
+
+/* --- deciding --- */
+
+/* Strictly increasing, over restarts and clocks that step back. COUNT consecutive microseconds. */
+static int64_t take_times(struct hub_commit *commit, size_t count)
+{
+    int64_t now = hub_clock_wall_us(commit->clock);
+    int64_t first = now > commit->last_us ? now : commit->last_us + 1;
+    commit->last_us = first + (count > 1 ? (int64_t)count - 1 : 0);
+    return first;
+}
+
+/* The record number that the next payload of this group will get. */
+static uint64_t next_number(const struct hub_commit *commit)
+{
+    return hub_log_durable(commit->log) + commit->record_count + 1;
+}
+
+/* Closes the payload that was just built: into the index's staging, or out again. */
+static enum hub_result seal_payload(struct hub_commit *commit, enum hub_result built, size_t start, struct hub_error *err)
+{
+    struct hub_buf *buf = &commit->payloads;
+    enum hub_result result = built;
+    if (result == HUB_OK && buf->len - start > hub_log_record_bytes_max(commit->log))
+        result = HUB_TOO_LARGE;
+    if (result == HUB_OK)
+        result = hub_index_apply(commit->index, next_number(commit), hub_span_of(buf->ptr + start, buf->len - start), err);
+    if (result != HUB_OK) {
+        buf->failed = HUB_OK;
+        buf->len = start;
+        return result;
+    }
+    commit->ends[commit->record_count++] = buf->len;
+    return HUB_OK;
+}
+
+static enum hub_result decide_duplicate(struct hub_commit *commit, size_t at, const struct hub_index_message *stored, struct hub_error *err)
+{
+    struct hub_commit_item *item = commit->items[at];
+    item->duplicate = true;
+    item->recorded_us = stored->recorded_us;
+    memcpy(item->dedup.answer, stored->answer, sizeof item->dedup.answer);
+    commit->stored_before[at] = stored->record <= hub_log_durable(commit->log);
+    return hub_index_duplicate(commit->index, hub_span_str(item->dedup.message_id), hub_clock_wall_us(commit->clock), err);
+}
+
+static enum hub_result decide_message(struct hub_commit *commit, size_t at, struct hub_error *err)
+{
+    struct hub_commit_item *item = commit->items[at];
+    struct hub_span id = hub_span_str(item->dedup.message_id);
+    struct hub_commit_facts facts = {0};
+    struct hub_index_message stored;
+    enum hub_record_kind kind = item->kind;
+    HUB_ASSERT(id.len != 0);
+    enum hub_result result = hub_index_lookup(commit->index, id, &stored, err);
+    if (result == HUB_OK && stored.kind == HUB_RECORD_MESSAGE)
+        return decide_duplicate(commit, at, &stored, err);
+    if (result != HUB_OK && result != HUB_NOT_FOUND)
+        return result;
+    if (result == HUB_OK && kind == HUB_RECORD_REJECTED) {
+        kind = HUB_RECORD_REPEATED;
+        facts.repeats = stored.repeats;
+    }
+    item->dedup.count = facts.repeats + 1 < UINT32_MAX ? (uint32_t)facts.repeats + 1 : UINT32_MAX;
+    HUB_TRY(hub_index_control_used(commit->index, hub_span_str(item->dedup.control_token), id, &facts.control_reused, err));
+    facts.recorded_us = take_times(commit, item->event_count);
+    item->recorded_us = facts.recorded_us;
+    size_t start = commit->payloads.len;
+    return seal_payload(commit, hub_commit_record(item, kind, &facts, &commit->payloads), start, err);
+}
+
+static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, struct hub_error *err)
+{
+    struct hub_commit_item *item = commit->items[at];
+    struct hub_commit_facts facts = {0};
+    size_t start = commit->payloads.len;
+    switch (item->kind) {
+    case HUB_RECORD_MESSAGE:
+    case HUB_RECORD_REJECTED:
+    case HUB_RECORD_REPEATED:
+        return full ? HUB_QUOTA : decide_message(commit, at, err);
+    case HUB_RECORD_AUDIT:
+    case HUB_RECORD_KEY:
+        break;
+    }
+    facts.recorded_us = take_times(commit, 1);
+    item->recorded_us = facts.recorded_us;
+    return seal_payload(commit, hub_commit_record(item, item->kind, &facts, &commit->payloads), start, err);
+}
+
+/* --- class keys that were made --- */
+
+struct find_key {
+    const struct hub_key_id *id;
+    struct hub_buf *out;
+};
+
+static bool find_key(void *ctx, struct hub_span json_line)
+{
+    struct find_key *find = ctx;
+    if (memmem(json_line.ptr, json_line.len, find->id->text, HUB_KEY_ID_LEN) == NULL)
+        return true;
+    hub_buf_append_span(find->out, json_line);
+    return false;
+}
+
+static enum hub_result write_created_keys(struct hub_commit *commit, struct hub_error *err)
+{
+    struct hub_key_id ids[KEYS_MAX];
+    enum hub_data_class classes[KEYS_MAX];
+    if (commit->keys == NULL)
+        return HUB_OK;
+    size_t count = hub_keys_take_created(commit->keys, ids, classes, KEYS_MAX - commit->key_count);
+    for (size_t i = 0; i < count; i++)
+        commit->keys_made[commit->key_count++] = (struct created_key){.id = ids[i], .class_ = classes[i]};
+    enum hub_result result = HUB_OK;
+    for (size_t i = 0; i < commit->key_count && result == HUB_OK; i++) {
+        struct hub_buf json;
+        hub_buf_init(&json, KEY_RECORD_MAX, false);
+        struct find_key find = {.id = &commit->keys_made[i].id, .out = &json};
+        hub_keys_each_record(commit->keys, find_key, &find);
+        size_t start = commit->payloads.len;
+        hub_commit_record_key(&commit->keys_made[i].id, commit->keys_made[i].class_, hub_buf_view(&json), take_times(commit, 1), &commit->payloads);
+        enum hub_result built = hub_buf_result(&json) != HUB_OK ? hub_buf_result(&json) : hub_buf_result(&commit->payloads);
+        result = seal_payload(commit, built, start, err);
+        hub_buf_deinit(&json);
+    }
+    return result;
+}
+
+/* --- writing --- */
+
+/* Keys first: nothing sealed may reach the disk, not even unsynced, before the key that opens it is durable. */
+static enum hub_result store_keys(struct hub_commit *commit, struct hub_error *err)
+{
+    if (commit->keys == NULL || !hub_keys_dirty(commit->keys))
+        return HUB_OK;
+    return hub_keys_sync(commit->keys, err);
+}
+
+static enum hub_result store_records(struct hub_commit *commit, struct hub_error *err)
+{
+    size_t start = 0;
+    hub_commit_crash_point("before-append");
+    for (size_t i = 0; i < commit->record_count; i++) {
+        struct hub_span part = hub_span_of(commit->payloads.ptr + start, commit->ends[i] - start);
+        uint64_t number = 0;
+        uint64_t expected = hub_log_durable(commit->log) + i + 1;
+        HUB_TRY(hub_log_append(commit->log, &part, 1, &number, err));
+        HUB_ASSERT(number == expected);
+        start = commit->ends[i];
+    }
+    hub_commit_crash_point("after-append");
+    hub_commit_crash_point("before-sync");
+    HUB_TRY(hub_log_sync(commit->log, err));
+    hub_commit_crash_point("after-sync");
+    return HUB_OK;
+}
+
+/* The whole group from payloads to the index. */
+static enum hub_result store(struct hub_commit *commit, struct hub_error *err)
+{
+    if (commit->record_count != 0) {
+        HUB_TRY(store_keys(commit, err) == HUB_OK ? HUB_OK : HUB_IO);
+        HUB_TRY(store_records(commit, err));
+    }
+    hub_commit_crash_point("before-index");
+    enum hub_result result = hub_index_write(commit->index, err);
+    hub_commit_crash_point("after-index");
+    return result == HUB_OK ? HUB_OK : HUB_IO;
+}
+
+static void die(struct hub_commit *commit, struct hub_error *err)
+{
+    commit->dead = true;
+    err->result = HUB_IO;
+    atomic_store(&commit->closed, true);
+    HUB_DIAG(HUB_DIAG_ERROR, component, "nothing more is stored or acknowledged: a write failed", hub_diag_error(err));
+    if (commit->fatal != NULL)
+        commit->fatal(commit->fatal_ctx, err);
+}
+
+/* Everything decided together shares the fate of the write. */
+static void settle(struct hub_commit *commit, enum hub_result stored, struct hub_error *err)
+{
+    if (stored == HUB_OK) {
+        commit->key_count = 0;
+    } else if (stored == HUB_QUOTA) {
+        hub_index_discard(commit->index);
+        hub_commit_space_ran_out(&commit->space);
+        HUB_DIAG(HUB_DIAG_WARNING, component, "no space: messages are not taken until there is", hub_diag_error(err));
+    } else {
+        die(commit, err);
+    }
+    for (size_t i = 0; i < commit->item_count; i++) {
+        struct hub_commit_item *item = commit->items[i];
+        if (stored == HUB_QUOTA && item->result == HUB_OK && !commit->stored_before[i])
+            item->result = HUB_QUOTA;
+        else if (stored != HUB_OK && stored != HUB_QUOTA)
+            item->result = HUB_IO;
+    }
+}
+
+static uint64_t item_bytes(const struct hub_commit_item *item)
+{
+    return item->json.len + item->audit.len + ITEM_OVERHEAD;
+}
+
+static void collect(struct hub_commit *commit)
+{
+    uint64_t bytes = 0;
+    bool waited = commit->options.wait_us == 0 || atomic_load(&commit->closed);
+    commit->item_count = 0;
+    while (commit->item_count < GROUP_ITEMS_MAX && bytes < GROUP_BYTES_MAX) {
+        struct hub_commit_item *item = hub_queue_pop(commit->queue);
+        if (item == NULL && commit->item_count != 0 && !waited) {
+            (void)usleep(commit->options.wait_us);
+            waited = true;
+            continue;
+        }
+        if (item == &commit->last)
+            commit->finished = true;
+        if (item == NULL || item == &commit->last)
+            break;
+        item->result = HUB_OK;
+        item->duplicate = false;
+        commit->stored_before[commit->item_count] = false;
+        commit->items[commit->item_count++] = item;
+        bytes += item_bytes(item);
+    }
+}
+
+static void run_group(struct hub_commit *commit)
+{
+    struct hub_error err = {0};
+    enum hub_result result;
+    uint64_t coming = 0;
+    hub_buf_reset(&commit->payloads);
+    commit->record_count = 0;
+    for (size_t i = 0; i < commit->item_count; i++)
+        coming += item_bytes(commit->items[i]);
+    bool full = hub_commit_space_full(&commit->space, commit->log, coming);
+    if (commit->dead) {
+        result = hub_fail(&err, HUB_IO, "the event log stopped", NULL);
+        for (size_t i = 0; i < commit->item_count; i++)
+            commit->items[i]->result = result;
+    } else {
+        result = write_created_keys(commit, &err);
+        for (size_t i = 0; i < commit->item_count && result == HUB_OK; i++) {
+            enum hub_result decided = decide(commit, i, full, &err);
+            commit->items[i]->result = decided;
+            if (decided == HUB_IO || decided == HUB_CORRUPT || decided == HUB_INTERNAL)
+                result = decided; /* the index cannot be asked: duplicates are not known any more */
+        }
+        if (result == HUB_OK)
+            result = store(commit, &err);
+        settle(commit, result, &err);
+    }
+    hub_commit_crash_point("before-done");
+    for (size_t i = 0; i < commit->item_count; i++)
+        done(commit->items[i]);
+}
+
+static void *run(void *arg)
+{
+    struct hub_commit *commit = arg;
+    while (!commit->finished) {
+        collect(commit);
+        if (commit->item_count != 0) {
+            run_group(commit);
+            continue;
+        }
+        if (commit->finished)
+            break;
+        bool full = atomic_load(&commit->space.full);
+        hub_queue_wait(commit->queue, full ? IDLE_MS : -1);
+        if (full)
+            (void)hub_commit_space_full(&commit->space, commit->log, 0);
+    }
+    return NULL;
+}
+
+/* --- the doors --- */
+
+static void commit_free(struct hub_commit *commit)
+{
+    if (commit == NULL)
+        return;
+    hub_queue_free(commit->queue);
+    hub_buf_deinit(&commit->payloads);
+    hub_mem_free(commit);
+}
+
+enum hub_result hub_commit_start(const struct hub_commit_options *options, const struct hub_clock *clock, struct hub_disk *disk,
+                                 struct hub_log *log, struct hub_index *index, struct hub_keys *keys,
+                                 void (*fatal)(void *ctx, const struct hub_error *err), void *fatal_ctx, struct hub_commit **out,
+                                 struct hub_error *err)
+{
+    *out = NULL;
+    struct hub_commit *commit = hub_mem_alloc(sizeof *commit);
+    if (commit == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for the committer", NULL);
+    commit->options = *options;
+    commit->clock = clock;
+    commit->log = log;
+    commit->index = index;
+    commit->keys = keys;
+    commit->fatal = fatal;
+    commit->fatal_ctx = fatal_ctx;
+    commit->last_us = hub_index_last_recorded(index);
+    hub_buf_init(&commit->payloads, SIZE_MAX / 2, false);
+    hub_commit_space_init(&commit->space, options, disk, clock);
+    commit->queue = hub_queue_new(options->queue != 0 ? options->queue : QUEUE_DEFAULT);
+    if (commit->queue == NULL) {
+        commit_free(commit);
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for the committer", NULL);
+    }
+    int failed = pthread_create(&commit->thread, NULL, run, commit);
+    if (failed != 0) {
+        commit_free(commit);
+        return hub_fail_errno(err, HUB_INTERNAL, "cannot start the committer's thread", failed);
+    }
+    *out = commit;
+    return HUB_OK;
+}
+
+enum hub_result hub_commit_submit(struct hub_commit *commit, struct hub_commit_item *item)
+{
+    enum hub_result result = HUB_OK;
+    bool message = item->kind != HUB_RECORD_AUDIT && item->kind != HUB_RECORD_KEY;
+    atomic_fetch_add(&commit->submitting, 1);
+    if (atomic_load(&commit->closed))
+        result = HUB_CLOSED;
+    else if (message && atomic_load(&commit->space.full))
+        result = HUB_QUOTA;
+    else if (!hub_queue_push(commit->queue, item))
+        result = HUB_BUSY;
+    atomic_fetch_sub(&commit->submitting, 1);
+    return result;
+}
+
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool over;
+};
+
+static void wake_waiter(struct hub_commit_item *item, void *ctx)
+{
+    struct waiter *waiter = ctx;
+    (void)item;
+    (void)pthread_mutex_lock(&waiter->lock);
+    waiter->over = true;
+    (void)pthread_cond_signal(&waiter->cond);
+    (void)pthread_mutex_unlock(&waiter->lock);
+}
+
+enum hub_result hub_commit_audit(struct hub_commit *commit, struct hub_span entry_json, struct hub_error *err)
+{
+    struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    if (entry_json.len > HUB_AUDIT_ENTRY_MAX)
+        return hub_fail(err, HUB_TOO_LARGE, "an audit entry is too large", NULL);
+    struct hub_commit_item *item = hub_commit_item_new(entry_json.len + 4);
+    if (item == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for an audit entry", NULL);
+    item->kind = HUB_RECORD_AUDIT;
+    item->done = wake_waiter;
+    item->done_ctx = &waiter;
+    hub_buf_append_be32(&item->audit, (uint32_t)entry_json.len);
+    hub_buf_append_span(&item->audit, entry_json);
+    enum hub_result result = hub_buf_result(&item->audit);
+    if (result == HUB_OK) {
+        while ((result = hub_commit_submit(commit, item)) == HUB_BUSY)
+            (void)usleep(RETRY_US);
+    }
+    if (result == HUB_OK) {
+        (void)pthread_mutex_lock(&waiter.lock);
+        while (!waiter.over)
+            (void)pthread_cond_wait(&waiter.cond, &waiter.lock);
+        (void)pthread_mutex_unlock(&waiter.lock);
+        result = item->result;
+    }
+    (void)pthread_cond_destroy(&waiter.cond);
+    (void)pthread_mutex_destroy(&waiter.lock);
+    hub_commit_item_free(item);
+    return result == HUB_OK ? HUB_OK : hub_fail(err, result, "an audit entry could not be stored", NULL);
+}
+
+void hub_commit_stop(struct hub_commit *commit)
+{
+    if (commit == NULL)
+        return;
+    atomic_store(&commit->closed, true);
+    while (atomic_load(&commit->submitting) != 0)
+        (void)sched_yield();
+    while (!hub_queue_push(commit->queue, &commit->last))
+        (void)usleep(RETRY_US);
+    (void)pthread_join(commit->thread, NULL);
+    commit_free(commit);
+}
+
+void hub_commit_stats(struct hub_commit *commit, struct hub_commit_stats *out)
+{
+    hub_index_stats(commit->index, out);
+}
