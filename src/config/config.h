@@ -123,3 +123,7 @@ struct hub_config *hub_config_new(const char *schema_dir);
 const struct hub_feed *hub_config_feed(const struct hub_config *config, const char *name);
 /* Reads the secret: at most CAP bytes, one trailing newline cut. HUB_CONFIG with the reason. */
 enum hub_result hub_secret_read(const struct hub_secret_ref *ref, uint8_t *out, size_t cap, size_t *len, struct hub_error *err) HUB_MUST_USE;
+/* The root key: 64 hex digits (a trailing newline is fine; `openssl rand -hex 32` makes one). KEY: 32 bytes of the
+ * caller, to be wiped by it. HUB_CONFIG with the reason. */
+enum { HUB_ROOT_KEY_LEN = 32 };
+enum hub_result hub_root_key_read(const struct hub_config *config, uint8_t key[HUB_ROOT_KEY_LEN], struct hub_error *err) HUB_MUST_USE;

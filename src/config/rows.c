@@ -165,7 +165,7 @@ static const struct hub_option hub_rows[] = {
      .description = "wrapped keys; must lie outside data_dir and its backups"},
     {"root_key", HUB_OPTION_SECRET, AT(hub_config, root_key),
      .flags = HUB_OPTION_REQUIRED | HUB_OPTION_SECRET_VALUE, .section = &secret_section,
-     .description = "the key that wraps the key store: 32 bytes, or 64 hex digits",
+     .description = "the key that wraps the key store: 64 hex digits",
      .mend = "add root_key: {file: keys/root.key}"},
     {"schema_dir", HUB_OPTION_PATH, AT(hub_config, schema_dir),
      .description = "mapping tables; absent: those of the installation"},

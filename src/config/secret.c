@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "src/base/mem.h"
+#include "src/codec/encode.h"
 #include "src/config/config.h"
 
 /* Up to CAP bytes of FD; *len is CAP + 1 when there are more. False: a read failed. */
@@ -127,4 +128,18 @@ enum hub_result hub_secret_read(const struct hub_secret_ref *ref, uint8_t *out, 
     HUB_ENSURE(written > 0 && (size_t)written < sizeof path,
                hub_fail(err, HUB_CONFIG, "the credential's path is too long", NULL));
     return read_file(path, false, out, cap, len, err);
+}
+
+enum hub_result hub_root_key_read(const struct hub_config *config, uint8_t key[HUB_ROOT_KEY_LEN], struct hub_error *err)
+{
+    uint8_t text[2 * HUB_ROOT_KEY_LEN + 1];
+    size_t len = 0, key_len = 0;
+    HUB_TRY(hub_secret_read(&config->root_key, text, sizeof text, &len, err));
+    enum hub_result result = hub_decode(HUB_HEX, hub_span_of(text, len), key, HUB_ROOT_KEY_LEN, &key_len);
+    hub_mem_wipe(text, sizeof text);
+    if (result == HUB_OK && key_len == HUB_ROOT_KEY_LEN)
+        return HUB_OK;
+    hub_mem_wipe(key, HUB_ROOT_KEY_LEN);
+    (void)hub_fail(err, HUB_CONFIG, "the root key is not 64 hex digits", "restore it from where it was kept; a new one opens nothing that is stored");
+    return hub_error_in(err, config->root_key.file, 0);
 }

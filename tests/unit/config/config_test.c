@@ -313,6 +313,25 @@ static void secret_comes_from_file_environment_and_command(void **state)
     assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.command = "true"}, out, sizeof out, &len, &err), HUB_CONFIG);
 }
 
+static void root_key_is_64_hex_digits(void **state)
+{
+    (void)state;
+    struct hub_config config = {.root_key = {.env = "CHARTLINE_TEST_SECRET"}};
+    uint8_t key[HUB_ROOT_KEY_LEN];
+    struct hub_error err = {0};
+    assert_int_equal(setenv("CHARTLINE_TEST_SECRET", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", 1), 0);
+    assert_int_equal(hub_root_key_read(&config, key, &err), HUB_OK);
+    for (uint8_t i = 0; i < sizeof key; i++)
+        assert_int_equal(key[i], i);
+    static const char *const wrong[] = {"00", "zz0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+                                        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(setenv("CHARTLINE_TEST_SECRET", wrong[i], 1), 0);
+        assert_int_equal(hub_root_key_read(&config, key, &err), HUB_CONFIG);
+    }
+    assert_int_equal(unsetenv("CHARTLINE_TEST_SECRET"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +349,7 @@ int main(void)
         cmocka_unit_test(config_reports_a_missing_file),
         cmocka_unit_test(config_for_map_has_one_feed_without_zone),
         cmocka_unit_test(secret_comes_from_file_environment_and_command),
+        cmocka_unit_test(root_key_is_64_hex_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
