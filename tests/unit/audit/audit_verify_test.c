@@ -94,6 +94,30 @@ static void audit_verify_compares_the_stored_events(void **state)
     fixture_free(&f);
 }
 
+static void audit_verify_takes_the_further_parts_of_an_entry(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct hub_audit_report report;
+    struct hub_buf record;
+    fixture_new(&f);
+    fixture_open_audit(&f);
+    hub_buf_init(&record, 65536, false);
+    hub_record_begin(&record, HUB_RECORD_MESSAGE, f.now_us, "adt-main");
+    hub_record_add(&record, HUB_SECTION_EVENT, HUB_SPAN("abc"));
+    hub_record_add(&record, HUB_SECTION_AUDIT, HUB_SPAN("{\"events\":[\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"],"
+                                                        "\"kind\":\"message-accepted\",\"time\":\"2026-11-23T01:43:50.000000Z\"}"));
+    hub_record_add(&record, HUB_SECTION_AUDIT, HUB_SPAN("{\"kind\":\"message-accepted\",\"part\":2,\"time\":\"2026-11-23T01:43:50.000000Z\"}"));
+    struct hub_span payload = hub_buf_view(&record);
+    fixture_ok(&f, hub_log_append(f.log, &payload, 1, NULL, &f.err));
+    hub_buf_deinit(&record);
+    fixture_publish(&f, 1);
+    fixture_verify(&f, NULL, true, &report);
+    assert_int_equal(report.finding_count, 0);
+    assert_int_equal(report.events_compared, 2);
+    fixture_free(&f);
+}
+
 /* A log whose record's entry names OTHER events than it holds (NULL: none), or is missing. */
 static void add_dishonest(struct fixture *f, const char *stored, const char *named, bool entry)
 {
@@ -311,6 +335,7 @@ int main(void)
         cmocka_unit_test(audit_verify_cannot_be_made_without_what_it_was_given),
         cmocka_unit_test(audit_verify_accepts_every_earlier_checkpoint_of_the_log),
         cmocka_unit_test(audit_verify_compares_the_stored_events),
+        cmocka_unit_test(audit_verify_takes_the_further_parts_of_an_entry),
         cmocka_unit_test(audit_verify_finds_events_that_are_not_those_of_the_entry),
         cmocka_unit_test(audit_verify_finds_an_event_log_of_other_entries),
         cmocka_unit_test(audit_verify_compares_a_long_list_by_its_digest),
