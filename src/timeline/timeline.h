@@ -15,14 +15,17 @@ struct hub_timeline_options {
     bool inverse_merge_reject;
 };
 
-/* KV must have been opened with hub_timeline_families(). It stays the caller's. */
+/* KV must have been opened with hub_timeline_families(). It stays the caller's. With other options than last time all
+ * charts are computed anew. */
 const char *const *hub_timeline_families(void);
 enum hub_result hub_timeline_open(struct hub_kv *kv, const struct hub_timeline_options *options, struct hub_timeline **out, struct hub_error *err) HUB_MUST_USE;
 void hub_timeline_close(struct hub_timeline *timeline);
 
 /* The position that has been applied (record number of the event log), 0 = nothing. */
 uint64_t hub_timeline_position(const struct hub_timeline *timeline);
-/* Adds one sealed CloudEvent to the pending batch. Idempotent. */
+/* Adds one sealed CloudEvent to the pending batch. Idempotent; of several values with one event id the smallest
+ * (recordedtime, SHA-256) stands. HUB_SYNTAX: not an event, nothing changed, go on. Any other failure: close and open
+ * again, and apply from the position on. Past 32 MiB the pending batch is written early, without a new position. */
 enum hub_result hub_timeline_apply(struct hub_timeline *timeline, struct hub_span event_json, struct hub_error *err) HUB_MUST_USE;
 /* Writes the pending batch together with the new position, atomically. */
 enum hub_result hub_timeline_flush(struct hub_timeline *timeline, uint64_t position, bool sync, struct hub_error *err) HUB_MUST_USE;
@@ -33,11 +36,17 @@ struct hub_chart {
     char id[34];
     struct hub_span *tokens;
     size_t token_count;
-    uint64_t entry_count;
+    uint64_t entry_count; /* versions, not facts */
     bool test, unidentified, conflict;
+    struct hub_span survivor; /* whose demographics the chart shows */
+    struct hub_span *retired; /* tokens merged into another one of the chart, sorted */
+    size_t retired_count;
 };
 enum hub_result hub_timeline_chart(struct hub_timeline *timeline, struct hub_arena *arena, struct hub_span token, struct hub_chart *out, struct hub_error *err) HUB_MUST_USE;
 enum hub_result hub_timeline_each_chart(struct hub_timeline *timeline, bool (*callback)(void *ctx, const struct hub_chart *chart), void *ctx, struct hub_error *err) HUB_MUST_USE;
+/* {"chart","conflict","entries":count,"retired":[..],"survivor","test","tokens":[..],"unidentified"}, NULL when the
+ * arena is full. What hub_query.chart takes. */
+struct hub_json *hub_chart_json(struct hub_arena *arena, const struct hub_chart *chart);
 /* All entry records (JSON, sealed) of one token, in key order. */
 enum hub_result hub_timeline_each_entry(struct hub_timeline *timeline, struct hub_span token, bool (*callback)(void *ctx, struct hub_span key, struct hub_span record), void *ctx, struct hub_error *err) HUB_MUST_USE;
 /* Sum mod 2^256 of hashes of everything stored, big endian. */

@@ -1,0 +1,345 @@
+/* From one sealed CloudEvent to entry records, identity facts and the record of its subject. Everything is
+ * read and checked before the first pending change, so that a bad event changes nothing. */
+#include <stdio.h>
+
+#include "src/base/clock.h"
+#include "src/codec/encode.h"
+#include "src/crypto/crypto.h"
+#include "src/event/entry_view.h"
+#include "src/timeline/state.h"
+
+/* One resource of the event. */
+struct part {
+    struct hub_json *resource;
+    struct hub_span type, id;
+    struct hub_entry_view view;
+    uint32_t ordinal; /* place in data.entry */
+    bool entry;
+    bool needed; /* a supporting resource that an entry refers to */
+};
+
+struct event {
+    struct hub_json *json;
+    struct hub_span id, subject, source, seal, trigger, time, recorded, message;
+    int64_t time_us, recorded_us, message_us;
+    char sha256[2 * HUB_HASH_LEN + 1];
+    struct hub_identity_statement *facts;
+    size_t fact_count;
+    struct part *parts;
+    size_t part_count;
+    bool test;
+    bool chartless; /* a feed's subject: a message without patient */
+};
+
+static bool good_id(struct hub_span id)
+{
+    if (id.len == 0 || id.len > ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.len; i++) {
+        if (id.ptr[i] <= ' ' || id.ptr[i] == '/' || id.ptr[i] >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static bool names_htest(const struct hub_json *meta)
+{
+    const struct hub_json *labels = hub_json_get(meta, "security");
+    if (labels == NULL || labels->type != HUB_JSON_ARRAY)
+        return false;
+    for (const struct hub_json *label = labels->first; label != NULL; label = label->next) {
+        if (hub_span_is(hub_json_get_span(label, "code"), "HTEST"))
+            return true;
+    }
+    return false;
+}
+
+/* --- reading --- */
+
+static enum hub_result read_times(struct event *e, struct hub_error *err)
+{
+    e->recorded = hub_json_get_span(e->json, "recordedtime");
+    e->time = hub_json_get_span(e->json, "time");
+    e->message = hub_json_get_span(e->json, "messagetime");
+    if (hub_time_parse((const char *)e->recorded.ptr, e->recorded.len, &e->recorded_us) != 0)
+        return hub_fail(err, HUB_SYNTAX, "an event without recorded time", NULL);
+    if (!hub_moment_us(e->time, &e->time_us)) {
+        e->time = e->recorded;
+        e->time_us = e->recorded_us;
+    }
+    if (!hub_moment_us(e->message, &e->message_us)) {
+        e->message = e->time;
+        e->message_us = e->time_us;
+    }
+    return HUB_OK;
+}
+
+static enum hub_result read_facts(struct hub_timeline *t, struct event *e, struct hub_error *err)
+{
+    HUB_TRY(hub_identity_parse(&t->scratch, hub_json_get_span(e->json, "identity"), &e->facts, &e->fact_count,
+                               err));
+    for (size_t i = 0; i < e->fact_count; i++) {
+        e->facts[i].source = e->source;
+        e->facts[i].order.event = e->id;
+        e->facts[i].order.message_us = e->message_us;
+        e->facts[i].order.time_us = e->time_us < e->recorded_us ? e->time_us : e->recorded_us;
+        for (uint32_t k = 0; k < e->facts[i].count; k++) {
+            if (!good_id(e->facts[i].tokens[k]))
+                return hub_fail(err, HUB_SYNTAX, "an identity fact with a token that is none", NULL);
+        }
+    }
+    return HUB_OK;
+}
+
+static enum hub_result read_parts(struct hub_timeline *t, struct event *e, struct hub_error *err)
+{
+    struct hub_json *data = hub_json_get(e->json, "data");
+    struct hub_json *list = hub_json_get(data, "entry");
+    if (list == NULL || list->type != HUB_JSON_ARRAY)
+        return HUB_OK;
+    e->parts = HUB_ARENA_ARRAY(&t->scratch, struct part, (size_t)list->len + 1);
+    if (e->parts == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    e->test = names_htest(hub_json_get(data, "meta"));
+    uint32_t ordinal = 0;
+    for (struct hub_json *item = list->first; item != NULL; item = item->next, ordinal++) {
+        struct part *part = &e->parts[e->part_count];
+        part->resource = hub_json_get(item, "resource");
+        part->type = hub_json_get_span(part->resource, "resourceType");
+        part->id = hub_json_get_span(part->resource, "id");
+        part->ordinal = ordinal;
+        part->entry = hub_entry_view_of(part->resource, &part->view);
+        e->test |= names_htest(hub_json_get(part->resource, "meta"));
+        if (part->entry && (!good_id(part->id) || part->view.kind == HUB_KIND_NONE))
+            return hub_fail(err, HUB_SYNTAX, "an event with an entry without id or kind", NULL);
+        if (good_id(part->id))
+            e->part_count++;
+    }
+    return HUB_OK;
+}
+
+static enum hub_result read_event(struct hub_timeline *t, struct hub_span text, struct event *e,
+                                  struct hub_error *err)
+{
+    memset(e, 0, sizeof *e);
+    HUB_TRY(hub_json_parse(&t->scratch, text, &e->json, err));
+    e->id = hub_json_get_span(e->json, "id");
+    e->subject = hub_json_get_span(e->json, "subject");
+    e->source = hub_json_get_span(e->json, "source");
+    e->seal = hub_json_get_span(e->json, "seal");
+    e->trigger = hub_json_get_span(e->json, "trigger");
+    if (!good_id(e->id) || !good_id(e->subject))
+        return hub_fail(err, HUB_SYNTAX, "an event without id or subject", NULL);
+    e->chartless = e->subject.ptr[0] == '3';
+    uint8_t digest[HUB_HASH_LEN];
+    hub_sha256_of(text, digest);
+    (void)hub_encode(HUB_HEX, hub_span_of(digest, sizeof digest), e->sha256, sizeof e->sha256);
+    HUB_TRY(read_times(e, err));
+    HUB_TRY(read_facts(t, e, err));
+    return read_parts(t, e, err);
+}
+
+/* --- supporting resources: those without an entry that an entry leads to --- */
+
+static struct part *find_part(struct event *e, struct hub_span reference)
+{
+    for (size_t i = 0; i < e->part_count; i++) {
+        struct part *part = &e->parts[i];
+        if (!part->entry && !part->needed && reference.len == part->type.len + 1 + part->id.len &&
+            hub_span_equal(hub_span_of(reference.ptr, part->type.len), part->type) &&
+            reference.ptr[part->type.len] == '/' &&
+            hub_span_equal(hub_span_of(reference.ptr + part->type.len + 1, part->id.len), part->id))
+            return part;
+    }
+    return NULL;
+}
+
+/* Marks what NODE refers to (Reference.reference, Attachment.url), and what that refers to. */
+static void mark_needed(struct event *e, const struct hub_json *node)
+{
+    if (node->type == HUB_JSON_STRING) {
+        struct hub_span key = hub_span_of(node->key, node->key_len);
+        bool refers = node->key != NULL && (hub_span_is(key, "reference") || hub_span_is(key, "url"));
+        struct part *part = refers ? find_part(e, hub_json_span(node)) : NULL;
+        if (part != NULL) {
+            part->needed = true;
+            mark_needed(e, part->resource); /* each part once: as deep as there are parts */
+        }
+        return;
+    }
+    if (node->type != HUB_JSON_ARRAY && node->type != HUB_JSON_OBJECT)
+        return;
+    for (const struct hub_json *child = node->first; child != NULL; child = child->next)
+        mark_needed(e, child);
+}
+
+enum { SUPPORT_MAX = 2000 }; /* bounds the depth of mark_needed */
+
+static void find_support(struct event *e)
+{
+    size_t without = 0;
+    for (size_t i = 0; i < e->part_count; i++)
+        without += !e->parts[i].entry;
+    if (without == 0)
+        return;
+    if (without > SUPPORT_MAX) {
+        for (size_t i = 0; i < e->part_count; i++)
+            e->parts[i].needed = !e->parts[i].entry;
+        return;
+    }
+    for (size_t i = 0; i < e->part_count; i++) {
+        if (e->parts[i].entry)
+            mark_needed(e, e->parts[i].resource);
+    }
+}
+
+/* --- records --- */
+
+static enum hub_result fill_record(struct hub_arena *arena, struct hub_json *record, const struct event *e,
+                                   const struct part *part)
+{
+    HUB_ENSURE(record != NULL, HUB_NO_MEMORY);
+    const struct hub_entry_view *view = &part->view;
+    struct hub_json *facts = hub_json_new(arena, HUB_JSON_ARRAY);
+    HUB_ENSURE(facts != NULL, HUB_NO_MEMORY);
+    for (uint32_t i = 0; i < view->fact_count; i++)
+        HUB_TRY(hub_json_push(facts, hub_json_string(arena, view->facts[i])));
+    HUB_TRY(hub_json_set_string(arena, record, "effective",
+                                view->effective.len != 0 ? view->effective : e->time));
+    HUB_TRY(hub_json_set_string(arena, record, "event", e->id));
+    HUB_TRY(hub_json_set_c(record, "fact", facts));
+    HUB_TRY(hub_json_set_string(arena, record, "id", part->id));
+    HUB_TRY(hub_json_set_string(arena, record, "kind",
+                                hub_span_str(part->entry ? hub_kind_name(view->kind) : "support")));
+    HUB_TRY(hub_json_set_string(arena, record, "messagetime", e->message));
+    HUB_TRY(hub_json_set_c(record, "ordinal", hub_json_number_i64(arena, part->ordinal)));
+    HUB_TRY(hub_json_set_string(arena, record, "recorded", e->recorded));
+    struct hub_json shared = *part->resource; /* under its new name; the event's tree is not used again */
+    struct hub_json *resource = hub_json_new(arena, HUB_JSON_OBJECT);
+    HUB_ENSURE(resource != NULL, HUB_NO_MEMORY);
+    *resource = shared;
+    resource->key = NULL;
+    resource->next = NULL;
+    HUB_TRY(hub_json_set_c(record, "resource", resource));
+    HUB_TRY(hub_json_set_string(arena, record, "seal", e->seal));
+    HUB_TRY(hub_json_set_string(arena, record, "source", e->source));
+    HUB_TRY(hub_json_set_string(arena, record, "subject", e->subject));
+    if (e->test)
+        HUB_TRY(hub_json_set_c(record, "test", hub_json_bool(arena, true)));
+    HUB_TRY(hub_json_set_string(arena, record, "time", e->time));
+    return hub_json_set_string(arena, record, "trigger", e->trigger);
+}
+
+static enum hub_result add_entries(struct hub_timeline *t, const struct event *e, struct hub_json *ids,
+                                   struct hub_error *err)
+{
+    struct hub_json *token = NULL;
+    HUB_TRY(timeline_token_record(t, e->subject, &token, err));
+    size_t added = 0;
+    for (size_t i = 0; i < e->part_count && !e->chartless; i++) {
+        const struct part *part = &e->parts[i];
+        if (!part->entry && !part->needed)
+            continue;
+        struct hub_json *record = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
+        enum hub_result result = fill_record(&t->scratch, record, e, part);
+        if (result == HUB_OK)
+            result = hub_json_push(ids, hub_json_string(&t->scratch, part->id));
+        struct hub_span key = timeline_key(t, e->subject, part->id);
+        if (result != HUB_OK || key.ptr == NULL)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        HUB_TRY(timeline_add_json(t, FAMILY_ENTRIES, key, record, err));
+        HUB_TRY(timeline_token_count(t, token, record, err));
+        added++;
+    }
+    return added != 0 ? timeline_put_json(t, FAMILY_TOKENS, e->subject, token, err) : HUB_OK;
+}
+
+static enum hub_result add_fact_records(struct hub_timeline *t, const struct event *e, struct hub_error *err)
+{
+    for (size_t i = 0; i < e->fact_count; i++) {
+        char number[24];
+        (void)snprintf(number, sizeof number, "%zu", i);
+        struct hub_span key = timeline_key(t, e->id, hub_span_str(number));
+        if (key.ptr == NULL)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        HUB_TRY(
+            timeline_add_json(t, FAMILY_FACTS, key, timeline_statement_json(&t->scratch, &e->facts[i]), err));
+    }
+    return HUB_OK;
+}
+
+static enum hub_result fill_seen(struct hub_arena *arena, struct hub_json *seen, const struct event *e,
+                                 struct hub_json *ids)
+{
+    HUB_TRY(hub_json_set_c(seen, "entries", ids));
+    HUB_TRY(hub_json_set_c(seen, "facts", hub_json_number_i64(arena, (int64_t)e->fact_count)));
+    HUB_TRY(hub_json_set_string(arena, seen, "recorded", e->recorded));
+    HUB_TRY(hub_json_set_string(arena, seen, "sha256", hub_span_str(e->sha256)));
+    return hub_json_set_string(arena, seen, "subject", e->subject);
+}
+
+static enum hub_result add_event(struct hub_timeline *t, struct event *e, struct hub_error *err)
+{
+    struct hub_json *ids = hub_json_new(&t->scratch, HUB_JSON_ARRAY);
+    struct hub_json *seen = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
+    if (ids == NULL || seen == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    find_support(e);
+    HUB_TRY(add_entries(t, e, ids, err));
+    HUB_TRY(add_fact_records(t, e, err));
+    HUB_TRY(timeline_add_facts(t, e->facts, e->fact_count, err));
+    enum hub_result result = fill_seen(&t->scratch, seen, e, ids);
+    if (result != HUB_OK)
+        return hub_fail(err, result, NULL, NULL);
+    return timeline_put_json(t, FAMILY_EVENTS, e->id, seen, err);
+}
+
+/* --- another value of an event id --- */
+
+static enum hub_result remove_event(struct hub_timeline *t, struct hub_span id, const struct hub_json *seen,
+                                    struct hub_error *err)
+{
+    HUB_TRY(timeline_write_pending(t, false, err)); /* what follows reads the store itself */
+    struct hub_span subject = hub_json_get_span(seen, "subject");
+    const struct hub_json *ids = hub_json_get(seen, "entries");
+    for (const struct hub_json *entry = ids != NULL ? ids->first : NULL; entry != NULL; entry = entry->next) {
+        struct hub_span key = timeline_key(t, subject, hub_json_span(entry));
+        if (key.ptr == NULL)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        timeline_remove(t, FAMILY_ENTRIES, key);
+    }
+    if (ids != NULL && ids->len != 0)
+        HUB_TRY(timeline_token_recount(t, subject, id, err));
+    HUB_TRY(timeline_withdraw_facts(t, id, (size_t)timeline_json_number(seen, "facts"), err));
+    HUB_TRY(timeline_token_prune(t, subject, err));
+    return timeline_delete(t, FAMILY_EVENTS, id, err);
+}
+
+/* The smallest (recordedtime, SHA-256) is the event. */
+static bool wins(const struct event *e, const struct hub_json *seen)
+{
+    struct hub_span text = hub_json_get_span(seen, "recorded");
+    int64_t recorded_us = INT64_MAX;
+    if (hub_time_parse((const char *)text.ptr, text.len, &recorded_us) != 0)
+        return true;
+    if (e->recorded_us != recorded_us)
+        return e->recorded_us < recorded_us;
+    return hub_span_compare(hub_span_str(e->sha256), hub_json_get_span(seen, "sha256")) < 0;
+}
+
+enum hub_result hub_timeline_apply(struct hub_timeline *t, struct hub_span event_json, struct hub_error *err)
+{
+    hub_arena_reset(&t->scratch);
+    struct event e;
+    HUB_TRY(read_event(t, event_json, &e, err));
+    struct hub_json *seen = NULL;
+    HUB_TRY(timeline_get_json(t, FAMILY_EVENTS, e.id, &seen, err));
+    if (seen != NULL && !wins(&e, seen))
+        return HUB_OK;
+    if (seen != NULL)
+        HUB_TRY(remove_event(t, e.id, seen, err));
+    HUB_TRY(add_event(t, &e, err));
+    if (t->arena.used + t->batch_bytes > PENDING_BYTES_WRITE)
+        return timeline_write_pending(t, false, err);
+    return HUB_OK;
+}

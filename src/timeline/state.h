@@ -1,0 +1,85 @@
+/* Inside the timeline: pending changes over the store, and the parts of apply. Applier thread only; only
+ * src/timeline/ includes this. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "src/identity/identity.h"
+#include "src/timeline/timeline.h"
+
+enum family {
+    FAMILY_META,
+    FAMILY_ENTRIES, /* <subject>/<resource id> */
+    FAMILY_TOKENS,  /* <token> */
+    FAMILY_FACTS,   /* <event id>/<n> */
+    FAMILY_EVENTS,  /* <event id> */
+    FAMILY_NODES,   /* <token>: what bears on the token's identity */
+};
+
+enum {
+    PENDING_BYTES_MAX = 512 * 1024 * 1024,
+    PENDING_BYTES_WRITE = 32 * 1024 * 1024, /* past this the batch is written early; applying is idempotent */
+    SCRATCH_BYTES_MAX = 512 * 1024 * 1024,
+    ID_MAX = 64,
+};
+
+struct pending {
+    struct hub_span key; /* family byte, then the key */
+    struct hub_span value;
+    bool deleted;
+};
+
+struct hub_timeline {
+    struct hub_kv *kv;
+    struct hub_identity_options identity;
+    atomic_uint_fast64_t position;
+    struct hub_kv_batch *batch; /* entries and facts: written, never read back before a flush */
+    size_t batch_bytes;
+    struct hub_arena arena;   /* of pending */
+    struct pending *pending;  /* hash table, a power of two */
+    size_t pending_count, pending_cap;
+    struct hub_arena scratch; /* of one apply */
+    struct hub_buf text;
+};
+
+/* --- state.c --- */
+
+/* The value as pending changes and the store have it, copied into scratch; HUB_NOT_FOUND. */
+enum hub_result timeline_get(struct hub_timeline *t, enum family family, struct hub_span key, struct hub_span *value, struct hub_error *err);
+enum hub_result timeline_put(struct hub_timeline *t, enum family family, struct hub_span key, struct hub_span value, struct hub_error *err);
+enum hub_result timeline_delete(struct hub_timeline *t, enum family family, struct hub_span key, struct hub_error *err);
+/* The same with JSON; *OUT NULL when there is none. */
+enum hub_result timeline_get_json(struct hub_timeline *t, enum family family, struct hub_span key, struct hub_json **out, struct hub_error *err);
+enum hub_result timeline_put_json(struct hub_timeline *t, enum family family, struct hub_span key, const struct hub_json *value, struct hub_error *err);
+/* For entries and facts. */
+enum hub_result timeline_add_json(struct hub_timeline *t, enum family family, struct hub_span key, const struct hub_json *value, struct hub_error *err);
+void timeline_remove(struct hub_timeline *t, enum family family, struct hub_span key);
+/* Writes pending changes without a new position. */
+enum hub_result timeline_write_pending(struct hub_timeline *t, bool sync, struct hub_error *err);
+/* "<a>/<b>" in scratch, empty when memory is out. */
+struct hub_span timeline_key(struct hub_timeline *t, struct hub_span a, struct hub_span b);
+
+/* --- nodes.c --- */
+
+/* Takes in the facts of one event and brings the charts they bear on up to date. */
+enum hub_result timeline_add_facts(struct hub_timeline *t, const struct hub_identity_statement *facts, size_t count, struct hub_error *err);
+/* Takes the facts of event ID out again: what its tokens know is found anew from all other facts of the store. */
+enum hub_result timeline_withdraw_facts(struct hub_timeline *t, struct hub_span event_id, size_t count, struct hub_error *err);
+/* Computes the charts of the components that TOKENS are in. */
+enum hub_result timeline_recompute(struct hub_timeline *t, const struct hub_span *tokens, size_t count, struct hub_error *err);
+struct hub_json *timeline_statement_json(struct hub_arena *arena, const struct hub_identity_statement *statement);
+enum hub_result timeline_statement_of(struct hub_arena *arena, const struct hub_json *json, struct hub_identity_statement *out, struct hub_error *err);
+
+/* --- token.c --- */
+
+/* The token's record; a new one (a chart of its own, no entries) when there is none. In scratch. */
+enum hub_result timeline_token_record(struct hub_timeline *t, struct hub_span token, struct hub_json **out, struct hub_error *err);
+enum hub_result timeline_token_set_chart(struct hub_timeline *t, struct hub_span token, const struct hub_identity_chart *chart,
+                                         const struct hub_identity_charts *all, struct hub_error *err);
+/* Counts one entry record in. */
+enum hub_result timeline_token_count(struct hub_timeline *t, struct hub_json *token_record, const struct hub_json *entry_record, struct hub_error *err);
+/* Counts anew over the stored entries of TOKEN but those of EVENT. */
+enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span token, struct hub_span without_event, struct hub_error *err);
+/* Removes the record of a token that nothing names any more. */
+enum hub_result timeline_token_prune(struct hub_timeline *t, struct hub_span token, struct hub_error *err);
+int64_t timeline_json_number(const struct hub_json *object, const char *key);

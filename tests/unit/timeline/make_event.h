@@ -1,0 +1,90 @@
+/* Builds CloudEvents as they are stored, unsealed, for tests of the timeline and the query. */
+#pragma once
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "src/base/arena.h"
+#include "src/base/clock.h"
+#include "src/base/span.h"
+
+/* 2026-05-01T00:00:00Z plus MINUTES. */
+static inline const char *minute(struct hub_arena *arena, int minutes)
+{
+    char text[HUB_TIME_TEXT_LEN + 1];
+    hub_time_format((INT64_C(1777593600) + (int64_t)minutes * 60) * 1000000, text);
+    return (const char *)hub_arena_copy(arena, hub_span_str(text)).ptr;
+}
+
+struct entry_spec {
+    const char *type, *id, *kind;
+    const char *facts;                         /* comma separated, at most two */
+    const char *mode, *act, *list, *encounter; /* NULL = absent */
+    int class_;                                /* -1 = absent */
+    int effective, version;                    /* minutes, -1 = absent */
+    bool list_marks;
+    const char *body; /* more members of the resource: ,"status":"final" */
+};
+
+static inline void put_part(struct hub_buf *out, const char *name, const char *type, const char *value)
+{
+    if (value != NULL)
+        hub_buf_printf(out, ",{\"url\":\"%s\",\"%s\":\"%s\"}", name, type, value);
+}
+
+static inline const char *make_entry(struct hub_arena *arena, const struct entry_spec *spec)
+{
+    struct hub_buf out;
+    hub_buf_init(&out, 1 << 20, false);
+    hub_buf_printf(&out, "{\"resource\":{\"resourceType\":\"%s\",\"id\":\"%s\"%s", spec->type, spec->id,
+                   spec->body != NULL ? spec->body : "");
+    if (spec->kind != NULL) {
+        hub_buf_printf(&out,
+                       ",\"extension\":[{\"url\":\"urn:chartline:entry\",\"extension\":[{\"url\":\"kind\","
+                       "\"valueCode\":\"%s\"}",
+                       spec->kind);
+        const char *comma = spec->facts != NULL ? strchr(spec->facts, ',') : NULL;
+        if (comma != NULL)
+            hub_buf_printf(&out, ",{\"url\":\"fact\",\"valueString\":\"%.*s\"}", (int)(comma - spec->facts),
+                           spec->facts);
+        put_part(&out, "fact", "valueString", comma != NULL ? comma + 1 : spec->facts);
+        put_part(&out, "mode", "valueCode", spec->mode);
+        put_part(&out, "act", "valueCode", spec->act);
+        put_part(&out, "list", "valueString", spec->list);
+        put_part(&out, "encounter", "valueString", spec->encounter);
+        if (spec->class_ >= 0)
+            hub_buf_printf(&out, ",{\"url\":\"class\",\"valueInteger\":%d}", spec->class_);
+        if (spec->effective >= 0)
+            put_part(&out, "effective", "valueDateTime", minute(arena, spec->effective));
+        if (spec->version >= 0)
+            put_part(&out, "version", "valueInstant", minute(arena, spec->version));
+        if (spec->list_marks)
+            hub_buf_append_str(&out, ",{\"url\":\"list-marks\",\"valueBoolean\":true}");
+        hub_buf_append_str(&out, "]}]");
+    }
+    hub_buf_append_str(&out, "}}");
+    const char *text = (const char *)hub_arena_copy(arena, hub_buf_view(&out)).ptr;
+    hub_buf_deinit(&out);
+    return text;
+}
+
+struct event_spec {
+    const char *id, *subject, *identity, *source; /* source NULL = /feeds/one */
+    int time, recorded;                           /* minutes; the message time is TIME */
+    const char *entries;                          /* "resource" objects, comma separated */
+};
+
+static inline struct hub_span make_event(struct hub_arena *arena, const struct event_spec *spec)
+{
+    const char *text = hub_arena_printf(
+        arena,
+        "{\"specversion\":\"1.0\",\"type\":\"chartline.patient.event.v1\",\"id\":\"%s\",\"source\":\"%s\","
+        "\"subject\":\"%s\","
+        "\"time\":\"%s\",\"messagetime\":\"%s\",\"recordedtime\":\"%s\",\"trigger\":\"ADT^A08\",\"identity\":"
+        "\"%s\",\"seal\":\"none\","
+        "\"data\":{\"resourceType\":\"Bundle\",\"type\":\"collection\",\"entry\":[%s]}}",
+        spec->id, spec->source != NULL ? spec->source : "/feeds/one", spec->subject,
+        minute(arena, spec->time), minute(arena, spec->time), minute(arena, spec->recorded),
+        spec->identity != NULL ? spec->identity : "", spec->entries != NULL ? spec->entries : "");
+    return hub_span_str(text);
+}
