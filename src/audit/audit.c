@@ -313,7 +313,7 @@ static enum hub_result start(struct hub_audit *audit, const struct hub_audit_opt
     (void)snprintf(audit->origin, sizeof audit->origin, "%s", options->origin);
     HUB_TRY(audit->disk->ops->mkdir(audit->disk, audit->folder, err));
     HUB_TRY(write_vkey(audit, err));
-    return hub_audit_catch_up(audit, err);
+    return hub_audit_resume(audit, err);
 }
 
 enum hub_result hub_audit_open(const struct hub_audit_options *options, struct hub_disk *disk, struct hub_log *log,

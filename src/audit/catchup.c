@@ -357,7 +357,7 @@ static enum hub_result clean_file(void *ctx, const char *path)
     return HUB_OK;
 }
 
-enum hub_result hub_audit_catch_up(struct hub_audit *audit, struct hub_error *err)
+enum hub_result hub_audit_resume(struct hub_audit *audit, struct hub_error *err)
 {
     struct known known = {.checkpoint = false};
     struct cleaning cleaning = {audit, err};

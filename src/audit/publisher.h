@@ -51,7 +51,7 @@ enum hub_result hub_audit_apply(struct hub_audit *audit, struct hub_error *err) 
 /* Tiles, bundle, checkpoint, state. */
 enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
 /* After opening: knows where to go on (or is rebuilt), every file that the last checkpoint needs is there. */
-enum hub_result hub_audit_catch_up(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_audit_resume(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
 
 /* <folder>/state: where in the log a checkpoint stands; derived, may be absent. docs/FORMATS-audit.md. */
 struct hub_audit_state {
