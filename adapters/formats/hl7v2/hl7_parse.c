@@ -113,6 +113,15 @@ static enum hub_result read_header(struct hub_span text, bool envelope, struct h
     return HUB_OK;
 }
 
+enum hub_result hub_hl7_delimiters(struct hub_span head, struct hub_hl7_delimiters *out, struct hub_error *err)
+{
+    *out = (struct hub_hl7_delimiters){.field = 0};
+    enum hub_result result = read_header(head, false, out, err);
+    if (result != HUB_OK)
+        *out = (struct hub_hl7_delimiters){.field = 0};
+    return result;
+}
+
 static void count_parts(struct hub_span text, uint8_t separator, size_t *lines, size_t *separators)
 {
     size_t ends = 0;

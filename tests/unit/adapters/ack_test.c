@@ -1,0 +1,256 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "adapters/formats/hl7v2/ack.h"
+#include "adapters/formats/hl7v2/hl7_charset.h"
+
+#define TIME "20261123014350+0000"
+#define ID "abcdefghijklmnopqrst"
+
+static struct hub_buf out;
+
+static int setup(void **state)
+{
+    (void)state;
+    hub_buf_init(&out, 1 << 20, false);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    hub_buf_deinit(&out);
+    return 0;
+}
+
+static struct hub_verdict verdict_of(enum hub_result result, const char *place)
+{
+    struct hub_verdict verdict = {.result = result, .recorded_us = INT64_C(1795398230123456)};
+    (void)snprintf(verdict.message_id, sizeof verdict.message_id, "%s", ID "uvwxyz234567");
+    if (result != HUB_OK) {
+        (void)hub_fail(&verdict.error, result, NULL, NULL);
+        (void)hub_error_at(&verdict.error, "%s", place);
+    }
+    return verdict;
+}
+
+static void assert_ack(const char *head, const struct hub_verdict *verdict, const char *expected)
+{
+    hub_buf_reset(&out);
+    assert_int_equal(hub_hl7_ack(HUB_ACK_AUTO, hub_span_str(head), verdict, &out), HUB_OK);
+    assert_string_equal(hub_buf_str(&out), expected);
+}
+
+/* The last line, without its terminator. */
+static const char *last_line(void)
+{
+    static char line[1000];
+    const char *text = hub_buf_str(&out);
+    size_t len = strlen(text);
+    assert_true(len > 0 && text[len - 1] == '\r');
+    size_t start = len - 1;
+    while (start > 0 && text[start - 1] != '\r')
+        start--;
+    (void)snprintf(line, sizeof line, "%.*s", (int)(len - 1 - start), text + start);
+    return line;
+}
+
+static const char *error_line(const char *version, enum hub_result result, const char *place)
+{
+    char head[200];
+    struct hub_verdict verdict = verdict_of(result, place);
+    (void)snprintf(head, sizeof head, "MSH|^~\\&|A|B|C|D|2026||ADT^A01|7|P|%s", version);
+    hub_buf_reset(&out);
+    assert_int_equal(hub_hl7_ack(HUB_ACK_ORIGINAL, hub_span_str(head), &verdict, &out), HUB_OK);
+    return last_line();
+}
+
+static void stored_messages_are_accepted_and_the_header_echoed(void **state)
+{
+    (void)state;
+    struct hub_verdict verdict = verdict_of(HUB_OK, "");
+    assert_ack("MSH|^~\\&|WARD|NORTH^1.2^ISO|HUB|SITE|20260105120000||ADT^A01^ADT_A01|C-1|T|2.5.1^USA|||AL|NE||UNICODE "
+               "UTF-8~8859/1|||P1^X~P2",
+               &verdict,
+               "MSH|^~\\&|HUB|SITE|WARD|NORTH^1.2^ISO|" TIME "||ACK^A01^ACK|" ID "|T|2.5.1^USA||||||UNICODE UTF-8~8859/1|||P1^X~P2\r"
+               "MSA|AA|C-1\r");
+    assert_ack("MSH|^~\\&|A|||||| |C|P|2.4||||||8859/1", &verdict,
+               "MSH|^~\\&|||A||" TIME "||ACK|" ID "|P|2.4||||||8859/1\rMSA|AA|C\r");
+}
+
+static void answers_use_the_senders_delimiters(void **state)
+{
+    (void)state;
+    struct hub_verdict verdict = verdict_of(HUB_TYPE, "PID-7");
+    assert_ack("MSH#*%!@#A#B#C#D#2026##ADT*A08*ADT_A01#7#P#2.5", &verdict,
+               "MSH#*%!@#C#D#A#B#" TIME "##ACK*A08*ACK#" ID "#P#2.5\rMSA#AE#7\r"
+               "ERR##PID*1*7*1#102*Data type error*HL70357#E###a value does not have its data type#a value does not have its data type\r");
+    assert_ack("MSH|^~\\\\&|A|||||||7|P|2.5", &verdict,
+               "MSH|^~\\\\&|||A||" TIME "||ACK|" ID "|P|2.5\rMSA|AE|7\r"
+               "ERR||PID^1^7^1|102^Data type error^HL70357|E|||a value does not have its data type|a value does not have its data type\r");
+}
+
+static void type_has_the_shape_of_its_version(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *version, *type;
+    } rows[] = {{"2.1", "|ACK|"},           {"2.2", "|ACK^A01|"},         {"2.3", "|ACK^A01|"},         {"2.3.1", "|ACK^A01^ACK|"},
+                {"2.8.2", "|ACK^A01^ACK|"}, {"2.999", "|ACK^A01^ACK|"},   {"", "|ACK^A01^ACK|"},        {"x.y", "|ACK^A01^ACK|"},
+                {" 2.3 ", "|ACK^A01|"},     {"2.3^DEU", "|ACK^A01|"},     {"2.1000", "|ACK^A01^ACK|"}};
+    struct hub_verdict verdict = verdict_of(HUB_OK, "");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char head[200];
+        (void)snprintf(head, sizeof head, "MSH|^~\\&|A|B|C|D|2026||ADT^A01^ADT_A01|7|P|%s", rows[i].version);
+        hub_buf_reset(&out);
+        assert_int_equal(hub_hl7_ack(HUB_ACK_AUTO, hub_span_str(head), &verdict, &out), HUB_OK);
+        assert_non_null(strstr(hub_buf_str(&out), rows[i].type));
+    }
+}
+
+static void codes_are_those_of_the_result(void **state)
+{
+    (void)state;
+    struct hub_verdict verdict = verdict_of(HUB_OK, "");
+    for (int r = 0; r < HUB_RESULT_COUNT; r++) {
+        const struct hub_result_row *row = hub_result_row((enum hub_result)r);
+        char msa[40];
+        verdict = verdict_of((enum hub_result)r, "");
+        hub_buf_reset(&out);
+        assert_int_equal(hub_hl7_ack(HUB_ACK_AUTO, HUB_SPAN("MSH|^~\\&|A|||||ADT^A01||7|P|2.5"), &verdict, &out), HUB_OK);
+        (void)snprintf(msa, sizeof msa, "\rMSA|%s|7\r", row->ack_code);
+        if (row->ack_code[0] == '\0')
+            assert_int_equal(out.len, 0);
+        else
+            assert_non_null(strstr(hub_buf_str(&out), msa));
+        assert_int_equal(strstr(hub_buf_str(&out), "\rERR|") != NULL, r != HUB_OK && row->ack_code[0] != '\0');
+        if (r != HUB_OK && row->ack_code[0] != '\0') {
+            char err[40];
+            (void)snprintf(err, sizeof err, "\rERR|||%s^", row->err_code);
+            assert_non_null(strstr(hub_buf_str(&out), err));
+            assert_null(strstr(hub_buf_str(&out), "^^HL70357")); /* every code has its text */
+        }
+    }
+}
+
+static void locations_are_positions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *place, *location;
+    } rows[] = {{"PID-3[2].4", "ERR||PID^1^3^2^4|"},  {"PID-3", "ERR||PID^1^3^1|"},           {"OBX[3]-5", "ERR||OBX^3^5^1|"},
+                {"OBX[3]-5[1].2.6", "ERR||OBX^3^5^1^2^6|"}, {"MSH", "ERR||MSH^1|"},           {"ZX1-12.1", "ERR||ZX1^1^12^1^1|"},
+                {"", "ERR|||"},               {"segment 7", "ERR|||"},            {"PID-0", "ERR|||"},
+                {"PID-3[2", "ERR|||"},        {"PID-3|x", "ERR|||"},              {"PID-99999999999999999999", "ERR|||"},
+                {"PI", "ERR|||"},             {"PID-3.", "ERR|||"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *line = error_line("2.5", HUB_CODE, rows[i].place);
+        assert_memory_equal(line, rows[i].location, strlen(rows[i].location));
+        assert_memory_equal(line + strlen(rows[i].location), "103^Table value not found^HL70357|E|||", 38);
+    }
+}
+
+static void errors_before_2_5_have_the_old_form(void **state)
+{
+    (void)state;
+    assert_string_equal(error_line("2.4", HUB_IDENTITY, "MRG-1"), "ERR|MRG^1^1^204&Unknown key identifier&HL70357");
+    assert_non_null(strstr(hub_buf_str(&out), "\rMSA|AE|7|a patient cannot be merged with itself\r"));
+    assert_string_equal(error_line("2.3", HUB_SYNTAX, ""), "ERR|^^^100&Segment sequence error&HL70357");
+    assert_non_null(strstr(hub_buf_str(&out), "||ACK^A01|"));
+    assert_string_equal(error_line("2.2", HUB_TYPE, "OBX[2]-5"), "ERR|OBX^2^5^102&Data type error&HL70357");
+}
+
+static void reasons_carry_number_and_mend(void **state)
+{
+    (void)state;
+    struct hub_verdict verdict = verdict_of(HUB_OK, "");
+    verdict.result = hub_fail(&verdict.error, HUB_TOO_MANY, "more segments than limits.segments", "send & less");
+    hub_error_number(&verdict.error, 1000);
+    assert_ack("MSH|^~\\&|A|||||||7|P|2.7", &verdict,
+               "MSH|^~\\&|||A||" TIME "||ACK|" ID "|P|2.7\rMSA|AE|7\r"
+               "ERR|||104^Value too long^HL70357|E|||more segments than limits.segments (1000)|more items than a configured limit; "
+               "send \\T\\ less\r");
+}
+
+static void unreadable_headers_get_a_plain_answer(void **state)
+{
+    (void)state;
+    struct hub_verdict verdict = verdict_of(HUB_SYNTAX, "MSH");
+    static const char tail[] = "ERR||MSH^1|100^Segment sequence error^HL70357|E|||not a message of this format|not a message of this format\r";
+    char expected[500];
+    (void)snprintf(expected, sizeof expected, "MSH|^~\\&|||||%s||ACK|%s|P|2.5.1\rMSA|AE|\r%s", TIME, ID, tail);
+    static const char *const heads[] = {"", "PID|1", "MSH", "MSH|", "MSHA^~\\&A"};
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
+        assert_ack(heads[i], &verdict, expected);
+    /* MSH-2 alone is at fault */
+    (void)snprintf(expected, sizeof expected, "MSH|^~\\&|C||A||%s||ACK^A01^ACK|%s|P|2.4\rMSA|AE|77|not a message of this format\r"
+                   "ERR|MSH^1^^100&Segment sequence error&HL70357\r", TIME, ID);
+    assert_ack("MSH|\xf0\x9f\x98\x80|A||C||||ADT^A01|77|P|2.4", &verdict, expected);
+}
+
+static void echoes_cannot_break_the_frame(void **state)
+{
+    (void)state;
+    struct hub_verdict verdict = verdict_of(HUB_OK, "");
+    assert_ack("MSH|^~\\&|A\x1c|||||||7\x1c\x0b|P|2.5", &verdict, "MSH|^~\\&|||A||" TIME "||ACK|" ID "|P|2.5\rMSA|AA|7\r");
+}
+
+static void answers_are_messages_themselves(void **state)
+{
+    (void)state;
+    struct hub_arena arena;
+    struct hub_hl7_input input;
+    struct hub_verdict verdict = verdict_of(HUB_REQUIRED, "PID-3");
+    hub_arena_init(&arena, 1 << 20);
+    assert_int_equal(hub_hl7_ack(HUB_ACK_AUTO, HUB_SPAN("MSH|^~\\&|A|||||||7|P|2.5||||||8859/1"), &verdict, &out), HUB_OK);
+    assert_int_equal(hub_hl7_read(&arena, hub_buf_view(&out), NULL, 10, &input, NULL), HUB_OK);
+    assert_int_equal(input.message.segment_count, 3);
+    assert_true(hub_span_is(hub_hl7_field(&input.message.segments[1], 2), "7"));
+    hub_arena_deinit(&arena);
+}
+
+static void the_same_verdict_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    struct hub_verdict verdict = verdict_of(HUB_OK, "");
+    static const char head[] = "MSH|^~\\&|A|B|C|D|2026||ORU^R01|7|P|2.4";
+    char first[500];
+    assert_int_equal(hub_hl7_ack(HUB_ACK_AUTO, hub_span_str(head), &verdict, &out), HUB_OK);
+    (void)snprintf(first, sizeof first, "%s", hub_buf_str(&out));
+    verdict.duplicate = true;
+    assert_ack(head, &verdict, first);
+}
+
+static void answers_past_the_buffers_cap_are_an_error(void **state)
+{
+    (void)state;
+    struct hub_verdict verdict = verdict_of(HUB_OK, "");
+    struct hub_buf small;
+    hub_buf_init(&small, 30, false);
+    assert_int_equal(hub_hl7_ack(HUB_ACK_AUTO, HUB_SPAN_NONE, &verdict, &small), HUB_TOO_LARGE);
+    hub_buf_deinit(&small);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(stored_messages_are_accepted_and_the_header_echoed, setup, teardown),
+        cmocka_unit_test_setup_teardown(answers_use_the_senders_delimiters, setup, teardown),
+        cmocka_unit_test_setup_teardown(type_has_the_shape_of_its_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(codes_are_those_of_the_result, setup, teardown),
+        cmocka_unit_test_setup_teardown(locations_are_positions, setup, teardown),
+        cmocka_unit_test_setup_teardown(errors_before_2_5_have_the_old_form, setup, teardown),
+        cmocka_unit_test_setup_teardown(reasons_carry_number_and_mend, setup, teardown),
+        cmocka_unit_test_setup_teardown(unreadable_headers_get_a_plain_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(echoes_cannot_break_the_frame, setup, teardown),
+        cmocka_unit_test_setup_teardown(answers_are_messages_themselves, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_same_verdict_gives_the_same_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(answers_past_the_buffers_cap_are_an_error, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
