@@ -130,7 +130,8 @@ enum hub_result hub_secret_read(const struct hub_secret_ref *ref, uint8_t *out, 
     return read_file(path, false, out, cap, len, err);
 }
 
-enum hub_result hub_root_key_read(const struct hub_config *config, uint8_t key[HUB_ROOT_KEY_LEN], struct hub_error *err)
+enum hub_result hub_root_key_read(const struct hub_config *config, uint8_t key[HUB_ROOT_KEY_LEN],
+                                  struct hub_error *err)
 {
     uint8_t text[2 * HUB_ROOT_KEY_LEN + 1];
     size_t len = 0, key_len = 0;
@@ -140,6 +141,7 @@ enum hub_result hub_root_key_read(const struct hub_config *config, uint8_t key[H
     if (result == HUB_OK && key_len == HUB_ROOT_KEY_LEN)
         return HUB_OK;
     hub_mem_wipe(key, HUB_ROOT_KEY_LEN);
-    (void)hub_fail(err, HUB_CONFIG, "the root key is not 64 hex digits", "restore it from where it was kept; a new one opens nothing that is stored");
+    (void)hub_fail(err, HUB_CONFIG, "the root key is not 64 hex digits",
+                   "restore it from where it was kept; a new one opens nothing that is stored");
     return hub_error_in(err, config->root_key.file, 0);
 }
