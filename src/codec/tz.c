@@ -140,15 +140,15 @@ struct stretch {
     int32_t offset_s;
 };
 
-/* The stretch of RULE around the instant. Times of the rule may reach over the turn of the year, so the years
- * around count too. Where both edges fall together (daylight saving all year) the start wins. */
+/* The stretch of RULE around the instant. Times of the rule may reach over the turn of the year, so the year
+ * before may have had its last edge in this one, and two years count on each side. Where both edges fall together (daylight saving all year) the start wins. */
 static struct stretch rule_stretch(const struct hub_tz_rule *rule, int64_t utc_s)
 {
     struct stretch out = {INT64_MIN, INT64_MAX, rule->standard_s};
     if (!rule->has_dst)
         return out;
     int64_t middle = year_of(utc_s);
-    for (int64_t year = middle - 1; year <= middle + 1; year++) {
+    for (int64_t year = middle - 2; year <= middle + 2; year++) {
         int64_t on = edge_day(&rule->start, year) * DAY_S + rule->start.time_s - rule->standard_s;
         int64_t off = edge_day(&rule->end, year) * DAY_S + rule->end.time_s - rule->dst_s;
         if (on <= utc_s && on >= out.from) {

@@ -34,10 +34,10 @@ static uint8_t upper(uint8_t c)
     return c >= 'a' && c <= 'z' ? (uint8_t)(c - 0x20) : c;
 }
 
-/* ASCII punctuation, blanks and the rarer control characters: what can stand between values. */
+/* ASCII punctuation. Blanks stand inside values, and control characters would break the framing of an answer. */
 static bool can_delimit(uint8_t c)
 {
-    return c != 0 && c < 0x7f && !is_terminator(c) && !is_alnum(c);
+    return c > ' ' && c < 0x7f && !is_alnum(c);
 }
 
 static bool is_header(const char *id)

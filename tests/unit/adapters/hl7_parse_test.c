@@ -198,6 +198,8 @@ static void headers_that_cannot_be_read_are_refused_with_their_place(void **stat
     refuse("MSH|^~\\^|A", "MSH-2");
     refuse("MSH|^~\\&#$|A", "MSH-2");
     refuse("MSH|abcd|A", "MSH-2");
+    refuse("MSH|^~\\&\x1c|A", "MSH-2");
+    refuse("MSH\t^~\\&\tA", "MSH-1");
 }
 
 static void segment_ends_may_be_mixed(void **state)

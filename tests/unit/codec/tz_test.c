@@ -201,6 +201,13 @@ static void made_files_are_read_as_written(void **state)
     assert_int_equal(hub_tz_offset_at(zone, seconds("2026-01-01T03:59:59")), -4 * 3600);
     assert_int_equal(hub_tz_offset_of_local(zone, seconds("2026-01-01T00:00:00"), NULL), -4 * 3600);
     hub_tz_free(zone);
+    /* the end of daylight saving time lies in the next year, behind its start: one hour of it a year */
+    len = make_file(file, times, 3, "XXX2EDT4,0/0,J365/23");
+    assert_int_equal(hub_tz_read(hub_span_of(file, len), &zone, &error), HUB_OK);
+    assert_int_equal(hub_tz_offset_at(zone, seconds("2026-01-01T02:30:00")), -4 * 3600);
+    assert_int_equal(hub_tz_offset_at(zone, seconds("2026-12-31T23:00:00")), -2 * 3600);
+    assert_int_equal(hub_tz_offset_at(zone, seconds("2027-01-01T01:59:59")), -2 * 3600);
+    hub_tz_free(zone);
 }
 
 static void damaged_files_are_refused(void **state)
