@@ -1,0 +1,236 @@
+#include "adapters/formats/hl7v2/format.h"
+
+#include <string.h>
+
+#include "adapters/formats/hl7v2/ack.h"
+#include "adapters/formats/hl7v2/hl7_charset.h"
+#include "adapters/formats/hl7v2/map.h"
+#include "src/base/mem.h"
+#include "src/codec/charset.h"
+#include "src/codec/tz.h"
+
+enum { SEGMENTS_MAX = 100000, RESOURCES_MAX = 20000, PATIENTS_MAX = 1000 }; /* without configured limits */
+
+struct context {
+    struct map_tables *tables;
+    const char *charset;
+    enum hub_ack_mode ack_mode;
+    struct hub_map_options options;
+    uint32_t segments_max;
+};
+
+static void feed_problem(const struct hub_config *config, const struct hub_feed *feed, enum hub_severity severity, const char *what,
+                         const char *mend, struct hub_problems *problems)
+{
+    hub_problems_add(problems, severity, config->path, feed->line, feed->name, what, mend, NULL);
+}
+
+static const struct hub_tz *find_zone(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
+{
+    const struct hub_tz *zone = NULL;
+    struct hub_error err;
+    if (feed == NULL || feed->timezone == NULL)
+        return NULL;
+    if (hub_tz_find(feed->timezone, &zone, &err) != HUB_OK)
+        feed_problem(config, feed, HUB_SEVERITY_ERROR, "no such time zone on this system", "use a name such as Europe/Berlin", problems);
+    return zone;
+}
+
+static void check_charset(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
+{
+    if (feed != NULL && feed->charset != NULL && hub_charset_find(hub_span_str(feed->charset)) == NULL)
+        feed_problem(config, feed, HUB_SEVERITY_ERROR, "an unknown character set", "use a name such as UTF-8 or 8859/1", problems);
+}
+
+static void format_close(void *instance)
+{
+    struct context *context = instance;
+    if (context == NULL)
+        return;
+    hub_map_free(context->tables);
+    hub_mem_free(context);
+}
+
+static uint32_t limit(const struct hub_config *config, uint32_t configured, uint32_t absent)
+{
+    return config != NULL && configured != 0 ? configured : absent;
+}
+
+static void *format_open(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
+{
+    size_t errors = problems->errors;
+    struct context *context = hub_mem_alloc(sizeof *context);
+    if (context == NULL || config == NULL || config->schema_dir == NULL) {
+        hub_problems_add(problems, HUB_SEVERITY_ERROR, NULL, 0, "format.hl7v2", "the folder of schemas is not known", NULL, NULL);
+        hub_mem_free(context);
+        return NULL;
+    }
+    context->charset = feed != NULL ? feed->charset : NULL;
+    context->ack_mode = feed != NULL ? feed->ack_mode : HUB_ACK_AUTO;
+    context->segments_max = limit(config, config->limits.segments, SEGMENTS_MAX);
+    context->options = (struct hub_map_options){
+        .config = config,
+        .feed = feed,
+        .zone = find_zone(config, feed, problems),
+        .lenient = feed == NULL,
+        .resources_max = limit(config, config->limits.resources, RESOURCES_MAX),
+        .patients_max = limit(config, config->limits.patients, PATIENTS_MAX),
+    };
+    check_charset(config, feed, problems);
+    context->tables = hub_map_compile(config->schema_dir, feed != NULL ? feed->mapping : NULL,
+                                      feed != NULL ? feed->mapping_count : 0, problems);
+    if (problems->errors == errors)
+        return context;
+    format_close(context);
+    return NULL;
+}
+
+static void format_check(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
+{
+    if (feed->timezone == NULL)
+        feed_problem(config, feed, HUB_SEVERITY_ERROR, "a feed of HL7 v2 needs a time zone: times without offset would be guessed",
+                     "add timezone to format.hl7v2, such as America/New_York", problems);
+    format_close(format_open(config, feed, problems));
+}
+
+/* --- may this message come in --- */
+
+static struct hub_span header_value(const struct hub_hl7 *message, uint32_t field, uint32_t component)
+{
+    struct hub_span first = hub_hl7_repetition(message, hub_hl7_field(&message->segments[0], field), 0);
+    return hub_span_trim(hub_hl7_subcomponent(message, hub_hl7_component(message, first, component), 1));
+}
+
+static enum hub_result refuse(struct hub_error *err, enum hub_result result, const char *what, const char *place)
+{
+    (void)hub_fail(err, result, what, NULL);
+    (void)hub_error_at(err, "%s", place);
+    return result;
+}
+
+static bool is_version(struct hub_span v)
+{
+    bool good = v.len >= 3 && v.ptr[0] == '2' && v.ptr[1] == '.' && v.ptr[2] >= '1' && v.ptr[2] <= '9';
+    for (size_t i = 3; i < v.len && good; i++)
+        good = i == 3 ? v.ptr[i] == '.' : v.ptr[i] >= '0' && v.ptr[i] <= '9';
+    return good && v.len != 4 && v.len <= 6;
+}
+
+static bool is_message_type(struct hub_span type)
+{
+    bool good = type.len == 3;
+    for (size_t i = 0; i < type.len && good; i++)
+        good = (type.ptr[i] >= 'A' && type.ptr[i] <= 'Z') || (i > 0 && type.ptr[i] >= '0' && type.ptr[i] <= '9');
+    return good;
+}
+
+static bool takes_processing(const struct hub_feed *feed, struct hub_span processing)
+{
+    if (processing.len == 0)
+        return true;
+    if (feed->processing_count == 0)
+        return hub_span_is(processing, "P");
+    for (size_t i = 0; i < feed->processing_count; i++) {
+        if (hub_span_is(processing, feed->processing[i]))
+            return true;
+    }
+    return false;
+}
+
+static enum hub_result check_header(const struct context *context, const struct hub_hl7 *message, struct hub_error *err)
+{
+    struct hub_span type = header_value(message, 9, 1);
+    struct hub_span version = header_value(message, 12, 1);
+    if (type.len == 0)
+        return refuse(err, HUB_REQUIRED, "the message does not say its type", "MSH-9");
+    if (!is_message_type(type))
+        return refuse(err, HUB_UNSUPPORTED_TYPE, NULL, "MSH-9.1");
+    if (version.len != 0 && !is_version(version))
+        return refuse(err, HUB_UNSUPPORTED_VERSION, NULL, "MSH-12");
+    if (context->options.lenient)
+        return HUB_OK;
+    if (!takes_processing(context->options.feed, header_value(message, 11, 1)))
+        return refuse(err, HUB_UNSUPPORTED_PROCESSING, NULL, "MSH-11");
+    if (header_value(message, 10, 1).len == 0)
+        return refuse(err, HUB_REQUIRED, "a message without control id cannot be acknowledged", "MSH-10");
+    return HUB_OK;
+}
+
+/* What a refused message is called in logs and lists. */
+static void name_message(const struct hub_hl7 *message, struct hub_decoded *out)
+{
+    struct hub_span type = header_value(message, 9, 1);
+    struct hub_span trigger = header_value(message, 9, 2);
+    size_t n = 0;
+    out->control_id = header_value(message, 10, 1);
+    for (size_t i = 0; i < type.len && type.len == 3; i++)
+        out->trigger[n++] = (char)type.ptr[i];
+    for (size_t i = 0; i < trigger.len && trigger.len == 3 && n != 0; i++) {
+        if (i == 0)
+            out->trigger[n++] = '^';
+        out->trigger[n++] = (char)trigger.ptr[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        char c = out->trigger[i];
+        bool good = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c == '^' && i == 3);
+        if (!good)
+            n = 0;
+    }
+    out->trigger[n] = '\0';
+}
+
+static enum hub_result decode_with(const struct context *context, struct hub_arena *arena, struct hub_span bytes, unsigned flags,
+                                   struct hub_decoded *out, struct hub_json **report, struct hub_error *err)
+{
+    struct hub_hl7_input input;
+    memset(out, 0, sizeof *out);
+    memset(&input, 0, sizeof input);
+    enum hub_result result = hub_hl7_read(arena, bytes, context->charset, context->segments_max, &input, err);
+    out->reply_head = input.head;
+    if (input.message.segment_count != 0)
+        name_message(&input.message, out);
+    HUB_TRY(result);
+    HUB_TRY(check_header(context, &input.message, err));
+    struct hub_map_trace *trace = NULL;
+    if (flags != 0) {
+        trace = hub_map_trace_new(arena, &input.message, flags);
+        HUB_ENSURE(trace != NULL, hub_fail(err, HUB_NO_MEMORY, NULL, NULL));
+    }
+    HUB_TRY(hub_map_run(context->tables, &context->options, arena, &input.message, bytes, trace, out, err));
+    if (report == NULL)
+        return HUB_OK;
+    *report = trace != NULL ? hub_map_trace_report(trace, out) : hub_json_new(arena, HUB_JSON_OBJECT);
+    return *report != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+}
+
+static enum hub_result format_decode(void *instance, struct hub_arena *arena, struct hub_span bytes, struct hub_decoded *out,
+                                     struct hub_error *err)
+{
+    const struct context *context = instance;
+    return decode_with(context, arena, bytes, 0, out, NULL, err);
+}
+
+static enum hub_result format_inspect(void *instance, struct hub_arena *arena, struct hub_span bytes, unsigned flags,
+                                      struct hub_decoded *out, struct hub_json **report, struct hub_error *err)
+{
+    struct context context = *(const struct context *)instance;
+    context.options.lenient = true;
+    *report = NULL;
+    return decode_with(&context, arena, bytes, flags, out, report, err);
+}
+
+static enum hub_result format_reply(void *instance, struct hub_span head, const struct hub_verdict *verdict, struct hub_buf *out)
+{
+    const struct context *context = instance;
+    return hub_hl7_ack(context->ack_mode, head, verdict, out);
+}
+
+const struct hub_format hub_format_hl7v2 = {
+    .name = "hl7v2",
+    .check = format_check,
+    .open = format_open,
+    .close = format_close,
+    .decode = format_decode,
+    .inspect = format_inspect,
+    .reply = format_reply,
+};

@@ -1,0 +1,457 @@
+/* Carrying out rules (docs/MAPPING.md section 2). */
+#include "adapters/formats/hl7v2/map_run.h"
+
+#include <string.h>
+
+static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule);
+
+static struct hub_arena *arena_of(const struct map_scope *scope)
+{
+    return scope->run->arena;
+}
+
+enum hub_result map_new_resource(struct map_run *run, const char *type, struct map_res **out)
+{
+    if (run->res_count >= run->options->resources_max) {
+        (void)hub_fail(run->err, HUB_TOO_MANY, "an event with more resources than limits.resources", NULL);
+        return HUB_TOO_MANY;
+    }
+    if (run->res_count == run->res_cap) {
+        size_t cap = run->res_cap == 0 ? 16 : (size_t)run->res_cap * 2;
+        struct map_res **grown = HUB_ARENA_ARRAY(run->arena, struct map_res *, cap);
+        HUB_ENSURE(grown != NULL, HUB_NO_MEMORY);
+        if (run->res_count != 0)
+            memcpy(grown, run->res, run->res_count * sizeof(struct map_res *));
+        run->res = grown;
+        run->res_cap = (uint32_t)cap;
+    }
+    struct map_res *res = HUB_ARENA_NEW(run->arena, struct map_res);
+    HUB_ENSURE(res != NULL, HUB_NO_MEMORY);
+    res->type = type;
+    res->json = hub_json_new(run->arena, HUB_JSON_OBJECT);
+    HUB_ENSURE(res->json != NULL, HUB_NO_MEMORY);
+    HUB_TRY(hub_json_set_c(res->json, "resourceType", hub_json_string_c(run->arena, type)));
+    res->ordinal = run->res_count;
+    run->res[run->res_count++] = res;
+    *out = res;
+    return HUB_OK;
+}
+
+enum hub_result map_add_reference(struct map_run *run, struct hub_json *element, const struct map_res *target)
+{
+    if (run->ref_count == run->ref_cap) {
+        size_t cap = run->ref_cap == 0 ? 32 : (size_t)run->ref_cap * 2;
+        struct hub_reference *grown = HUB_ARENA_ARRAY(run->arena, struct hub_reference, cap);
+        HUB_ENSURE(grown != NULL, HUB_NO_MEMORY);
+        if (run->ref_count != 0)
+            memcpy(grown, run->refs, run->ref_count * sizeof *grown);
+        run->refs = grown;
+        run->ref_cap = (uint32_t)cap;
+    }
+    struct hub_json *node = hub_json_string(run->arena, HUB_SPAN_NONE);
+    HUB_TRY(hub_json_set_c(element, "reference", node));
+    run->refs[run->ref_count++] = (struct hub_reference){node, target->ordinal};
+    return HUB_OK;
+}
+
+/* --- lines joined into one text --- */
+
+static enum hub_result add_line(struct map_run *run, struct map_join *join, struct hub_span text)
+{
+    struct map_line *line = HUB_ARENA_NEW(run->arena, struct map_line);
+    HUB_ENSURE(line != NULL, HUB_NO_MEMORY);
+    line->text = text;
+    if (join->last != NULL)
+        join->last->next = line;
+    else
+        join->first = line;
+    join->last = line;
+    join->len += text.len;
+    join->count++;
+    return HUB_OK;
+}
+
+static struct map_join *find_join(const struct map_scope *scope, const struct hub_json *node)
+{
+    for (struct map_join *join = scope->res->joins; join != NULL && node != NULL; join = join->next) {
+        if (join->node == node)
+            return join;
+    }
+    return NULL;
+}
+
+static enum hub_result new_join(struct map_scope *scope, const struct map_rule *rule, struct hub_json *node)
+{
+    struct map_join *join = HUB_ARENA_NEW(arena_of(scope), struct map_join);
+    HUB_ENSURE(join != NULL, HUB_NO_MEMORY);
+    join->node = node;
+    join->between = rule->join;
+    join->next = scope->res->joins;
+    scope->res->joins = join;
+    return add_line(scope->run, join, hub_json_span(node));
+}
+
+static enum hub_result finish_join(struct map_run *run, const struct map_join *join)
+{
+    size_t between = strlen(join->between);
+    char *text = hub_arena_bytes(run->arena, join->len + join->count * between + 1);
+    HUB_ENSURE(text != NULL && join->len + join->count * between < UINT32_MAX, HUB_NO_MEMORY);
+    size_t n = 0;
+    for (const struct map_line *line = join->first; line != NULL; line = line->next) {
+        if (line != join->first) {
+            memcpy(text + n, join->between, between);
+            n += between;
+        }
+        if (line->text.len != 0)
+            memcpy(text + n, line->text.ptr, line->text.len);
+        n += line->text.len;
+    }
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        n--;
+    join->node->str = text;
+    join->node->len = (uint32_t)n;
+    return HUB_OK;
+}
+
+enum hub_result map_finish_joins(struct map_run *run)
+{
+    for (uint32_t i = 0; i < run->res_count; i++) {
+        for (const struct map_join *join = run->res[i]->joins; join != NULL; join = join->next) {
+            if (join->count > 1)
+                HUB_TRY(finish_join(run, join));
+        }
+    }
+    return HUB_OK;
+}
+
+/* --- writing --- */
+
+static enum hub_result put(struct map_scope *scope, const struct map_rule *rule, struct hub_json *node, struct hub_span raw)
+{
+    struct hub_json *placed = node;
+    HUB_ENSURE(node != NULL, HUB_NO_MEMORY);
+    if (rule->to.count == 0) {
+        if (scope->single != NULL && *scope->single == NULL)
+            *scope->single = node;
+        else
+            return HUB_OK;
+    } else {
+        HUB_TRY(hub_element_put(arena_of(scope), scope->element, &rule->to, node, &placed));
+    }
+    map_trace_made(scope->run, rule, scope->res, placed, raw);
+    return HUB_OK;
+}
+
+static bool is_there(const struct map_scope *scope, const struct map_rule *rule)
+{
+    if (rule->to.count == 0)
+        return scope->single != NULL && *scope->single != NULL;
+    if (!rule->to.repeats)
+        return hub_element_get(scope->element, &rule->to) != NULL;
+    return hub_json_get_n(scope->element, rule->to.steps[0].name, rule->to.steps[0].name_len) != NULL;
+}
+
+/* --- data types that make resources --- */
+
+static uint32_t text_hash(struct hub_span text, uint32_t seed)
+{
+    uint32_t h = 2166136261u ^ (seed * 2654435761u);
+    for (size_t i = 0; i < text.len; i++)
+        h = (h ^ text.ptr[i]) * 16777619u;
+    return h;
+}
+
+static enum hub_result support_of(struct map_scope *scope, const struct map_rule *rule, struct map_value value, struct map_res **out)
+{
+    struct map_run *run = scope->run;
+    const struct map_target *target = rule->target;
+    uint32_t hash = text_hash(value.span, target->number);
+    struct map_support **slot = &run->support[hash % MAP_SUPPORT_SLOTS];
+    for (struct map_support *known = *slot; known != NULL; known = known->next) {
+        if (known->hash == hash && known->target == target && hub_span_equal(known->text, value.span)) {
+            *out = known->res;
+            map_trace_same(run, known->text, value.span);
+            return HUB_OK;
+        }
+    }
+    struct map_res *res = NULL;
+    HUB_TRY(map_new_resource(run, target->resource, &res));
+    res->seg = scope->seg;
+    struct map_split split = {.done = false};
+    struct map_scope inner = {run, scope->seg, value, &split, res, res->json, NULL, (uint16_t)(scope->depth + 1)};
+    HUB_TRY(map_run_rules(&inner, &target->rules));
+    res->dropped = res->json->len <= 1;
+    struct map_support *added = HUB_ARENA_NEW(run->arena, struct map_support);
+    HUB_ENSURE(added != NULL, HUB_NO_MEMORY);
+    *added = (struct map_support){target, value.span, hash, res, *slot};
+    *slot = added;
+    *out = res;
+    return HUB_OK;
+}
+
+static struct hub_span display_of(const struct map_run *run, const struct map_res *res)
+{
+    struct hub_json *name = hub_json_get(res->json, "name");
+    if (name != NULL && name->type == HUB_JSON_STRING)
+        return hub_json_span(name);
+    const struct hub_json *first = hub_json_at(name, 0);
+    struct hub_span text = hub_json_get_span(first, "text");
+    struct hub_span family = hub_json_get_span(first, "family");
+    struct hub_span given = hub_json_span(hub_json_at(hub_json_get(first, "given"), 0));
+    if (text.len != 0 || given.len == 0)
+        return text.len != 0 ? text : family;
+    return hub_span_str(hub_arena_printf(run->arena, "%.*s %.*s", (int)given.len, (const char *)given.ptr, (int)family.len,
+                                         (const char *)family.ptr));
+}
+
+static enum hub_result put_support(struct map_scope *scope, const struct map_rule *rule, struct map_value value)
+{
+    struct map_res *res = NULL;
+    HUB_TRY(support_of(scope, rule, value, &res));
+    if (res->dropped)
+        return HUB_OK;
+    struct hub_json *element = hub_json_new(arena_of(scope), HUB_JSON_OBJECT);
+    HUB_ENSURE(element != NULL, HUB_NO_MEMORY);
+    HUB_TRY(map_add_reference(scope->run, element, res));
+    struct hub_span display = rule->display ? display_of(scope->run, res) : HUB_SPAN_NONE;
+    if (display.len != 0)
+        HUB_TRY(hub_json_set_string(arena_of(scope), element, "display", display));
+    return put(scope, rule, element, value.span);
+}
+
+/* --- structures --- */
+
+/* A detached object is filled first, so that nothing empty is ever written; an object that is there already is
+ * filled in place. */
+static enum hub_result put_structure(struct map_scope *scope, const struct map_rule *rule, struct map_value value, bool *made)
+{
+    struct map_run *run = scope->run;
+    const struct map_rules *rules = rule->type == MAP_T_TABLE ? &rule->target->rules : &rule->rules;
+    struct map_split split = {.done = false};
+    struct hub_json *single = NULL;
+    bool keeps_element = !rule->has_to;
+    struct hub_json *there = rule->has_to && rule->to.count != 0 ? hub_element_get(scope->element, &rule->to) : NULL;
+    if (there != NULL && there->type != HUB_JSON_OBJECT)
+        there = NULL;
+    struct hub_json *object = keeps_element ? scope->element : there != NULL ? there : hub_json_new(run->arena, HUB_JSON_OBJECT);
+    HUB_ENSURE(object != NULL, HUB_NO_MEMORY);
+    uint32_t before = object->len;
+    struct map_scope inner = {run, scope->seg, value, &split, scope->res, object, &single, (uint16_t)(scope->depth + 1)};
+    if (keeps_element)
+        inner.single = scope->single;
+    HUB_TRY(map_run_rules(&inner, rules));
+    *made = object->len > before || single != NULL || there != NULL;
+    if (rule->codes != NULL && rule->type == MAP_T_TABLE && rule->target->codes_on != MAP_CODES_NONE)
+        HUB_TRY(map_apply_codes(run, object, rule->codes, rule->target->codes_on));
+    if (keeps_element || there != NULL)
+        return HUB_OK;
+    if (single != NULL)
+        return put(scope, rule, single, value.span);
+    return object->len != 0 ? put(scope, rule, object, value.span) : HUB_OK;
+}
+
+static enum hub_result put_quantity(struct map_scope *scope, const struct map_rule *rule, struct map_value value, bool *made)
+{
+    enum hub_result result = HUB_OK;
+    struct hub_json *object = hub_json_new(arena_of(scope), HUB_JSON_OBJECT);
+    HUB_ENSURE(object != NULL, HUB_NO_MEMORY);
+    *made = map_quantity(scope, value, object, &result);
+    HUB_TRY(result);
+    if (!*made)
+        return HUB_OK;
+    map_trace_used(scope->run, map_first_part(scope->run, value));
+    return put(scope, rule, object, value.span);
+}
+
+static enum hub_result put_primitive(struct map_scope *scope, const struct map_rule *rule, struct map_value value, bool *made)
+{
+    enum hub_result result = HUB_OK;
+    struct hub_json *node = map_convert(scope, rule, value, &result);
+    HUB_TRY(result);
+    *made = node != NULL;
+    if (node == NULL)
+        return HUB_OK;
+    map_trace_converted(scope, rule, value);
+    if (rule->join != NULL && rule->to.count != 0 && !rule->to.repeats) {
+        struct map_join *join = find_join(scope, hub_element_get(scope->element, &rule->to));
+        if (join != NULL) {
+            map_trace_made(scope->run, rule, scope->res, join->node, value.span);
+            return add_line(scope->run, join, hub_json_span(node));
+        }
+        HUB_TRY(put(scope, rule, node, value.span));
+        return new_join(scope, rule, node);
+    }
+    return put(scope, rule, node, value.span);
+}
+
+static enum hub_result put_constant(struct map_scope *scope, const struct map_rule *rule, struct hub_span raw)
+{
+    HUB_ENSURE(rule->value != NULL, HUB_NO_MEMORY);
+    return put(scope, rule, hub_json_copy(arena_of(scope), rule->value), raw);
+}
+
+static enum hub_result put_format(struct map_scope *scope, const struct map_rule *rule, struct map_value value, bool *made)
+{
+    struct hub_span text = HUB_SPAN_NONE;
+    struct map_split split = {.done = false};
+    struct map_scope inner = *scope;
+    if (rule->from_count != 0) {
+        inner.value = value;
+        inner.split = &split;
+    }
+    HUB_TRY(map_format_text(&inner, rule->format, &text));
+    *made = text.len != 0;
+    if (text.len == 0)
+        return HUB_OK;
+    return put(scope, rule, hub_json_string(arena_of(scope), text), HUB_SPAN_NONE);
+}
+
+static enum hub_result apply(struct map_scope *scope, const struct map_rule *rule, struct map_value value)
+{
+    bool made = true;
+    switch (rule->type) {
+    case MAP_T_VALUE:
+        HUB_TRY(put_constant(scope, rule, value.span));
+        break;
+    case MAP_T_FORMAT:
+        HUB_TRY(put_format(scope, rule, value, &made));
+        break;
+    case MAP_T_QUANTITY:
+        HUB_TRY(put_quantity(scope, rule, value, &made));
+        break;
+    case MAP_T_TABLE:
+        if (rule->target->resource != NULL)
+            return put_support(scope, rule, value);
+        HUB_TRY(put_structure(scope, rule, value, &made));
+        break;
+    case MAP_T_RULES:
+        HUB_TRY(put_structure(scope, rule, value, &made));
+        break;
+    case MAP_T_STRING:
+    case MAP_T_TEXT:
+    case MAP_T_CODE:
+    case MAP_T_URI:
+    case MAP_T_OID:
+    case MAP_T_DECIMAL:
+    case MAP_T_INTEGER:
+    case MAP_T_POSITIVE:
+    case MAP_T_UNSIGNED:
+    case MAP_T_BOOLEAN:
+    case MAP_T_DATE:
+    case MAP_T_DATETIME:
+    case MAP_T_INSTANT:
+    case MAP_T_TIME:
+    case MAP_T_BASE64:
+    case MAP_T_SYSTEM:
+    case MAP_T_AUTHORITY:
+        HUB_TRY(put_primitive(scope, rule, value, &made));
+        break;
+    }
+    if (made || rule->otherwise == NULL)
+        return HUB_OK;
+    if (rule->otherwise->when != NULL && !map_cond_true(scope, rule->otherwise->when))
+        return HUB_OK;
+    return apply(scope, rule->otherwise, value);
+}
+
+/* --- one rule --- */
+
+static enum hub_result run_cases(struct map_scope *scope, const struct map_rule *rule)
+{
+    struct map_value value;
+    struct hub_span by = HUB_SPAN_NONE;
+    if (map_read(scope, rule->by, &value)) {
+        by = map_plain(scope->run, map_first_part(scope->run, value));
+        map_trace_used(scope->run, map_first_part(scope->run, value));
+    }
+    const struct map_case *otherwise = NULL;
+    for (uint16_t i = 0; i < rule->case_count; i++) {
+        const struct map_case *one = &rule->cases[i];
+        if (one->value_count == 0)
+            otherwise = one;
+        for (uint16_t v = 0; v < one->value_count; v++) {
+            if (hub_span_equal(by, one->values[v]))
+                return map_run_rules(scope, &one->rules);
+        }
+    }
+    return otherwise != NULL ? map_run_rules(scope, &otherwise->rules) : HUB_OK;
+}
+
+static enum hub_result defer(struct map_scope *scope, const struct map_rule *rule)
+{
+    struct map_pending *pending = HUB_ARENA_NEW(arena_of(scope), struct map_pending);
+    HUB_ENSURE(pending != NULL, HUB_NO_MEMORY);
+    *pending = (struct map_pending){rule, scope->res, scope->element, scope->seg, NULL};
+    if (scope->run->pending_last != NULL)
+        scope->run->pending_last->next = pending;
+    else
+        scope->run->pending_first = pending;
+    scope->run->pending_last = pending;
+    return HUB_OK;
+}
+
+/* A field of exactly "" in a folded resource deletes the element. */
+static enum hub_result note_deleted(struct map_scope *scope, const struct map_rule *rule)
+{
+    for (uint16_t i = 0; i < rule->from_count; i++) {
+        if (rule->from[i].segment != scope->seg->name)
+            continue;
+        struct hub_span raw = map_read_raw(scope, &rule->from[i]);
+        if (!hub_hl7_is_null(raw))
+            continue;
+        struct map_deleted *deleted = HUB_ARENA_NEW(arena_of(scope), struct map_deleted);
+        HUB_ENSURE(deleted != NULL, HUB_NO_MEMORY);
+        *deleted = (struct map_deleted){rule->to.top, rule, raw, scope->res->deleted};
+        scope->res->deleted = deleted;
+        return HUB_OK;
+    }
+    return HUB_OK;
+}
+
+static enum hub_result run_from(struct map_scope *scope, const struct map_rule *rule)
+{
+    bool many = rule->to.repeats || rule->join != NULL || !rule->has_to;
+    for (uint16_t i = 0; i < rule->from_count; i++) {
+        struct map_reader reader;
+        struct map_value value;
+        bool any = false;
+        map_reader_init(&reader, scope, &rule->from[i]);
+        while (map_reader_next(&reader, &value)) {
+            any = true;
+            HUB_TRY(apply(scope, rule, value));
+            if (!many)
+                break;
+        }
+        if (any)
+            return HUB_OK;
+    }
+    if (scope->res != NULL && scope->depth == 0 && rule->to.count != 0 && scope->res->mode == HUB_MODE_FOLD)
+        return note_deleted(scope, rule);
+    return HUB_OK;
+}
+
+static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule)
+{
+    if (rule->when != NULL && !map_cond_true(scope, rule->when))
+        return HUB_OK;
+    if (rule->fallback && is_there(scope, rule))
+        return HUB_OK;
+    if (rule->ref != NULL)
+        return defer(scope, rule);
+    if (rule->cases != NULL)
+        return run_cases(scope, rule);
+    if (rule->from_count == 0)
+        return apply(scope, rule, scope->value);
+    return run_from(scope, rule);
+}
+
+enum hub_result map_run_rules(struct map_scope *scope, const struct map_rules *rules)
+{
+    if (scope->depth > MAP_DEPTH_MAX) {
+        (void)hub_fail(scope->run->err, HUB_TOO_MANY, "data types nested too deep", NULL);
+        return HUB_TOO_MANY;
+    }
+    for (uint16_t i = 0; i < rules->count; i++)
+        HUB_TRY(run_rule(scope, rules->items[i]));
+    return HUB_OK;
+}

@@ -1,0 +1,276 @@
+/* Inside the mapping engine while one message runs: what its files share. One thread, one arena a message. */
+#pragma once
+
+#include "adapters/formats/hl7v2/hl7_time.h"
+#include "adapters/formats/hl7v2/map.h"
+#include "adapters/formats/hl7v2/map_model.h"
+#include "src/event/authority.h"
+
+enum { MAP_DEPTH_MAX = 12 };
+
+struct map_res;
+struct map_group;
+
+struct map_made { /* a resource that a segment made or added to */
+    struct map_res *res;
+    struct map_made *next;
+};
+
+struct map_seg {
+    const struct hub_hl7_segment *hl7;
+    uint16_t name;  /* number of its name, MAP_NONE when no table mentions it */
+    uint32_t index; /* in the message */
+    struct map_group *group;
+    struct map_seg *prev, *next; /* in the group itself */
+    struct map_seg *after;       /* next of the same patient (or of the head) */
+    struct map_seg *before;      /* the one mapped before it in the event */
+    struct map_made *made, *made_last;
+};
+
+/* Segments of one name in a group (child NULL) or below it, by the kind of child group. */
+struct map_seg_index {
+    uint16_t name;
+    const struct map_group_def *child;
+    struct map_seg *first, *last;
+    struct map_seg_index *next;
+};
+
+struct map_res_index {
+    uint16_t slot;
+    const struct map_group_def *child;
+    struct map_res *first, *last;
+    struct map_res_index *next;
+};
+
+struct map_group {
+    const struct map_group_def *def;
+    struct map_group *parent;
+    struct map_group *first_child, *last_child, *sibling;
+    struct map_seg *first, *last;
+    struct map_seg_index *segs;
+    struct map_res_index *resources;
+    struct map_res *made_first, *made_last; /* in this group itself */
+    uint16_t position; /* while segments are placed: item of the last one */
+};
+
+struct map_patient {
+    struct map_group *group; /* NULL: the root */
+    struct map_seg *first, *last;
+};
+
+struct map_join {
+    struct hub_json *node;
+    const char *between;
+    struct map_line *first, *last;
+    size_t len;
+    uint32_t count;
+    struct map_join *next;
+};
+struct map_line {
+    struct hub_span text;
+    struct map_line *next;
+};
+
+struct map_deleted {
+    const char *top;
+    const struct map_rule *rule;
+    struct hub_span at;
+    struct map_deleted *next;
+};
+
+struct map_res {
+    const char *type;
+    const struct map_decl *decl; /* NULL: made by a data type */
+    struct map_seg *seg;         /* that made it */
+    struct map_group *group;
+    struct hub_json *json;
+    uint32_t ordinal;
+    enum hub_mode mode;
+    struct map_res *group_next;
+    struct map_join *joins;
+    struct map_deleted *deleted;
+    struct hub_span label;
+    bool labelled;
+    bool dropped;
+};
+
+struct map_pending { /* a reference rule, carried out when all resources are there */
+    const struct map_rule *rule;
+    struct map_res *res;
+    struct hub_json *element;
+    struct map_seg *seg;
+    struct map_pending *next;
+};
+
+struct map_support { /* a resource made by a data type, by the text it was made of */
+    const struct map_target *target;
+    struct hub_span text;
+    uint32_t hash;
+    struct map_res *res;
+    struct map_support *next;
+};
+
+enum { MAP_SUPPORT_SLOTS = 64 };
+
+struct map_run {
+    const struct map_tables *tables;
+    const struct hub_map_options *options;
+    struct hub_arena *arena;
+    const struct hub_hl7 *message;
+    struct hub_map_trace *trace;
+    struct hub_error *err;
+    const struct map_message *definition;
+    struct hub_span original;
+    struct hub_span type, trigger;
+    uint32_t version; /* 2.5.1 -> 251, 0 = not said */
+    struct hub_span facility, application;
+    struct hub_span facility_urn, application_urn;
+    struct hub_when message_time;
+    struct hub_hl7_zone zone;
+    struct map_seg *segs;
+    uint32_t seg_count;
+    struct map_group *root;
+    struct map_seg *head_first, *head_last;
+    struct map_patient *patients;
+    uint32_t patient_count;
+    uint32_t patient_cap;
+    /* the event being made */
+    struct map_res **res;
+    uint32_t res_count, res_cap;
+    struct hub_reference *refs;
+    uint32_t ref_count, ref_cap;
+    struct map_pending *pending_first, *pending_last;
+    struct map_support *support[MAP_SUPPORT_SLOTS];
+    struct map_res **slot_only; /* by slot: the only resource of the event, NULL: none */
+    uint32_t *slot_counts;
+    struct map_seg *previous; /* the segment before the present one in the event */
+    struct map_res **labels;  /* hash table by label, made when a reference first asks */
+    size_t label_mask;
+};
+
+struct map_value {
+    struct hub_span span;
+    uint8_t level; /* 1 repetition, 2 component, 3 subcomponent */
+};
+
+struct map_split { /* the parts of the present value, cut once */
+    bool done;
+    uint8_t count;
+    struct hub_span part[MAP_PARTS_MAX];
+};
+
+struct map_scope {
+    struct map_run *run;
+    struct map_seg *seg;
+    struct map_value value; /* `.` */
+    struct map_split *split; /* of value; NULL: none kept */
+    struct map_res *res;
+    struct hub_json *element; /* `to` is relative to it */
+    struct hub_json **single; /* a data type that gives a single value puts it here */
+    uint16_t depth;
+};
+
+/* map_group.c */
+/* Reads the message into groups, segments into patients. */
+enum hub_result map_place(struct map_run *run) HUB_MUST_USE;
+/* The segment NAME as seen from FROM (docs/MAPPING.md section 3); NULL when there is none in reach. */
+struct map_seg *map_reach(const struct map_run *run, struct map_seg *from, uint16_t name);
+/* Notes a resource in its group and the groups around it. */
+enum hub_result map_group_add(struct map_run *run, struct map_group *group, struct map_res *res) HUB_MUST_USE;
+/* The nearest resource of that slot as seen from GROUP. */
+struct map_res *map_reach_resource(const struct map_run *run, const struct map_group *group, uint16_t slot);
+/* The one made in GROUP itself, NULL when none. */
+struct map_res *map_group_own(const struct map_group *group, uint16_t slot);
+/* Forgets the resources of all groups outside patients, before the next patient's event. */
+void map_group_forget(struct map_group *group, const struct map_group_def *patient);
+
+/* map_read.c */
+struct map_reader {
+    struct map_run *run;
+    const struct map_path *path;
+    struct map_split *split; /* of the present value, NULL: none */
+    struct hub_span rest;
+    struct map_value self;
+    uint16_t at;
+    bool on_self;
+    bool whole; /* a field that has no repetitions: MSH-1, MSH-2 */
+    bool done;
+};
+void map_reader_init(struct map_reader *reader, const struct map_scope *scope, const struct map_path *path);
+/* The next value that is not empty and not "". */
+bool map_reader_next(struct map_reader *reader, struct map_value *out);
+/* The first such value. */
+bool map_read(const struct map_scope *scope, const struct map_path *path, struct map_value *out);
+/* Text of the first value, unescaped and trimmed, its first part only. Empty when absent. */
+struct hub_span map_read_code(const struct map_scope *scope, const struct map_path *path);
+/* The raw field a path names (all repetitions), of the present value for MAP_SELF. */
+struct hub_span map_read_raw(const struct map_scope *scope, const struct map_path *path);
+struct map_value map_part_of(const struct map_run *run, struct map_value value, unsigned n);
+/* Down to the first subcomponent. */
+struct hub_span map_first_part(const struct map_run *run, struct map_value value);
+/* Unescaped and trimmed. */
+struct hub_span map_plain(const struct map_run *run, struct hub_span raw);
+bool map_cond_true(const struct map_scope *scope, const struct map_cond *cond);
+int map_choose(const struct map_scope *scope, const struct map_choices *choices);
+
+/* map_time.c */
+bool map_time_when(const struct map_run *run, struct hub_span raw, struct hub_when *out);
+/* Text for a FHIR type; false when RAW is no such time. */
+bool map_time_text(const struct map_run *run, enum map_type type, struct hub_span raw, struct hub_span *out);
+
+/* map_value.c */
+/* VALUE as JSON of a built-in type, NULL when it cannot be converted (or memory is out: *RESULT). */
+struct hub_json *map_convert(const struct map_scope *scope, const struct map_rule *rule, struct map_value value,
+                             enum hub_result *result);
+/* A quantity's value and comparator into OBJECT; false when VALUE is none. */
+bool map_quantity(const struct map_scope *scope, struct map_value value, struct hub_json *object, enum hub_result *result);
+/* Codes of a CodeableConcept or Coding through a list. */
+enum hub_result map_apply_codes(const struct map_run *run, struct hub_json *object, const struct hub_codes *codes,
+                                enum map_codes_on on) HUB_MUST_USE;
+enum hub_result map_format_text(const struct map_scope *scope, const struct map_format *format, struct hub_span *out) HUB_MUST_USE;
+/* The system uri of a coding system's name. */
+struct hub_span map_coding_system(const struct map_run *run, struct hub_span name);
+/* HD, or the HD parts of a longer value, as canonical system. */
+enum hub_result map_authority(const struct map_run *run, struct map_value value, bool from_second,
+                              struct hub_authority_view *out) HUB_MUST_USE;
+
+/* map_rule.c */
+enum hub_result map_run_rules(struct map_scope *scope, const struct map_rules *rules) HUB_MUST_USE;
+enum hub_result map_new_resource(struct map_run *run, const char *type, struct map_res **out) HUB_MUST_USE;
+enum hub_result map_add_reference(struct map_run *run, struct hub_json *element, const struct map_res *target) HUB_MUST_USE;
+enum hub_result map_finish_joins(struct map_run *run) HUB_MUST_USE;
+
+/* map_ref.c */
+enum hub_result map_resolve_references(struct map_run *run) HUB_MUST_USE;
+
+/* map_key.c */
+/* Evaluates KEY in the reach of SEG. *OUT has no parts when no alternative is complete. */
+enum hub_result map_key_of(struct map_run *run, struct map_seg *seg, const struct map_key *key, struct hub_fact_key *out) HUB_MUST_USE;
+/* Parts as one text, for labels; empty when a required part is missing. */
+enum hub_result map_parts_text(struct map_run *run, struct map_seg *seg, const struct map_parts *parts, struct hub_span *out) HUB_MUST_USE;
+/* The value of one part, empty when absent. */
+enum hub_result map_part_text(struct map_run *run, struct map_seg *seg, const struct map_part *part, struct hub_span *out) HUB_MUST_USE;
+
+/* map_entry.c */
+/* Fills the entries of all resources of the event and its time. */
+enum hub_result map_make_entries(struct map_run *run, struct hub_event *event) HUB_MUST_USE;
+
+/* map_raw.c */
+/* The part of the original bytes that is one patient's. */
+enum hub_result map_raw(struct map_run *run, const struct map_patient *patient, struct hub_event *event) HUB_MUST_USE;
+
+/* map_identity.c */
+enum hub_result map_identify(struct map_run *run, const struct map_patient *patient, struct hub_event *event) HUB_MUST_USE;
+
+/* map_trace.c */
+void map_trace_made(struct map_run *run, const struct map_rule *rule, const struct map_res *res, const struct hub_json *node,
+                    struct hub_span raw);
+void map_trace_used(struct map_run *run, struct hub_span raw);
+/* What map_convert takes of VALUE for RULE. */
+void map_trace_converted(const struct map_scope *scope, const struct map_rule *rule, struct map_value value);
+/* AGAIN is the same text as FIRST and was used in the same places. */
+void map_trace_same(struct map_run *run, struct hub_span first, struct hub_span again);
+void map_trace_event(struct map_run *run, uint32_t event);
+/* The fields a segment's table declares as used; those that told a merged segment's place. */
+void map_trace_uses(struct map_run *run, const struct map_seg *seg, const struct map_segment_table *table);
+void map_trace_merged(struct map_run *run, struct map_seg *seg, const struct map_merge *merge);
