@@ -116,6 +116,13 @@ void *hub_arena_zalloc(struct hub_arena *arena, size_t size)
     return out;
 }
 
+void *hub_arena_array(struct hub_arena *arena, size_t count, size_t size)
+{
+    if (size != 0 && count > SIZE_MAX / size)
+        return NULL;
+    return hub_arena_zalloc(arena, count * size);
+}
+
 char *hub_arena_bytes(struct hub_arena *arena, size_t size)
 {
     return take(arena, size, 1);

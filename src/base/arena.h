@@ -31,6 +31,8 @@ void hub_arena_reset(struct hub_arena *arena);
 void *hub_arena_alloc(struct hub_arena *arena, size_t size);
 /* Zeroed. */
 void *hub_arena_zalloc(struct hub_arena *arena, size_t size);
+/* COUNT items of SIZE bytes, zeroed, with an overflow check. */
+void *hub_arena_array(struct hub_arena *arena, size_t count, size_t size);
 /* Byte aligned, for text. */
 char *hub_arena_bytes(struct hub_arena *arena, size_t size);
 /* Copies; the copy ends with a NUL that is not part of the length. ptr is NULL on failure. */
@@ -39,5 +41,4 @@ struct hub_span hub_arena_copy(struct hub_arena *arena, struct hub_span bytes);
 char *hub_arena_printf(struct hub_arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define HUB_ARENA_NEW(arena, type) ((type *)hub_arena_zalloc((arena), sizeof(type)))
-#define HUB_ARENA_ARRAY(arena, type, count)                                                                  \
-    ((count) > SIZE_MAX / sizeof(type) ? NULL : (type *)hub_arena_zalloc((arena), (count) * sizeof(type)))
+#define HUB_ARENA_ARRAY(arena, type, count) ((type *)hub_arena_array((arena), (count), sizeof(type)))
