@@ -226,6 +226,49 @@ static void commit_stops_acknowledging_at_the_first_failed_fsync(void **state)
     assert_true(test_answers.positive < MESSAGES);
 }
 
+static void commit_loses_nothing_acknowledged_when_any_allocation_fails(void **state)
+{
+    struct fixture *f = *state;
+    const struct hub_kv_options kv_options = {.families = hub_index_families(), .create = true};
+    const struct hub_commit_options options = {.queue = 64, .wait_us = 100};
+    for (int lasting = 0; lasting < 2; lasting++) {
+        bool failed = true;
+        for (uint64_t nth = 1; failed; nth++) {
+            struct hub_log *log = NULL;
+            struct hub_kv *kv = NULL;
+            struct hub_index *index = NULL;
+            struct hub_commit *commit = NULL;
+            struct hub_commit_item *items[MESSAGES];
+            begin(f);
+            for (int i = 0; i < MESSAGES; i++)
+                items[i] = message(i);
+            (void)hub_mem_fail_nth(nth, lasting);
+            enum hub_result result = hub_log_open(f->log_folder, &f->disk->disk, &log_options, &log, &f->err);
+            if (result == HUB_OK)
+                result = hub_kv_open_memory(&kv_options, &kv);
+            if (result == HUB_OK)
+                result = hub_index_open_kv(kv, log, &index, &f->err);
+            if (result == HUB_OK)
+                result = hub_commit_start(&options, &test_clock, &f->disk->disk, log, index, NULL, fatal, NULL, &commit, &f->err);
+            size_t sent = 0;
+            for (int i = 0; i < MESSAGES; i++) {
+                if (commit != NULL)
+                    sent += test_submit(commit, items[i]);
+                else
+                    hub_commit_item_free(items[i]);
+            }
+            test_wait(sent);
+            hub_commit_stop(commit);
+            failed = hub_mem_fail_nth(0, 0) >= nth;
+            hub_index_close(index);
+            hub_log_close(log, false);
+            assert_true(failed || test_answers.positive == MESSAGES);
+            check_answers(f);
+        }
+    }
+    atomic_store(&fatal_calls, 0);
+}
+
 /* --- killed --- */
 
 static void answer_to_stdout(struct hub_commit_item *item, void *ctx)
@@ -360,6 +403,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(commit_loses_nothing_acknowledged_when_any_operation_fails),
         TEST(commit_loses_nothing_acknowledged_when_the_power_goes),
+        TEST(commit_loses_nothing_acknowledged_when_any_allocation_fails),
         TEST(commit_stops_acknowledging_at_the_first_failed_fsync),
         TEST(commit_killed_at_any_point_loses_nothing_and_stores_nothing_twice),
         TEST(commit_killed_during_recovery_recovers_the_next_time),
