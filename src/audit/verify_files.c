@@ -8,6 +8,7 @@ struct stray {
     struct hub_verify *verify;
     struct hub_buf file;
     bool unsigned_seen;
+    bool tree_bad; /* then a superseded file may be the good one of the two */
 };
 
 static bool ends_with_new(const char *path)
@@ -49,6 +50,7 @@ static enum hub_result check_superseded(struct stray *stray, const struct hub_ti
 {
     struct hub_verify *verify = stray->verify;
     struct hub_span want;
+    HUB_ENSURE(!stray->tree_bad, HUB_OK);
     uint64_t first = tile->level <= 0 ? tile->n * HUB_TILE_WIDTH : tile->n * HUB_TILE_WIDTH << (8 * tile->level);
     enum hub_result result = hub_audit_read_file(verify->disk, verify->folder, path, &stray->file, verify->err);
     HUB_ENSURE(result != HUB_NOT_FOUND, HUB_OK); /* a running hub removed it */
@@ -81,7 +83,7 @@ static enum hub_result check_file(void *ctx, const char *path)
 
 enum hub_result hub_verify_files(struct hub_verify *verify)
 {
-    struct stray stray = {.verify = verify};
+    struct stray stray = {.verify = verify, .tree_bad = verify->report->finding_count != 0};
     hub_buf_init(&stray.file, HUB_BUNDLE_BYTES_MAX, false);
     enum hub_result result = hub_audit_walk(verify->folder, check_file, &stray, verify->err);
     hub_buf_deinit(&stray.file);

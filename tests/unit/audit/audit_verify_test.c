@@ -283,6 +283,27 @@ static void audit_verify_names_what_is_missing_or_does_not_belong(void **state)
     fixture_free(&f);
 }
 
+static void audit_verify_compares_superseded_files(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"tile/0/000.p/3", "tile/entries/000.p/3"};
+    struct fixture f;
+    struct hub_audit_report report;
+    fixture_new(&f);
+    fixture_open_audit(&f);
+    fixture_publish(&f, 3);
+    fixture_publish(&f, 3);
+    for (size_t i = 0; i < 2; i++) {
+        fixture_flip(&f, files[i], 5, 1);
+        fixture_verify(&f, NULL, false, &report);
+        fixture_expect_finding(&report, "superseded, does not state what its successor does", 0);
+        assert_int_equal(report.finding_count, 1);
+        fixture_flip(&f, files[i], 5, 1);
+    }
+    fixture_expect_clean(&f, false, 6);
+    fixture_free(&f);
+}
+
 static void audit_verify_takes_a_full_tile_for_a_removed_partial_one(void **state)
 {
     (void)state;
@@ -341,6 +362,7 @@ int main(void)
         cmocka_unit_test(audit_verify_compares_a_long_list_by_its_digest),
         cmocka_unit_test(audit_verify_notes_times_that_go_back),
         cmocka_unit_test(audit_verify_names_what_is_missing_or_does_not_belong),
+        cmocka_unit_test(audit_verify_compares_superseded_files),
         cmocka_unit_test(audit_verify_takes_a_full_tile_for_a_removed_partial_one),
         cmocka_unit_test(audit_verify_of_a_forged_huge_size_ends),
     };
