@@ -58,8 +58,9 @@ static uint16_t next_item(const struct map_group *group, uint16_t name)
         if (item->group == NULL) {
             if (item->segment == name)
                 return i;
-        } else if (again ? has_bit(item->group->begins, name) : has_bit(item->group->contains, name)) {
-            return i;
+        } else if (again || item->group->opens_patient ? has_bit(item->group->begins, name)
+                                                       : has_bit(item->group->contains, name)) {
+            return i; /* a patient is opened by what opens patients only */
         }
     }
     return def->item_count;
@@ -81,6 +82,8 @@ static struct map_group *late_place(struct map_run *run, struct map_group *group
         struct map_group *inner = NULL;
         for (struct map_group *child = group->first_child; child != NULL; child = child->sibling)
             inner = child->def == found->group ? child : inner;
+        if (inner == NULL && found->group->opens_patient && !has_bit(found->group->begins, name))
+            return group;
         if (inner == NULL || (found->repeats && has_bit(found->group->begins, name)))
             inner = new_group(run, found->group, group);
         if (inner == NULL)

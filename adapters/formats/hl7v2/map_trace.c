@@ -93,8 +93,8 @@ void map_trace_converted(const struct map_scope *scope, const struct map_rule *r
     struct map_run *run = scope->run;
     if (run->trace == NULL)
         return;
-    if (rule->type == MAP_T_AUTHORITY) {
-        bool behind = value.level == 1 && rule->from_count == 1 && rule->from[0].component == 0;
+    if (rule->type == MAP_T_AUTHORITY || rule->type == MAP_T_NUMBER_AUTHORITY) {
+        bool behind = rule->type == MAP_T_NUMBER_AUTHORITY;
         for (unsigned n = behind ? 2 : 1; n <= (behind ? 4u : 3u); n++)
             map_trace_used(run, map_part_of(run, value, n).span);
         return;

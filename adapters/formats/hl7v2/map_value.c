@@ -320,7 +320,7 @@ struct hub_json *map_convert(const struct map_scope *scope, const struct map_rul
     const struct map_run *run = scope->run;
     struct hub_span text = HUB_SPAN_NONE;
     struct hub_authority_view authority;
-    if (rule->type != MAP_T_STRING && rule->type != MAP_T_TEXT && rule->type != MAP_T_BASE64 && rule->type != MAP_T_AUTHORITY)
+    if (rule->type != MAP_T_STRING && rule->type != MAP_T_TEXT && rule->type != MAP_T_BASE64)
         text = trim_all(map_plain(run, map_first_part(run, value)));
     switch (rule->type) {
     case MAP_T_STRING:
@@ -347,8 +347,8 @@ struct hub_json *map_convert(const struct map_scope *scope, const struct map_rul
     case MAP_T_BASE64:
         return base64(scope, value);
     case MAP_T_AUTHORITY:
-        /* At the level of a CX or EI the authority's parts stand behind the number. */
-        *result = map_authority(run, value, value.level == 1 && rule->from_count == 1 && rule->from[0].component == 0, &authority);
+    case MAP_T_NUMBER_AUTHORITY:
+        *result = map_authority(run, value, rule->type == MAP_T_NUMBER_AUTHORITY, &authority);
         return *result == HUB_OK && authority.system.len != 0 ? hub_json_string(run->arena, authority.system) : NULL;
     case MAP_T_QUANTITY:
     case MAP_T_TABLE:
@@ -425,8 +425,9 @@ enum hub_result map_format_text(const struct map_scope *scope, const struct map_
             continue;
         case MAP_PIECE_PATH:
             if (map_read(scope, &piece->path, &value)) {
-                parts[count] = trim_all(map_plain(scope->run, value.span));
-                map_trace_used(scope->run, value.span);
+                struct hub_span part = map_first_part(scope->run, value);
+                parts[count] = trim_all(map_plain(scope->run, part));
+                map_trace_used(scope->run, part);
                 count++;
             } else if (in_group) {
                 group_good = false;
