@@ -28,7 +28,7 @@ struct map_named_key {
     const char *name;
     struct hub_yaml *yaml;
     const char *file;
-    struct map_key key;
+    struct map_key *key; /* in the arena */
     int state; /* 0 untouched, 1 being compiled, 2 done */
 };
 

@@ -34,13 +34,15 @@ static const struct map_key *named_key(struct map_compiler *c, const char *name,
             c->file = named->file;
             c->self = MAP_NONE;
             c->nested = false;
-            map_compile_key(c, named->yaml, &named->key);
+            named->key = map_zalloc(c, 1, sizeof *named->key);
+            if (named->key != NULL)
+                map_compile_key(c, named->yaml, named->key);
             c->file = file;
             c->self = self;
             c->nested = nested;
             named->state = 2;
         }
-        return &named->key;
+        return named->key;
     }
     map_problem(c, line, "no key of that name", name);
     return NULL;

@@ -246,7 +246,7 @@ bool map_cond_true(const struct map_scope *scope, const struct map_cond *cond)
     case MAP_PRESENT:
         return map_reach(run, scope->seg, cond->segment) != NULL;
     case MAP_SET:
-        return scope->res != NULL && hub_element_get(scope->res->json, &cond->element) != NULL;
+        return scope->element != NULL && hub_element_get(scope->element, &cond->element) != NULL;
     case MAP_PID18:
         return feed_takes_pid18(run);
     case MAP_LENIENT:
