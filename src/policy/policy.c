@@ -78,6 +78,11 @@ bool hub_policy_node_mixed(const struct hub_policy_node *node)
     return node != NULL && node->mixed;
 }
 
+bool hub_policy_node_keeps(const struct hub_policy_node *node)
+{
+    return node != NULL && node->keeps;
+}
+
 bool hub_policy_node_masked(const struct hub_policy_node *node)
 {
     return node != NULL && node->masked;

@@ -38,6 +38,8 @@ const struct hub_policy_node *hub_policy_child(const struct hub_policy_node *nod
 enum hub_data_class hub_policy_node_class(const struct hub_policy_node *node); /* NULL: HUB_DATA_CLINICAL */
 /* Taking the element whole would be wrong: a deeper rule differs, or it must stay and needs children that are masked. */
 bool hub_policy_node_mixed(const struct hub_policy_node *node);
+/* It must stay itself and needs children that are masked: never taken whole, whatever the classes. */
+bool hub_policy_node_keeps(const struct hub_policy_node *node);
 /* The element must leave a data-absent-reason "masked" when it is sealed (cardinality or invariant). */
 bool hub_policy_node_masked(const struct hub_policy_node *node);
 /* No policy may seal it (required binding or invariant): stays clear in a resource lifted to SENSITIVE too. */

@@ -296,17 +296,17 @@ static void compile(struct loader *l, struct hub_policy_node *node, enum hub_dat
         return;
     }
     size_t i = 0;
-    bool keeps = false;
+    bool masked_below = false;
     for (struct hub_policy_node *c = node->first; c != NULL; c = c->next) {
         compile(l, c, node->class_);
         node->differs = node->differs || c->differs || c->class_ != node->class_;
-        keeps = keeps || c->masked;
+        masked_below = masked_below || c->masked;
         node->children[i++] = c;
     }
     if (node->child_count > 1)
         qsort(node->children, node->child_count, sizeof *node->children, child_order);
-    /* What must stay itself and needs children of its own cannot be one placeholder. */
-    node->mixed = node->differs || (node->masked && keeps);
+    node->keeps = node->masked && masked_below;
+    node->mixed = node->differs || node->keeps;
 }
 
 /* --- files --- */

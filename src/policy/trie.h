@@ -14,7 +14,8 @@ struct hub_policy_node {
     bool masked;  /* a valid resource misses it */
     bool needed;  /* and a masked one is not valid either */
     bool differs; /* another class somewhere below */
-    bool mixed;
+    bool keeps;   /* what must stay itself and needs children of its own cannot be one placeholder */
+    bool mixed;   /* differs or keeps */
     uint32_t child_count;
     struct hub_policy_node **children; /* sorted by length, then bytes, once compiled */
     struct hub_policy_node *first;     /* in the order of the file */

@@ -1,0 +1,332 @@
+/* From a patient event to the sealed CloudEvent in canonical form. */
+#include "src/base/mem.h"
+#include "src/codec/encode.h"
+#include "src/protect/seal_internal.h"
+
+enum { LIST_BYTES_MAX = 256 * 1024 * 1024 };
+
+struct sealer {
+    struct hub_keys *keys;
+    const struct hub_policy *policy;
+    struct hub_arena *arena;
+    struct hub_event *event;
+    struct hub_prepared prepared;
+    struct hub_field_keys field;
+    struct hub_take take;
+    struct hub_buf scratch; /* the clear remainder */
+    uint32_t ordinal;       /* ciphertexts of the event so far */
+    bool new_secret;
+};
+
+/* --- keys --- */
+
+static enum hub_result take_keys(struct sealer *s, struct hub_error *err)
+{
+    uint8_t secret[HUB_KEY_LEN], key[HUB_KEY_LEN];
+    enum hub_result result = s->event->has_patient
+                                 ? hub_keys_patient(s->keys, &s->prepared.subject, true, secret,
+                                                    &s->field.secret_id, &s->new_secret, err)
+                                 : hub_keys_one_off(s->keys, secret, &s->field.secret_id);
+    hub_random(s->field.salt, sizeof s->field.salt);
+    for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES && result == HUB_OK; c++) {
+        result = hub_keys_class_current(s->keys, (enum hub_data_class)c, key, &s->field.class_id[c], err);
+        if (result == HUB_OK)
+            hub_field_derive(&s->field, (enum hub_data_class)c, key, secret);
+    }
+    hub_mem_wipe(secret, sizeof secret);
+    hub_mem_wipe(key, sizeof key);
+    return result;
+}
+
+/* --- one resource --- */
+
+static enum hub_result place_of(struct sealer *s, const struct hub_json *remainder,
+                                struct hub_field_place *place)
+{
+    hub_buf_reset(&s->scratch);
+    hub_json_write(&s->scratch, remainder);
+    HUB_TRY(hub_buf_result(&s->scratch));
+    place->event_id = hub_span_str(s->prepared.id.text);
+    place->subject = hub_span_str(s->prepared.subject.text);
+    place->resource_id = hub_json_get_span(remainder, "id");
+    hub_blake2b(NULL, hub_buf_view(&s->scratch), place->remainder, HUB_HASH_LEN);
+    return HUB_OK;
+}
+
+/* The sealed content as base64 text in the arena. HEAD and BODY are written one after the other. */
+static enum hub_result seal_text(struct sealer *s, const struct hub_field_place *place,
+                                 enum hub_data_class class_, struct hub_span head, struct hub_span body,
+                                 struct hub_span *text)
+{
+    const size_t content_len = head.len + body.len, len = hub_field_sealed_len(content_len);
+    uint8_t *bytes = hub_arena_alloc(s->arena, len);
+    char *encoded = hub_arena_bytes(s->arena, hub_encoded_len(HUB_BASE64, len) + 1);
+    HUB_ENSURE(bytes != NULL && encoded != NULL, HUB_NO_MEMORY);
+    if (head.len != 0)
+        memcpy(bytes + HUB_SEALED_HEAD, head.ptr, head.len);
+    if (body.len != 0)
+        memcpy(bytes + HUB_SEALED_HEAD + head.len, body.ptr, body.len);
+    hub_field_seal(&s->field, place, class_, s->ordinal++, bytes, content_len);
+    *text = hub_span_of(encoded, hub_encode(HUB_BASE64, hub_span_of(bytes, len), encoded,
+                                            hub_encoded_len(HUB_BASE64, len) + 1));
+    return HUB_OK;
+}
+
+static enum hub_result add_sealed(struct sealer *s, struct hub_json *resource, struct hub_span text)
+{
+    struct hub_json *list = hub_json_get(resource, "extension"),
+                    *item = hub_json_new(s->arena, HUB_JSON_OBJECT);
+    HUB_ENSURE(item != NULL, HUB_NO_MEMORY);
+    HUB_TRY(hub_json_set_string(s->arena, item, "url", HUB_SPAN(HUB_URL_SEALED)));
+    HUB_TRY(hub_json_set_string(s->arena, item, "valueBase64Binary", text));
+    if (list == NULL) {
+        list = hub_json_new(s->arena, HUB_JSON_ARRAY);
+        HUB_TRY(hub_json_set_c(resource, "extension", list));
+    }
+    return hub_json_push(list, item);
+}
+
+static enum hub_result seal_lists(struct sealer *s, struct hub_json *resource)
+{
+    struct hub_field_place place;
+    HUB_TRY(place_of(s, resource, &place));
+    for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
+        struct hub_span text;
+        if (s->take.lists[c].len == 0)
+            continue;
+        HUB_TRY(seal_text(s, &place, (enum hub_data_class)c, HUB_SPAN_NONE, hub_buf_view(&s->take.lists[c]),
+                          &text));
+        HUB_TRY(add_sealed(s, resource, text));
+    }
+    return HUB_OK;
+}
+
+/* A Binary has no extensions: its `data` is the sealed field, and the content starts with a byte that says
+ * what follows: B the bytes, P positions and the bytes, T the text of `data` where it is not plain base64. */
+static enum hub_result seal_binary(struct sealer *s, struct hub_json *binary, struct hub_span head,
+                                   struct hub_span body)
+{
+    struct hub_field_place place;
+    struct hub_span text;
+    const struct hub_policy_node *node =
+        hub_policy_child(hub_policy_resource(s->policy, "Binary"), "data", 4);
+    enum hub_data_class class_ = node != NULL
+                                     ? hub_policy_node_class(node)
+                                     : hub_policy_node_class(hub_policy_resource(s->policy, "Binary"));
+    if (class_ == HUB_DATA_CLEAR)
+        class_ = HUB_DATA_RAW; /* a Binary of the line is always somebody's content */
+    HUB_TRY(place_of(s, binary, &place));
+    HUB_TRY(seal_text(s, &place, class_, head, body, &text));
+    return hub_json_set_string(s->arena, binary, "data", text);
+}
+
+static enum hub_result seal_sent_binary(struct sealer *s, struct hub_json *binary)
+{
+    const struct hub_json *data = hub_json_remove(binary, "data");
+    if (data == NULL)
+        return HUB_OK;
+    HUB_ENSURE(data->type == HUB_JSON_STRING, HUB_TYPE);
+    uint8_t *bytes = hub_arena_alloc(s->arena, data->len);
+    size_t len = 0;
+    HUB_ENSURE(bytes != NULL, HUB_NO_MEMORY);
+    if (hub_decode(HUB_BASE64, hub_json_span(data), bytes, data->len, &len) == HUB_OK)
+        return seal_binary(s, binary, HUB_SPAN("B"), hub_span_of(bytes, len));
+    return seal_binary(s, binary, HUB_SPAN("T"), hub_json_span(data));
+}
+
+static enum hub_result seal_raw(struct sealer *s, struct hub_json **out)
+{
+    uint8_t head[3 + 4096];
+    const struct hub_span positions = s->event->raw_positions;
+    *out = hub_prepare_raw(&s->prepared, s->event, false);
+    HUB_ENSURE(*out != NULL, HUB_NO_MEMORY);
+    if (positions.len == 0)
+        return seal_binary(s, *out, HUB_SPAN("B"), s->event->raw);
+    uint8_t *long_head =
+        positions.len + 3 <= sizeof head ? head : hub_arena_alloc(s->arena, positions.len + 5);
+    HUB_ENSURE(long_head != NULL, HUB_NO_MEMORY);
+    HUB_ENSURE(positions.len <= UINT16_MAX, HUB_TOO_LARGE);
+    long_head[0] = 'P';
+    long_head[1] = (uint8_t)positions.len;
+    long_head[2] = (uint8_t)(positions.len >> 8);
+    memcpy(long_head + 3, positions.ptr, positions.len);
+    return seal_binary(s, *out, hub_span_of(long_head, positions.len + 3), s->event->raw);
+}
+
+static enum hub_result seal_resource(struct sealer *s, struct hub_resource *resource, struct hub_error *err)
+{
+    enum hub_result result;
+    if (strcmp(resource->type, "Binary") == 0) {
+        result = seal_sent_binary(s, resource->json);
+        return result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL);
+    }
+    s->take.sensitive = resource->entry.sensitive || hub_take_lifts(s->policy, resource->json);
+    s->take.root = hub_policy_resource(s->policy, resource->type);
+    HUB_TRY(hub_entry_add(&s->prepared, resource, s->take.sensitive, err));
+    HUB_TRY(hub_take_resource(&s->take, resource->json, err));
+    result = seal_lists(s, resource->json);
+    return result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL);
+}
+
+/* --- the CloudEvent --- */
+
+static void write_entry(struct hub_buf *json, bool first, const char *type, const char *id,
+                        const struct hub_json *resource)
+{
+    hub_buf_append_str(json, first ? "{\"fullUrl\":\"" HUB_FULL_URL : ",{\"fullUrl\":\"" HUB_FULL_URL);
+    hub_buf_append_str(json, type);
+    hub_buf_append_byte(json, '/');
+    hub_buf_append_str(json, id);
+    hub_buf_append_str(json, "\",\"resource\":");
+    hub_json_write(json, resource);
+    hub_buf_append_byte(json, '}');
+}
+
+static enum hub_result write_data(struct sealer *s, struct hub_buf *json, struct hub_error *err)
+{
+    struct hub_event *event = s->event;
+    struct hub_json *raw = NULL;
+    hub_buf_append_str(json, "{\"data\":{\"entry\":[");
+    for (uint32_t i = 0; i < event->resource_count; i++) {
+        HUB_TRY(seal_resource(s, &event->resources[i], err));
+        write_entry(json, i == 0, event->resources[i].type, s->prepared.ids[i], event->resources[i].json);
+    }
+    const enum hub_result result = seal_raw(s, &raw);
+    if (result != HUB_OK)
+        return hub_fail(err, result, NULL, NULL);
+    write_entry(json, event->resource_count == 0, "Binary", s->prepared.ids[event->resource_count], raw);
+    hub_buf_append_str(json, "],\"resourceType\":\"Bundle\",\"type\":\"collection\"}");
+    return HUB_OK;
+}
+
+static void write_member(struct hub_buf *json, const char *name, struct hub_span text)
+{
+    hub_buf_append_str(json, ",\"");
+    hub_buf_append_str(json, name);
+    hub_buf_append_str(json, "\":");
+    hub_json_write_string(json, text);
+}
+
+/* RFC 3339 with zone: as sent where it is that, else the start of what was sent, in UTC. */
+static void write_time(struct hub_buf *json, const char *name, const struct hub_when *when)
+{
+    char text[HUB_TIME_TEXT_LEN + 1];
+    int64_t us;
+    if (when->text.len != 0 && hub_time_parse((const char *)when->text.ptr, when->text.len, &us) == 0) {
+        write_member(json, name, when->text);
+        return;
+    }
+    hub_time_format(when->us, text);
+    write_member(json, name, hub_span_str(text));
+}
+
+static void write_times(const struct hub_event *event, const struct hub_decoded *message, int64_t received_us,
+                        struct hub_buf *json)
+{
+    const struct hub_when received = {HUB_SPAN_NONE, received_us};
+    if (event->time.text.len != 0 || event->time.us != 0) {
+        write_time(json, "time", &event->time);
+        write_member(json, "timesource",
+                     hub_span_str(event->time_source != NULL ? event->time_source : "received"));
+    } else if (message->message_time.text.len != 0) {
+        write_time(json, "time", &message->message_time);
+        write_member(json, "timesource", HUB_SPAN("MSH-7"));
+    } else {
+        write_time(json, "time", &received);
+        write_member(json, "timesource", HUB_SPAN("received"));
+    }
+}
+
+static enum hub_result write_event(struct sealer *s, const struct hub_decoded *message,
+                                   const struct hub_origin *origin, int64_t received_us, struct hub_buf *json,
+                                   size_t base, struct hub_sealed *out, struct hub_error *err)
+{
+    char recorded[HUB_TIME_TEXT_LEN + 1];
+    HUB_TRY(write_data(s, json, err));
+    write_member(json, "datacontenttype", HUB_SPAN("application/fhir+json"));
+    write_member(json, "dataschema", HUB_SPAN("chartline:event/v1"));
+    write_member(json, "id", hub_span_str(s->prepared.id.text));
+    hub_buf_append_str(json, ",\"identity\":\"");
+    enum hub_result result = hub_identity_write(&s->prepared, s->event, json);
+    if (result != HUB_OK)
+        return hub_fail(err, result, NULL, NULL);
+    hub_buf_append_byte(json, '"');
+    if (message->message_time.text.len != 0)
+        write_time(json, "messagetime", &message->message_time);
+    write_member(json, "policy", hub_span_str(hub_policy_name(s->policy)));
+    hub_time_format(received_us, recorded);
+    write_member(json, "recordedtime", hub_span_str(recorded));
+    const size_t recorded_end = json->len - 1;
+    hub_buf_append_str(json, ",\"seal\":\"");
+    hub_field_seal_write(&s->field, json);
+    hub_buf_append_str(json, "\",\"source\":");
+    hub_buf_reset(&s->scratch);
+    hub_buf_append_str(&s->scratch, "/feeds/");
+    hub_buf_append_span(&s->scratch, origin->feed_name);
+    hub_json_write_string(json, hub_buf_view(&s->scratch));
+    write_member(json, "specversion", HUB_SPAN("1.0"));
+    write_member(json, "subject", hub_span_str(s->prepared.subject.text));
+    write_times(s->event, message, received_us, json);
+    hub_buf_append_str(json, ",\"tokens\":\"");
+    hub_tokens_write(&s->prepared, s->event, json);
+    hub_buf_append_byte(json, '"');
+    write_member(json, "trigger", hub_span_str(message->trigger));
+    write_member(json, "type", HUB_SPAN("chartline.patient.event.v1"));
+    hub_buf_append_byte(json, '}');
+    result = hub_buf_result(json) == HUB_OK ? hub_buf_result(&s->scratch) : hub_buf_result(json);
+    if (result != HUB_OK)
+        return hub_fail(err, result, NULL, NULL);
+    out->recorded_at = recorded_end - HUB_TIME_TEXT_LEN - base;
+    hub_sha256_init(&out->prefix);
+    hub_sha256_update(&out->prefix, hub_span_of(json->ptr + base, out->recorded_at));
+    return HUB_OK;
+}
+
+static void sealer_init(struct sealer *s, struct hub_keys *keys, const struct hub_policy *policy,
+                        struct hub_arena *arena, struct hub_event *event)
+{
+    memset(&s->field, 0, sizeof s->field);
+    s->keys = keys;
+    s->policy = policy;
+    s->arena = arena;
+    s->event = event;
+    s->ordinal = 0;
+    s->new_secret = false;
+    s->take.prepared = &s->prepared;
+    s->take.policy = policy;
+    for (unsigned c = 0; c < HUB_DATA_CLASSES; c++)
+        hub_buf_init(&s->take.lists[c], LIST_BYTES_MAX, true);
+    hub_buf_init(&s->scratch, LIST_BYTES_MAX, true);
+}
+
+static void sealer_deinit(struct sealer *s)
+{
+    for (unsigned c = 0; c < HUB_DATA_CLASSES; c++)
+        hub_buf_deinit(&s->take.lists[c]);
+    hub_buf_deinit(&s->scratch);
+    hub_mem_wipe(&s->field, sizeof s->field);
+}
+
+enum hub_result hub_protect_seal(struct hub_keys *keys, const struct hub_policy *policy,
+                                 struct hub_arena *arena, struct hub_event *event,
+                                 const struct hub_decoded *message, const struct hub_origin *origin,
+                                 uint32_t index, int64_t received_us, struct hub_buf *json,
+                                 struct hub_sealed *out, struct hub_error *err)
+{
+    struct sealer s;
+    const size_t base = json->len;
+    enum hub_result result;
+    sealer_init(&s, keys, policy, arena, event);
+    HUB_TRY_OUT(hub_prepare_event(&s.prepared, arena, keys, event, origin, index, err));
+    HUB_TRY_OUT(take_keys(&s, err));
+    HUB_TRY_OUT(write_event(&s, message, origin, received_us, json, base, out, err));
+    out->id = s.prepared.id;
+    out->subject = s.prepared.subject;
+    out->new_secret = s.new_secret;
+    out->secret_id = s.field.secret_id;
+out:
+    if (result != HUB_OK && json->len > base)
+        json->len = base; /* nothing half done is left behind */
+    sealer_deinit(&s);
+    return result;
+}

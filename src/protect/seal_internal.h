@@ -1,0 +1,107 @@
+/* What sealing and opening share: names of an event's resources, the padding, field keys and the `seal`
+ * attribute. Private to src/protect. */
+#pragma once
+
+#include "src/protect/keys_internal.h"
+#include "src/protect/protect.h"
+
+#define HUB_URL_SEALED "urn:chartline:sealed"
+#define HUB_URL_ENTRY "urn:chartline:entry"
+#define HUB_URL_DELETED "urn:chartline:deleted"
+#define HUB_URL_ABSENT "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+#define HUB_FULL_URL "https://chartline.invalid/fhir/"
+
+enum {
+    HUB_SUITE_XC20P = 1,
+    HUB_SALT_LEN = 16,
+    HUB_SEALED_HEAD = 1 + 1 + 4, /* suite, class, ordinal */
+    HUB_PAD_BLOCK = 64,
+};
+
+/* --- prepare.c --- */
+
+struct hub_prepared {
+    struct hub_arena *arena;
+    struct hub_keys *keys; /* NULL: `map` */
+    struct hub_event_id id;
+    struct hub_token subject;
+    struct hub_token *tokens;             /* of event->identifiers, same order */
+    char (*ids)[HUB_RESOURCE_ID_LEN + 1]; /* of the resources, then of raw */
+    const char *references; /* block of "<Type>/<id>" texts: a reference between resources points into it */
+    size_t references_len;
+};
+/* Ids, reference texts, test labels. EVENT's trees are changed. */
+enum hub_result hub_prepare_event(struct hub_prepared *p, struct hub_arena *arena, struct hub_keys *keys,
+                                  struct hub_event *event, const struct hub_origin *origin, uint32_t index,
+                                  struct hub_error *err) HUB_MUST_USE;
+/* The Binary of the original bytes; without data when DATA is false. */
+struct hub_json *hub_prepare_raw(const struct hub_prepared *p, const struct hub_event *event, bool data);
+
+/* --- entry.c --- */
+enum hub_result hub_entry_add(const struct hub_prepared *p, struct hub_resource *resource, bool sensitive,
+                              struct hub_error *err) HUB_MUST_USE;
+
+/* --- identity_text.c --- */
+/* The `tokens` and `identity` attributes. */
+void hub_tokens_write(const struct hub_prepared *p, const struct hub_event *event, struct hub_buf *out);
+enum hub_result hub_identity_write(const struct hub_prepared *p, const struct hub_event *event,
+                                   struct hub_buf *out) HUB_MUST_USE;
+
+/* --- field.c --- */
+
+/* Keys of one event: of the classes it may use. */
+struct hub_field_keys {
+    uint8_t salt[HUB_SALT_LEN];
+    struct hub_key_id secret_id;
+    bool have[HUB_DATA_CLASSES];
+    struct hub_key_id class_id[HUB_DATA_CLASSES];
+    uint8_t commitment[HUB_DATA_CLASSES][HUB_HASH_LEN];
+    uint8_t key[HUB_DATA_CLASSES][HUB_KEY_LEN];
+};
+/* F from the class key and the patient's secret, and its commitment. */
+void hub_field_derive(struct hub_field_keys *f, enum hub_data_class class_,
+                      const uint8_t class_key[HUB_KEY_LEN], const uint8_t secret[HUB_KEY_LEN]);
+/* The `seal` attribute, and back (keys are not filled; HUB_SYNTAX). */
+void hub_field_seal_write(const struct hub_field_keys *f, struct hub_buf *out);
+enum hub_result hub_field_seal_parse(struct hub_span text, struct hub_field_keys *out) HUB_MUST_USE;
+
+/* What a ciphertext is bound to. */
+struct hub_field_place {
+    struct hub_span event_id, subject, resource_id;
+    uint8_t remainder[HUB_HASH_LEN]; /* BLAKE2b-256 of the resource's clear remainder in canonical form */
+};
+/* Bytes of a sealed field for CONTENT_LEN bytes of content. */
+size_t hub_field_sealed_len(size_t content_len);
+/* BUFFER has hub_field_sealed_len bytes, the content at HUB_SEALED_HEAD; pads and seals in place. */
+void hub_field_seal(const struct hub_field_keys *f, const struct hub_field_place *place,
+                    enum hub_data_class class_, uint32_t ordinal, uint8_t *buffer, size_t content_len);
+/* Of bytes of a sealed field: its class. HUB_CRYPTO when they are none. */
+enum hub_result hub_field_class(struct hub_span sealed, enum hub_data_class *class_) HUB_MUST_USE;
+/* OUT has sealed.len bytes; CONTENT is a view into it. HUB_CRYPTO. */
+enum hub_result hub_field_open(const struct hub_field_keys *f, const struct hub_field_place *place,
+                               struct hub_span sealed, uint8_t *out, struct hub_span *content) HUB_MUST_USE;
+
+/* --- take.c --- */
+
+/* The lists of one resource while its elements are taken out. */
+struct hub_take {
+    const struct hub_prepared *prepared;
+    const struct hub_policy *policy;
+    const struct hub_policy_node *root;     /* of the resource's type */
+    struct hub_buf lists[HUB_DATA_CLASSES]; /* "[[path,value],..." without the last bracket */
+    bool sensitive;
+    unsigned taken; /* classes, as bits */
+    char path[1024];
+    size_t path_len;
+};
+/* A label or code of the policy's list stands in the tree. */
+bool hub_take_lifts(const struct hub_policy *policy, const struct hub_json *node);
+/* Takes everything that is not clear out of RESOURCE; what stays is its clear remainder. */
+enum hub_result hub_take_resource(struct hub_take *take, struct hub_json *resource,
+                                  struct hub_error *err) HUB_MUST_USE;
+
+/* --- put.c --- */
+
+/* Puts the opened lists (JSON arrays of items) back. HUB_CORRUPT when they do not fit. */
+enum hub_result hub_put_lists(struct hub_arena *arena, struct hub_json *resource,
+                              struct hub_json *const *lists, size_t count) HUB_MUST_USE;
