@@ -9,15 +9,18 @@
 #include "src/protect/protect.h"
 
 struct hub_query {
+    const struct hub_json *chart; /* hub_chart_json: which tokens are retired; NULL = none */
     int64_t at_us;       /* --at: entries effective up to then; INT64_MAX */
     int64_t known_at_us; /* --known-at: only what was recorded up to then; INT64_MAX */
     struct hub_span kind; /* --kind, empty = all */
     bool versions;       /* all versions, not only the current ones */
 };
 
-/* RECORDS: entry records (parsed JSON) of all tokens of CHART. Gives
- * {"chart","entries":[{"id","kind","effective","recorded","status","supersedes","resource"}]}.
- * OPENER NULL: nothing is opened. */
+/* RECORDS: entry records (parsed JSON, left as they are) of all tokens of CHART, in any order. Gives
+ * {"chart","entries":[{"id","kind","effective","recorded","status","supersedes","resource"}],"support":[resource]}:
+ * entries by effective time, recorded time and id; "status" and "supersedes" may be null; "support" (practitioners,
+ * places, ... that the entries refer to) is left out when empty. OPENER NULL: nothing is opened. HUB_CRYPTO: a record
+ * was tampered with. docs/TIMELINE.md says how versions become entries. */
 enum hub_result hub_query_chart(struct hub_arena *arena, struct hub_span chart, struct hub_json **records, size_t count,
                                 const struct hub_query *query, const struct hub_opener *opener, struct hub_json **out, struct hub_error *err) HUB_MUST_USE;
 

@@ -1,0 +1,343 @@
+/* Patient and Encounter over their versions, field by field (RULES, "Absent, empty, deleted"). */
+#include "src/query/version.h"
+
+static const char DELETED[] = "urn:chartline:deleted";
+
+enum hub_result query_flag(struct hub_arena *arena, struct hub_json *resource, const char *url)
+{
+    struct hub_json *list = hub_json_get(resource, "extension");
+    if (list == NULL || list->type != HUB_JSON_ARRAY) {
+        list = hub_json_new(arena, HUB_JSON_ARRAY);
+        HUB_TRY(hub_json_set_c(resource, "extension", list));
+    }
+    struct hub_json *flag = hub_json_new(arena, HUB_JSON_OBJECT);
+    HUB_ENSURE(flag != NULL, HUB_NO_MEMORY);
+    HUB_TRY(hub_json_set_string(arena, flag, "url", hub_span_str(url)));
+    HUB_TRY(hub_json_set_c(flag, "valueBoolean", hub_json_bool(arena, true)));
+    return hub_json_push(list, flag);
+}
+
+void query_drop_extension(struct hub_json *resource, const char *url)
+{
+    struct hub_json *list = hub_json_get(resource, "extension");
+    if (list == NULL || list->type != HUB_JSON_ARRAY)
+        return;
+    for (size_t i = 0; i < list->len;) {
+        if (hub_span_is(hub_json_get_span(hub_json_at(list, i), "url"), url))
+            (void)hub_json_remove_at(list, i);
+        else
+            i++;
+    }
+    if (list->len == 0)
+        (void)hub_json_remove(resource, "extension");
+}
+
+static bool is_array(const struct hub_json *node)
+{
+    return node != NULL && node->type == HUB_JSON_ARRAY;
+}
+
+static bool is_object(const struct hub_json *node)
+{
+    return node != NULL && node->type == HUB_JSON_OBJECT;
+}
+
+static struct hub_span key_of(const struct hub_json *member)
+{
+    return hub_span_of(member->key, member->key_len);
+}
+
+/* Only there because the resource needs the element: says nothing. */
+static bool is_unknown(const struct hub_json *resource, const struct hub_json *member)
+{
+    if (hub_span_is(key_of(member), "status"))
+        return hub_span_is(hub_json_get_span(resource, "resourceType"), "Encounter") &&
+               hub_span_is(hub_json_span(member), "unknown");
+    const struct hub_json *list = hub_json_get(member, "extension");
+    if (!is_object(member) || member->len != 1 || !is_array(list) || list->len != 1)
+        return false;
+    return hub_span_is(hub_json_get_span(list->first, "url"),
+                       "http://hl7.org/fhir/StructureDefinition/data-absent-reason") &&
+           hub_span_is(hub_json_get_span(list->first, "valueCode"), "unknown");
+}
+
+/* --- deleting --- */
+
+struct fold {
+    struct hub_arena *arena;
+    struct hub_json *out;
+    struct hub_json *gone; /* names of elements that were deleted and not stated since */
+};
+
+/* PATH: "[Type.]element[.element]". */
+static enum hub_result delete_path(struct fold *f, struct hub_span type, struct hub_span path)
+{
+    if (path.len > type.len && path.ptr[type.len] == '.' &&
+        hub_span_equal(hub_span_of(path.ptr, type.len), type))
+        path = hub_span_of(path.ptr + type.len + 1, path.len - type.len - 1);
+    const uint8_t *dot = path.len != 0 ? memchr(path.ptr, '.', path.len) : NULL;
+    struct hub_span top = hub_span_of(path.ptr, dot != NULL ? (size_t)(dot - path.ptr) : path.len);
+    struct hub_json *at = hub_json_get_n(f->out, (const char *)top.ptr, top.len);
+    if (top.len == 0 || hub_span_is(top, "resourceType") || hub_span_is(top, "id"))
+        return HUB_OK;
+    if (dot != NULL) {
+        struct hub_span rest = hub_arena_copy(f->arena, hub_span_of(dot + 1, path.len - top.len - 1));
+        HUB_ENSURE(rest.ptr != NULL, HUB_NO_MEMORY);
+        if (is_object(at))
+            (void)hub_json_remove(at, (const char *)rest.ptr);
+        return HUB_OK;
+    }
+    char *name = hub_arena_printf(f->arena, "_%.*s", (int)top.len, (const char *)top.ptr);
+    HUB_ENSURE(name != NULL, HUB_NO_MEMORY);
+    (void)hub_json_remove(f->out, name);
+    (void)hub_json_remove(f->out, name + 1);
+    return hub_json_set_c(f->gone, name + 1, hub_json_bool(f->arena, true));
+}
+
+static enum hub_result delete_all(struct fold *f, const struct hub_json *resource)
+{
+    const struct hub_json *list = hub_json_get(resource, "extension");
+    struct hub_span type = hub_json_get_span(resource, "resourceType");
+    for (const struct hub_json *item = is_array(list) ? list->first : NULL; item != NULL; item = item->next) {
+        if (hub_span_is(hub_json_get_span(item, "url"), DELETED))
+            HUB_TRY(delete_path(f, type, hub_json_get_span(item, "valueString")));
+    }
+    return HUB_OK;
+}
+
+/* --- replacing --- */
+
+typedef struct hub_span (*group_of)(const struct hub_json *item);
+
+static struct hub_span extension_group(const struct hub_json *item)
+{
+    return hub_json_get_span(item, "url");
+}
+
+/* PID-13 and PID-14 are two fields of one element. */
+static struct hub_span telecom_group(const struct hub_json *item)
+{
+    return hub_span_is(hub_json_get_span(item, "use"), "work") ? HUB_SPAN("work") : HUB_SPAN("other");
+}
+
+/* PV1-7, PV1-8, PV1-9, PV1-17 likewise. */
+static struct hub_span participant_group(const struct hub_json *item)
+{
+    return hub_json_get_span(
+        hub_json_at(hub_json_get(hub_json_at(hub_json_get(item, "type"), 0), "coding"), 0), "code");
+}
+
+static group_of groups_of(struct hub_span type, struct hub_span key)
+{
+    if (hub_span_is(key, "extension"))
+        return extension_group;
+    if (hub_span_is(type, "Patient") && hub_span_is(key, "telecom"))
+        return telecom_group;
+    if (hub_span_is(type, "Encounter") && hub_span_is(key, "participant"))
+        return participant_group;
+    return NULL;
+}
+
+static bool has_group(const struct hub_json *list, group_of group, struct hub_span name)
+{
+    for (const struct hub_json *item = list->first; item != NULL; item = item->next) {
+        if (hub_span_equal(group(item), name))
+            return true;
+    }
+    return false;
+}
+
+static bool is_own(struct hub_span url)
+{
+    return url.len > 14 && memcmp(url.ptr, "urn:chartline:", 14) == 0;
+}
+
+/* Items of groups that LIST does not have stay; then come LIST's. The hub's own extensions do not fold. */
+static enum hub_result replace_groups(struct fold *f, const struct hub_json *list, group_of group)
+{
+    const struct hub_json *before = hub_json_get_n(f->out, list->key, list->key_len);
+    struct hub_json *after = hub_json_new(f->arena, HUB_JSON_ARRAY);
+    HUB_ENSURE(after != NULL, HUB_NO_MEMORY);
+    for (const struct hub_json *item = is_array(before) ? before->first : NULL; item != NULL;
+         item = item->next) {
+        if (!has_group(list, group, group(item)))
+            HUB_TRY(hub_json_push(after, hub_json_copy(f->arena, item)));
+    }
+    for (const struct hub_json *item = list->first; item != NULL; item = item->next) {
+        if (group != extension_group || !is_own(group(item)))
+            HUB_TRY(hub_json_push(after, hub_json_copy(f->arena, item)));
+    }
+    return after->len != 0 ? hub_json_set(f->out, list->key, list->key_len, after) : HUB_OK;
+}
+
+static enum hub_result replace_member(struct fold *f, struct hub_span type, const struct hub_json *member)
+{
+    struct hub_span key = key_of(member);
+    struct hub_json *before = hub_json_get_n(f->out, member->key, member->key_len);
+    group_of group = is_array(member) ? groups_of(type, key) : NULL;
+    if (group != NULL)
+        return replace_groups(f, member, group);
+    bool parts =
+        hub_span_is(type, "Encounter") && (hub_span_is(key, "period") || hub_span_is(key, "hospitalization"));
+    if (parts && is_object(member) && is_object(before)) { /* made of several fields */
+        for (const struct hub_json *part = member->first; part != NULL; part = part->next)
+            HUB_TRY(hub_json_set(before, part->key, part->key_len, hub_json_copy(f->arena, part)));
+        return HUB_OK;
+    }
+    return hub_json_set(f->out, member->key, member->key_len, hub_json_copy(f->arena, member));
+}
+
+/* A primitive and its _sibling are one element. */
+static enum hub_result drop_sibling(struct fold *f, const struct hub_json *resource,
+                                    const struct hub_json *member)
+{
+    char *name = member->key[0] == '_'
+                     ? hub_arena_printf(f->arena, "%.*s", (int)member->key_len - 1, member->key + 1)
+                     : hub_arena_printf(f->arena, "_%.*s", (int)member->key_len, member->key);
+    HUB_ENSURE(name != NULL, HUB_NO_MEMORY);
+    if (hub_json_get(resource, name) == NULL)
+        (void)hub_json_remove(f->out, name);
+    (void)hub_json_remove(f->gone, member->key[0] == '_' ? name : name + 1);
+    return HUB_OK;
+}
+
+static enum hub_result add_version(struct fold *f, const struct version *v)
+{
+    struct hub_span type = hub_json_get_span(v->resource, "resourceType");
+    HUB_TRY(delete_all(f, v->resource));
+    for (const struct hub_json *member = v->resource->first; member != NULL; member = member->next) {
+        struct hub_span key = key_of(member);
+        if (key.len == 0 || hub_span_is(key, "id") || is_unknown(v->resource, member))
+            continue;
+        HUB_TRY(drop_sibling(f, v->resource, member));
+        HUB_TRY(replace_member(f, type, member));
+    }
+    struct hub_json *period = hub_json_get(f->out, "period");
+    if (v->view.act == HUB_ACT_CANCEL_DISCHARGE && is_object(period)) {
+        (void)hub_json_remove(period, "end");
+        if (period->len == 0)
+            (void)hub_json_remove(f->out, "period");
+    }
+    return HUB_OK;
+}
+
+static enum hub_result fold_init(struct fold *f, struct hub_arena *arena)
+{
+    f->arena = arena;
+    f->out = hub_json_new(arena, HUB_JSON_OBJECT);
+    f->gone = hub_json_new(arena, HUB_JSON_OBJECT);
+    return f->out != NULL && f->gone != NULL ? HUB_OK : HUB_NO_MEMORY;
+}
+
+/* What fillers say stands only where no other version said anything. */
+static enum hub_result fill_rest(struct fold *f, const struct fold *fill)
+{
+    for (const struct hub_json *member = fill->out->first; member != NULL; member = member->next) {
+        const char *plain = member->key[0] == '_' ? member->key + 1 : member->key;
+        size_t plain_len = (size_t)member->key_len - (plain != member->key);
+        char *sibling = hub_arena_printf(f->arena, "_%.*s", (int)plain_len, plain);
+        HUB_ENSURE(sibling != NULL, HUB_NO_MEMORY);
+        if (hub_json_get_n(f->gone, plain, plain_len) == NULL &&
+            hub_json_get_n(f->out, plain, plain_len) == NULL &&
+            (member->key[0] == '_' || hub_json_get(f->out, sibling) == NULL))
+            HUB_TRY(hub_json_set(f->out, member->key, member->key_len, hub_json_copy(f->arena, member)));
+    }
+    return HUB_OK;
+}
+
+/* Elements that a valid resource needs: what the newest version had in their place. */
+static enum hub_result keep_required(struct fold *f, const struct version *current)
+{
+    static const char *const required[] = {"status", "class"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct hub_json *there = hub_json_get(current->resource, required[i]);
+        if (there != NULL && hub_json_get(f->out, required[i]) == NULL)
+            HUB_TRY(hub_json_set_c(f->out, required[i], hub_json_copy(f->arena, there)));
+    }
+    return hub_json_set_string(f->arena, f->out, "id", current->id);
+}
+
+static enum hub_result fold_fact(struct view *view, struct fact *fact)
+{
+    struct fold said;
+    struct fold fill;
+    HUB_TRY(fold_init(&said, view->arena));
+    HUB_TRY(fold_init(&fill, view->arena));
+    for (size_t i = 0; i < fact->count; i++) {
+        const struct version *v = fact->versions[i];
+        if (v->view.mode == HUB_MODE_REPLACE && v->view.act == HUB_ACT_STATE)
+            HUB_TRY(fold_init(&said, view->arena)); /* a whole resource, from FHIR */
+        if (v->view.mode != HUB_MODE_STATUS)
+            HUB_TRY(add_version(v->view.mode == HUB_MODE_FILL ? &fill : &said, v));
+    }
+    HUB_TRY(fill_rest(&said, &fill));
+    HUB_TRY(keep_required(&said, fact->current));
+    fact->resource = said.out;
+    return HUB_OK;
+}
+
+/* --- what is shown of each fact --- */
+
+static bool folds(const struct fact *fact)
+{
+    for (size_t i = 0; i < fact->count; i++) {
+        if (fact->versions[i]->view.mode == HUB_MODE_FOLD || fact->versions[i]->view.mode == HUB_MODE_FILL)
+            return true;
+    }
+    return false;
+}
+
+/* The newest version, if it speaks of the status only. */
+static enum hub_result take_status(struct view *view, struct fact *fact)
+{
+    const struct version *last = fact->versions[fact->count - 1];
+    struct hub_span status = hub_json_get_span(last->resource, "status");
+    if (last == fact->current || last->view.mode != HUB_MODE_STATUS || status.len == 0)
+        return HUB_OK;
+    return hub_json_set_string(view->arena, fact->resource, "status", status);
+}
+
+/* A fact that its source's newest list no longer has. */
+static enum hub_result drop_unlisted(struct view *view, struct fact *fact)
+{
+    const struct version *v = fact->current;
+    if (v->snapshot == NULL || hub_span_equal(v->snapshot->event, v->event))
+        return HUB_OK;
+    if (v->view.list_marks)
+        return query_flag(view->arena, fact->resource, "urn:chartline:not-in-last-list");
+    if (fact->kind == HUB_KIND_COVERAGE)
+        return hub_json_set_string(view->arena, fact->resource, "status", HUB_SPAN("cancelled"));
+    if (fact->kind == HUB_KIND_RELATED_PERSON)
+        return hub_json_set_c(fact->resource, "active", hub_json_bool(view->arena, false));
+    fact->current = NULL;
+    return HUB_OK;
+}
+
+static enum hub_result show_fact(struct view *view, struct fact *fact)
+{
+    if (folds(fact)) {
+        HUB_TRY(fold_fact(view, fact));
+        if (hub_span_is(hub_json_get_span(fact->resource, "status"), "entered-in-error"))
+            fact->current = NULL; /* an update after a deletion does not bring it back */
+        return HUB_OK;
+    }
+    fact->resource = hub_json_copy(view->arena, fact->current->resource);
+    HUB_ENSURE(fact->resource != NULL, HUB_NO_MEMORY);
+    HUB_TRY(take_status(view, fact));
+    return drop_unlisted(view, fact);
+}
+
+enum hub_result query_show(struct view *view)
+{
+    for (size_t i = 0; i < view->fact_count; i++) {
+        struct fact *fact = &view->facts[i];
+        if (fact->current != NULL)
+            HUB_TRY(show_fact(view, fact));
+    }
+    for (size_t i = 0; i < view->fact_count; i++) {
+        struct fact *fact = &view->facts[i];
+        if (fact->current != NULL && fact->kind == HUB_KIND_ENCOUNTER)
+            HUB_TRY(query_encounter_places(view, fact));
+    }
+    return HUB_OK;
+}

@@ -1,0 +1,127 @@
+#include <stdlib.h>
+
+#include "src/identity/order.h"
+#include "src/query/version.h"
+
+static bool is_retired(const struct hub_query *query, struct hub_span subject)
+{
+    const struct hub_json *retired = hub_json_get(query->chart, "retired");
+    if (retired == NULL || retired->type != HUB_JSON_ARRAY)
+        return false;
+    for (const struct hub_json *token = retired->first; token != NULL; token = token->next) {
+        if (hub_span_equal(hub_json_span(token), subject))
+            return true;
+    }
+    return false;
+}
+
+/* Of a sensitive resource only the opened content says when it happened. */
+static struct hub_span clinical_time(const struct hub_json *resource)
+{
+    static const char *const names[] = {
+        "effectiveDateTime", "performedDateTime", "occurrenceDateTime", "onsetDateTime",
+        "recordedDate",      "authoredOn",        "whenHandedOver",     "date"};
+    static const char *const periods[] = {"period", "effectivePeriod", "performedPeriod"};
+    int64_t us;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct hub_span text = hub_json_get_span(resource, names[i]);
+        if (hub_moment_us(text, &us))
+            return text;
+    }
+    for (size_t i = 0; i < sizeof periods / sizeof periods[0]; i++) {
+        struct hub_span text = hub_json_get_span(hub_json_get(resource, periods[i]), "start");
+        if (hub_moment_us(text, &us))
+            return text;
+    }
+    return HUB_SPAN_NONE;
+}
+
+static void read_times(struct version *v)
+{
+    v->recorded = hub_json_get_span(v->record, "recorded");
+    v->effective = v->view.effective.len != 0 ? v->view.effective : clinical_time(v->resource);
+    if (!hub_moment_us(v->effective, &v->effective_us)) {
+        v->effective = hub_json_get_span(v->record, "effective");
+        if (!hub_moment_us(v->effective, &v->effective_us))
+            v->effective_us = INT64_MIN;
+    }
+    if (!hub_moment_us(hub_json_get_span(v->record, "messagetime"), &v->message_us))
+        v->message_us = v->recorded_us;
+    int64_t version_us;
+    if (!hub_moment_us(v->view.version, &version_us))
+        version_us = v->message_us;
+    v->order_us = version_us < v->recorded_us ? version_us : v->recorded_us;
+}
+
+static enum hub_result read_one(struct view *view, const struct hub_json *record,
+                                const struct hub_opener *opener, struct version *v, struct hub_error *err)
+{
+    v->record = record;
+    v->id = hub_json_get_span(record, "id");
+    v->event = hub_json_get_span(record, "event");
+    v->source = hub_json_get_span(record, "source");
+    v->subject = hub_json_get_span(record, "subject");
+    v->trigger = hub_json_get_span(record, "trigger");
+    v->retired = is_retired(view->query, v->subject);
+    if (!hub_span_parse_u64(hub_json_span(hub_json_get(record, "ordinal")), &v->ordinal))
+        v->ordinal = UINT64_MAX;
+    v->resource = hub_json_copy(view->arena, hub_json_get(record, "resource"));
+    if (v->resource == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    size_t masked = 0;
+    if (opener != NULL)
+        HUB_TRY(hub_protect_open_resource(view->arena, v->resource, v->event, v->subject,
+                                          hub_json_get_span(record, "seal"), opener, &masked, err));
+    v->support = !hub_entry_view_of(v->resource, &v->view);
+    read_times(v);
+    query_drop_extension(v->resource, "urn:chartline:entry");
+    return HUB_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const struct version *x = a;
+    const struct version *y = b;
+    return hub_span_compare(x->id, y->id);
+}
+
+enum hub_result query_read(struct view *view, struct hub_json **records, size_t count,
+                           const struct hub_opener *opener, struct hub_error *err)
+{
+    view->versions = HUB_ARENA_ARRAY(view->arena, struct version, count + 1);
+    if (view->versions == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct version *v = &view->versions[view->version_count];
+        memset(v, 0, sizeof *v);
+        if (!hub_moment_us(hub_json_get_span(records[i], "recorded"), &v->recorded_us) ||
+            hub_json_get(records[i], "resource") == NULL ||
+            hub_json_get(records[i], "resource")->type != HUB_JSON_OBJECT)
+            return hub_fail(err, HUB_CORRUPT, "an entry record of the timeline is damaged", NULL);
+        if (v->recorded_us > view->query->known_at_us)
+            continue;
+        HUB_TRY(read_one(view, records[i], opener, v, err));
+        view->version_count++;
+    }
+    if (view->version_count != 0)
+        qsort(view->versions, view->version_count, sizeof *view->versions, compare_ids);
+    return HUB_OK;
+}
+
+struct version *query_find(const struct view *view, struct hub_span id)
+{
+    struct version key = {.id = id};
+    if (view->version_count == 0)
+        return NULL;
+    return bsearch(&key, view->versions, view->version_count, sizeof *view->versions, compare_ids);
+}
+
+bool query_reference(struct hub_span text, struct hub_span *type, struct hub_span *id)
+{
+    const uint8_t *slash = text.len != 0 ? memchr(text.ptr, '/', text.len) : NULL;
+    if (slash == NULL || slash == text.ptr)
+        return false;
+    *type = hub_span_of(text.ptr, (size_t)(slash - text.ptr));
+    *id = hub_span_of(slash + 1, text.len - type->len - 1);
+    return id->len != 0 && memchr(id->ptr, '/', id->len) == NULL;
+}

@@ -1,0 +1,63 @@
+/* Inside the query: versions, facts, and the steps between them. Everything lives in the caller's arena. */
+#pragma once
+
+#include "src/event/entry_view.h"
+#include "src/query/query.h"
+
+struct version {
+    const struct hub_json *record;
+    struct hub_json *resource; /* a copy of its own, opened as far as the opener goes */
+    struct hub_entry_view view;
+    struct hub_span id, event, source, subject, trigger, effective, recorded;
+    int64_t effective_us, order_us, message_us, recorded_us; /* order_us = min(version time, recorded time) */
+    uint64_t ordinal;
+    bool support; /* no entry: something an entry refers to */
+    bool retired; /* its subject was merged into another token of the chart */
+    bool needed;  /* support: an entry shown refers to it */
+    struct fact *fact;
+    struct version *snapshot; /* the newest version of its list and source; NULL: it is in no list */
+};
+
+struct fact {
+    enum hub_kind kind;
+    struct version **versions; /* oldest first */
+    size_t count;
+    struct version *current;    /* the version that stands; NULL: none is shown */
+    struct version *superseded; /* the one before it */
+    struct hub_json *resource;  /* what is shown */
+    bool cancelled;             /* location: a cancel takes it back */
+};
+
+struct view {
+    struct hub_arena *arena;
+    const struct hub_query *query;
+    struct version *versions; /* by id */
+    size_t version_count;
+    struct fact *facts;
+    size_t fact_count;
+};
+
+/* read.c: RECORDS to versions, by id; what was not known by known_at is left out. */
+enum hub_result query_read(struct view *view, struct hub_json **records, size_t count, const struct hub_opener *opener, struct hub_error *err);
+/* The version of that resource id, NULL when there is none. */
+struct version *query_find(const struct view *view, struct hub_span id);
+/* "Type/id" cut at the slash. */
+bool query_reference(struct hub_span text, struct hub_span *type, struct hub_span *id);
+
+/* order.c: versions to facts with their versions in order; which one stands. */
+int query_compare(const struct version *a, const struct version *b);
+enum hub_result query_group(struct view *view);
+void query_settle(struct view *view);
+/* The version says of itself that it was wrong. */
+bool query_withdraws(const struct version *version);
+
+/* place.c: location facts of an encounter, taken back or not, and where the patient is now. */
+enum hub_result query_places(struct view *view);
+enum hub_result query_encounter_places(struct view *view, struct fact *encounter);
+
+/* fold.c: the resource of each fact that is shown. */
+enum hub_result query_show(struct view *view);
+/* Adds {"url":URL,"valueBoolean":true}. */
+enum hub_result query_flag(struct hub_arena *arena, struct hub_json *resource, const char *url);
+/* Takes the extension with URL out. */
+void query_drop_extension(struct hub_json *resource, const char *url);
