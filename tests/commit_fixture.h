@@ -33,19 +33,16 @@ static const struct hub_clock test_clock = {.wall_us = test_clock_wall, .mono_us
 
 /* --- the key store, in place of src/protect/keys.c --- */
 
-static atomic_bool test_keys_dirty;
 static atomic_int test_keys_syncs;
 static _Atomic(enum hub_result) test_keys_sync_result;
-static atomic_int test_keys_created;       /* class keys made and not yet taken */
-static void (*test_keys_at_sync)(void);    /* called inside hub_keys_sync */
-static const char test_key_id[] = "00112233445566aa";
-static const char test_key_json[] = "{\"id\":\"00112233445566aa\",\"class\":\"clinical\"}";
-
-bool hub_keys_dirty(struct hub_keys *keys)
-{
-    (void)keys;
-    return atomic_load(&test_keys_dirty);
-}
+static atomic_int test_keys_created;    /* class keys made and not yet told */
+static void (*test_keys_at_sync)(void); /* called inside hub_keys_sync */
+static const char *const test_key_records[] = {
+    "{\"class\":\"clinical\",\"id\":\"00112233445566aa\",\"kind\":\"class-key\",\"sealed\":[{\"role\":\"clinician\"}]}",
+    "{\"class\":\"clinical\",\"id\":\"00112233445566aa\",\"kind\":\"class-key\",\"sealed\":[{\"role\":\"auditor\"}]}",
+    "{\"class\":\"contact\",\"id\":\"99112233445566bb\",\"kind\":\"class-key\",\"sealed\":[]}",
+};
+static atomic_int test_key_count; /* how many of them the key store holds */
 
 enum hub_result hub_keys_sync(struct hub_keys *keys, struct hub_error *err)
 {
@@ -54,33 +51,24 @@ enum hub_result hub_keys_sync(struct hub_keys *keys, struct hub_error *err)
         test_keys_at_sync();
     atomic_fetch_add(&test_keys_syncs, 1);
     enum hub_result result = atomic_load(&test_keys_sync_result);
-    if (result == HUB_OK)
-        atomic_store(&test_keys_dirty, false);
     return result == HUB_OK ? HUB_OK : hub_fail(err, result, "made to fail", NULL);
 }
 
 size_t hub_keys_take_created(struct hub_keys *keys, struct hub_key_id *ids, enum hub_data_class *classes, size_t cap)
 {
     (void)keys;
-    if (cap == 0 || atomic_load(&test_keys_created) == 0)
-        return 0;
-    atomic_fetch_sub(&test_keys_created, 1);
-    memcpy(ids[0].text, test_key_id, sizeof test_key_id);
-    classes[0] = HUB_DATA_CLINICAL;
-    return 1;
+    (void)ids;
+    (void)classes;
+    return cap != 0 ? (size_t)atomic_exchange(&test_keys_created, 0) : 0;
 }
 
 void hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, struct hub_span json_line), void *ctx)
 {
     (void)keys;
-    if (callback(ctx, HUB_SPAN("{\"id\":\"ffffffffffffffff\"}")))
-        (void)callback(ctx, hub_span_str(test_key_json));
-}
-
-/* Also good where the policies are linked: that one wins. */
-__attribute__((weak)) const char *hub_data_class_name(enum hub_data_class class_)
-{
-    return class_ == HUB_DATA_CLINICAL ? "clinical" : "other";
+    int count = atomic_load(&test_key_count);
+    for (int i = 0; i < count; i++)
+        if (!callback(ctx, hub_span_str(test_key_records[i])))
+            return;
 }
 
 /* --- items --- */
@@ -201,7 +189,7 @@ static inline void test_fixture_reset(void)
 {
     test_answers.count = 0;
     test_answers.positive = 0;
-    atomic_store(&test_keys_dirty, false);
+    atomic_store(&test_key_count, 0);
     atomic_store(&test_keys_syncs, 0);
     atomic_store(&test_keys_created, 0);
     atomic_store(&test_keys_sync_result, HUB_OK);

@@ -21,17 +21,11 @@ enum {
     GROUP_BYTES_MAX = 16 * 1024 * 1024, /* one item may be larger by itself */
     ITEM_OVERHEAD = 1024,               /* about what audit and dedup add to an item's own bytes */
     IDLE_MS = 100,                      /* how often a full disk is looked at again */
-    KEYS_MAX = 64,                      /* class keys noticed at once; more wait for the next group */
+    KEYS_MAX = 64,                      /* key records in a group; more wait for the next one */
     RETRY_US = 1000,
-    KEY_RECORD_MAX = 1024 * 1024,
 };
 
 static const char component[] = "commit";
-
-struct created_key {
-    struct hub_key_id id;
-    enum hub_data_class class_;
-};
 
 struct hub_commit {
     struct hub_commit_options options;
@@ -57,8 +51,7 @@ struct hub_commit {
     struct hub_buf payloads; /* the group's records one after the other */
     size_t ends[GROUP_ITEMS_MAX + KEYS_MAX];
     size_t record_count;
-    struct created_key keys_made[KEYS_MAX]; /* not yet in the log */
-    size_t key_count;
+    bool keys_looked; /* all records of the key store are in the log, as far as known */
 };
 
 void hub_commit_crash_point(const char *name)
@@ -186,52 +179,48 @@ static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, s
 
 /* --- class keys that were made --- */
 
-struct find_key {
-    const struct hub_key_id *id;
-    struct hub_buf *out;
+struct emission {
+    struct hub_commit *commit;
+    enum hub_result result;
+    struct hub_error *err;
 };
 
-static bool find_key(void *ctx, struct hub_span json_line)
+static bool emit_key(void *ctx, const struct hub_commit_key *key)
 {
-    struct find_key *find = ctx;
-    if (memmem(json_line.ptr, json_line.len, find->id->text, HUB_KEY_ID_LEN) == NULL)
-        return true;
-    hub_buf_append_span(find->out, json_line);
-    return false;
+    struct emission *emission = ctx;
+    struct hub_commit *commit = emission->commit;
+    size_t start = commit->payloads.len;
+    if (commit->record_count == KEYS_MAX) {
+        commit->keys_looked = false; /* the others with the next group */
+        return false;
+    }
+    hub_commit_record_key(key, take_times(commit, 1), &commit->payloads);
+    emission->result = seal_payload(commit, hub_buf_result(&commit->payloads), start, emission->err);
+    return emission->result == HUB_OK;
 }
 
-static enum hub_result write_created_keys(struct hub_commit *commit, struct hub_error *err)
+/* Key records come before the messages sealed with them. */
+static enum hub_result write_new_keys(struct hub_commit *commit, struct hub_error *err)
 {
     struct hub_key_id ids[KEYS_MAX];
     enum hub_data_class classes[KEYS_MAX];
     if (commit->keys == NULL)
         return HUB_OK;
-    size_t count = hub_keys_take_created(commit->keys, ids, classes, KEYS_MAX - commit->key_count);
-    for (size_t i = 0; i < count; i++)
-        commit->keys_made[commit->key_count++] = (struct created_key){.id = ids[i], .class_ = classes[i]};
-    enum hub_result result = HUB_OK;
-    for (size_t i = 0; i < commit->key_count && result == HUB_OK; i++) {
-        struct hub_buf json;
-        hub_buf_init(&json, KEY_RECORD_MAX, false);
-        struct find_key find = {.id = &commit->keys_made[i].id, .out = &json};
-        hub_keys_each_record(commit->keys, find_key, &find);
-        size_t start = commit->payloads.len;
-        hub_commit_record_key(&commit->keys_made[i].id, commit->keys_made[i].class_, hub_buf_view(&json), take_times(commit, 1), &commit->payloads);
-        enum hub_result built = hub_buf_result(&json) != HUB_OK ? hub_buf_result(&json) : hub_buf_result(&commit->payloads);
-        result = seal_payload(commit, built, start, err);
-        hub_buf_deinit(&json);
-    }
-    return result;
+    if (hub_keys_take_created(commit->keys, ids, classes, KEYS_MAX) == 0 && commit->keys_looked)
+        return HUB_OK;
+    struct emission emission = {.commit = commit, .result = HUB_OK, .err = err};
+    commit->keys_looked = true;
+    HUB_TRY(hub_commit_keys_missing(commit->keys, commit->index, emit_key, &emission, err));
+    return emission.result;
 }
 
 /* --- writing --- */
 
-/* Keys first: nothing sealed may reach the disk, not even unsynced, before the key that opens it is durable. */
+/* Keys first: nothing sealed may reach the disk, not even unsynced, before the key that opens it is durable. Not
+ * only when the store is dirty: another thread's sync may be under way, and this one waits for it. */
 static enum hub_result store_keys(struct hub_commit *commit, struct hub_error *err)
 {
-    if (commit->keys == NULL || !hub_keys_dirty(commit->keys))
-        return HUB_OK;
-    return hub_keys_sync(commit->keys, err);
+    return commit->keys == NULL ? HUB_OK : hub_keys_sync(commit->keys, err);
 }
 
 static enum hub_result store_records(struct hub_commit *commit, struct hub_error *err)
@@ -279,13 +268,12 @@ static void die(struct hub_commit *commit, struct hub_error *err)
 /* Everything decided together shares the fate of the write. */
 static void settle(struct hub_commit *commit, enum hub_result stored, struct hub_error *err)
 {
-    if (stored == HUB_OK) {
-        commit->key_count = 0;
-    } else if (stored == HUB_QUOTA) {
+    if (stored == HUB_QUOTA) {
+        commit->keys_looked = false;
         hub_index_discard(commit->index);
         hub_commit_space_ran_out(&commit->space);
         HUB_DIAG(HUB_DIAG_WARNING, component, "no space: messages are not taken until there is", hub_diag_error(err));
-    } else {
+    } else if (stored != HUB_OK) {
         die(commit, err);
     }
     for (size_t i = 0; i < commit->item_count; i++) {
@@ -341,7 +329,7 @@ static void run_group(struct hub_commit *commit)
         for (size_t i = 0; i < commit->item_count; i++)
             commit->items[i]->result = result;
     } else {
-        result = write_created_keys(commit, &err);
+        result = write_new_keys(commit, &err);
         for (size_t i = 0; i < commit->item_count && result == HUB_OK; i++) {
             enum hub_result decided = decide(commit, i, full, &err);
             commit->items[i]->result = decided;

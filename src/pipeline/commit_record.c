@@ -172,14 +172,16 @@ enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_
     return result != HUB_OK ? result : hub_buf_result(out);
 }
 
-void hub_commit_record_key(const struct hub_key_id *id, enum hub_data_class class_, struct hub_span key_json, int64_t recorded_us, struct hub_buf *out)
+void hub_commit_record_key(const struct hub_commit_key *key, int64_t recorded_us, struct hub_buf *out)
 {
     struct hub_audit_builder builder;
     hub_record_begin(out, HUB_RECORD_KEY, recorded_us, "");
-    if (key_json.len != 0)
-        hub_record_add(out, HUB_SECTION_KEY, key_json);
-    hub_audit_begin(&builder, HUB_AUDIT_KEY_CREATED, recorded_us);
-    hub_audit_text(&builder, "key", id->text);
-    hub_audit_text(&builder, "class", hub_data_class_name(class_));
+    hub_record_add(out, HUB_SECTION_KEY, key->json);
+    if (!hub_span_is(key->kind, "class-key")) /* what else is recorded of keys, its command has audited */
+        return;
+    hub_audit_begin(&builder, key->granted ? HUB_AUDIT_KEY_GRANTED : HUB_AUDIT_KEY_CREATED, recorded_us);
+    hub_audit_span(&builder, "key", key->id);
+    hub_audit_span(&builder, "class", key->class_);
+    hub_audit_list(&builder, "roles", key->roles, key->role_count);
     add_entry(out, &builder);
 }

@@ -4,10 +4,11 @@
 #include <stdio.h>
 
 #include "src/base/mem.h"
+#include "src/crypto/crypto.h"
 
-enum { META, MESSAGE, CONTROL, DEAD_LETTER };
+enum { META, MESSAGE, CONTROL, DEAD_LETTER, KEY };
 
-static const char *const families[] = {"meta", "message", "control", "deadletter", NULL};
+static const char *const families[] = {"meta", "message", "control", "deadletter", "key", NULL};
 
 enum {
     VERSION = 1,
@@ -410,13 +411,46 @@ static enum hub_result apply_message(struct hub_index *index, uint64_t number, c
     return HUB_OK;
 }
 
+/* Which key records the log holds, by their SHA-256. */
+static enum hub_result apply_keys(struct hub_index *index, uint64_t number, struct hub_record_view view)
+{
+    enum hub_section_kind kind;
+    struct hub_span bytes;
+    enum hub_result result;
+    while ((result = hub_record_next(&view, &kind, &bytes)) == HUB_OK) {
+        uint8_t hash_of[HUB_HASH_LEN];
+        uint8_t value[8];
+        if (kind != HUB_SECTION_KEY)
+            continue;
+        hub_sha256_of(bytes, hash_of);
+        put64(value, number);
+        hub_kv_batch_put(index->batch, index->kv, KEY, hub_span_of(hash_of, sizeof hash_of), hub_span_of(value, sizeof value));
+    }
+    return result == HUB_END ? HUB_OK : result;
+}
+
+enum hub_result hub_index_key_record(struct hub_index *index, struct hub_span json, bool *known, struct hub_error *err)
+{
+    uint8_t hash_of[HUB_HASH_LEN];
+    struct hub_kv_value value;
+    hub_sha256_of(json, hash_of);
+    enum hub_result result = hub_kv_get(index->kv, KEY, hub_span_of(hash_of, sizeof hash_of), &value, err);
+    *known = result == HUB_OK;
+    if (result == HUB_OK)
+        hub_kv_value_free(&value);
+    return result == HUB_NOT_FOUND ? HUB_OK : result;
+}
+
 enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct hub_span payload, struct hub_error *err)
 {
     struct hub_record_view view;
     struct hub_dedup dedup;
     uint64_t events = 0;
     HUB_ASSERT(number == index->position + 1);
-    if (hub_record_parse(payload, &view) != HUB_OK || read_sections(&view, &dedup, &events) != HUB_OK)
+    if (hub_record_parse(payload, &view) != HUB_OK)
+        return damaged(err, number);
+    const struct hub_span sections = view.sections;
+    if (read_sections(&view, &dedup, &events) != HUB_OK)
         return damaged(err, number);
     switch (view.kind) {
     case HUB_RECORD_MESSAGE:
@@ -424,8 +458,11 @@ enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct
     case HUB_RECORD_REPEATED:
         HUB_TRY(apply_message(index, number, &view, &dedup, err));
         break;
-    case HUB_RECORD_AUDIT:
     case HUB_RECORD_KEY:
+        view.sections = sections;
+        HUB_TRY(apply_keys(index, number, view));
+        break;
+    case HUB_RECORD_AUDIT:
         break;
     }
     /* the events of a message are one microsecond apart */

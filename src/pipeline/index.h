@@ -13,6 +13,8 @@ enum hub_result hub_index_control_used(struct hub_index *index, struct hub_span 
 enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct hub_span payload, struct hub_error *err) HUB_MUST_USE;
 /* Stages one more repeat of an accepted message. */
 enum hub_result hub_index_duplicate(struct hub_index *index, struct hub_span message_id, int64_t now_us, struct hub_error *err) HUB_MUST_USE;
+/* The log holds this key record, byte for byte. As written last: staged ones are not seen. */
+enum hub_result hub_index_key_record(struct hub_index *index, struct hub_span json, bool *known, struct hub_error *err) HUB_MUST_USE;
 /* Writes what was staged, atomically with the position in the log. Not synced: the log is what is durable. */
 enum hub_result hub_index_write(struct hub_index *index, struct hub_error *err) HUB_MUST_USE;
 void hub_index_discard(struct hub_index *index);

@@ -369,13 +369,12 @@ static void commit_makes_keys_durable_before_one_byte_of_the_record_is_written(v
     watched_log = f->log;
     (void)snprintf(watched_path, sizeof watched_path, "%s/00000000000000000001.seg", f->log_folder);
     (void)send(f, HUB_RECORD_MESSAGE, "message1", "", 1);
-    assert_int_equal(atomic_load(&test_keys_syncs), 0); /* nothing new, nothing to sync */
+    int syncs = atomic_load(&test_keys_syncs);
     struct stat st;
     assert_int_equal(stat(watched_path, &st), 0);
     test_keys_at_sync = note_key_sync;
-    atomic_store(&test_keys_dirty, true);
     (void)send(f, HUB_RECORD_MESSAGE, "message2", "", 1);
-    assert_int_equal(atomic_load(&test_keys_syncs), 1);
+    assert_int_equal(atomic_load(&test_keys_syncs), syncs + 1);
     assert_true(atomic_load(&durable_at_key_sync) == 1);
     assert_int_equal(log_size_at_key_sync, st.st_size);
     assert_true(hub_log_durable(f->log) == 2);
@@ -385,7 +384,6 @@ static void commit_acknowledges_nothing_when_keys_cannot_be_stored(void **state)
 {
     struct fixture *f = *state;
     start(f, &plain);
-    atomic_store(&test_keys_dirty, true);
     atomic_store(&test_keys_sync_result, HUB_IO);
     assert_int_equal(send(f, HUB_RECORD_MESSAGE, "message1", "", 1)->result, HUB_IO);
     assert_int_equal(atomic_load(&fatal_calls), 1);
@@ -398,19 +396,38 @@ static void commit_acknowledges_nothing_when_keys_cannot_be_stored(void **state)
 static void commit_records_class_keys_before_the_messages_sealed_with_them(void **state)
 {
     struct fixture *f = *state;
+    atomic_store(&test_key_count, 1); /* made before, by another process */
     start(f, &plain);
-    atomic_store(&test_keys_created, 1);
     (void)send(f, HUB_RECORD_MESSAGE, "message1", "", 1);
     char text[2000];
     enum hub_record_kind kind;
     sections(f, 1, HUB_SECTION_KEY, &kind, text, sizeof text);
     assert_int_equal(kind, HUB_RECORD_KEY);
-    assert_string_equal(text, "{\"id\":\"00112233445566aa\",\"class\":\"clinical\"}\n");
+    assert_true(strncmp(text, test_key_records[0], strlen(test_key_records[0])) == 0);
     sections(f, 1, HUB_SECTION_AUDIT, &kind, text, sizeof text);
-    assert_non_null(strstr(text, "\"key\":\"00112233445566aa\""));
-    assert_non_null(strstr(text, "\"kind\":\"key-created\""));
+    assert_non_null(strstr(text, "{\"class\":\"clinical\",\"key\":\"00112233445566aa\",\"kind\":\"key-created\",\"roles\":[\"clinician\"]"));
     sections(f, 2, HUB_SECTION_EVENT, &kind, text, sizeof text);
     assert_int_equal(kind, HUB_RECORD_MESSAGE);
+    /* made while it runs */
+    atomic_store(&test_key_count, 2);
+    atomic_store(&test_keys_created, 1);
+    (void)send(f, HUB_RECORD_MESSAGE, "message2", "", 1);
+    sections(f, 3, HUB_SECTION_AUDIT, &kind, text, sizeof text);
+    assert_int_equal(kind, HUB_RECORD_KEY);
+    assert_non_null(strstr(text, "\"kind\":\"key-granted\",\"roles\":[\"auditor\"]"));
+    assert_true(hub_log_durable(f->log) == 4);
+}
+
+static void commit_records_each_key_record_once_over_restarts(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 6; i++) {
+        atomic_store(&test_key_count, i / 2 + 1);
+        start(f, &plain);
+        assert_int_equal(hub_commit_audit(f->commit, HUB_SPAN("{}"), &f->err), HUB_OK);
+        assert_true(hub_log_durable(f->log) == (uint64_t)(i + 1 + i / 2 + 1));
+        stop(f);
+    }
 }
 
 static void commit_audit_waits_until_the_entry_is_durable(void **state)
@@ -571,6 +588,7 @@ int main(void)
         TEST(commit_makes_keys_durable_before_one_byte_of_the_record_is_written),
         TEST(commit_acknowledges_nothing_when_keys_cannot_be_stored),
         TEST(commit_records_class_keys_before_the_messages_sealed_with_them),
+        TEST(commit_records_each_key_record_once_over_restarts),
         TEST(commit_audit_waits_until_the_entry_is_durable),
         TEST(commit_below_the_reserve_takes_no_message_and_recovers),
         TEST(commit_over_the_data_quota_takes_no_message),
