@@ -76,7 +76,8 @@ static struct hub_config *parse(const char *text)
     return config;
 }
 
-static char *dump(const struct hub_config *config)
+/* gcc, inlining this, takes the stream's buffer for the variable that points at it */
+__attribute__((noinline)) static char *dump(const struct hub_config *config)
 {
     char *text = NULL;
     size_t len = 0;
