@@ -60,7 +60,6 @@ static bool same_on_disk(struct hub_audit *audit, const char *name, struct hub_s
     enum hub_result result = hub_audit_read_file(audit->disk, audit->folder, name, &there, &ignored);
     bool same = result == HUB_OK && hub_span_equal(hub_buf_view(&there), bytes);
     hub_buf_deinit(&there);
-    audit->mended += !same;
     return same;
 }
 
@@ -69,8 +68,11 @@ static enum hub_result write_tile(struct hub_audit *audit, const struct hub_tile
     char name[HUB_TILE_PATH_MAX];
     char path[HUB_AUDIT_PATH_MAX];
     hub_tile_path(tile, name);
-    if (audit->mending && same_on_disk(audit, name, bytes))
-        return HUB_OK;
+    if (audit->mending) {
+        if (same_on_disk(audit, name, bytes))
+            return HUB_OK;
+        audit->mended += tile->width == hub_tile_width(tile->level, tile->n, atomic_load(&audit->signed_size));
+    }
     HUB_TRY(hub_audit_path(audit->folder, name, path, err));
     HUB_TRY(make_folder(audit, tile, name, path, err));
     return hub_disk_replace(audit->disk, path, bytes, err);
@@ -153,7 +155,7 @@ static enum hub_result apply_record(struct hub_audit *audit, uint64_t number, st
 
 static bool due(const struct hub_audit *audit)
 {
-    if (audit->tree.size == atomic_load(&audit->signed_size))
+    if (audit->tree.size <= atomic_load(&audit->signed_size))
         return false;
     return !audit->published || hub_clock_mono_us(audit->clock) - audit->published_us >= audit->checkpoint_us;
 }

@@ -1,6 +1,7 @@
-/* Opening the publisher: where the last checkpoint stands in the event log. The quick way trusts the derived
- * state file as far as the tiles give the signed root; the sure way reads the whole log, refuses when it does
- * not give the signed root, and writes again what is missing or wrong. */
+/* Opening the publisher: where the last checkpoint stands in the event log. The quick way begins where the
+ * derived state file stands, as far as the tiles give the root it names; the sure way at the log's first record.
+ * Either way the log must give the signed root before anything is written; what is missing or wrong is then
+ * written again. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -217,16 +218,18 @@ static enum hub_result find_record(struct hub_audit *audit, const struct hub_aud
     return HUB_OK;
 }
 
+/* The tree as it was when the state file was written: at the checkpoint, or (after a crash between the two) the
+ * one before. */
 static enum hub_result load(struct hub_audit *audit, const struct known *known, struct hub_tiles *tiles, struct hub_error *err)
 {
     struct hub_merkle_hash root;
     for (int level = 0; level < HUB_TILE_LEVELS; level++)
         HUB_TRY(load_level(audit, tiles, level, err));
-    audit->tree.size = known->size;
+    audit->tree.size = known->at.size;
     hub_merkle_root(&audit->tree, &root);
-    HUB_ENSURE(hub_merkle_equal(&root, &known->root), HUB_CORRUPT);
+    HUB_ENSURE(hub_merkle_equal(&root, &known->at.root), HUB_CORRUPT);
     HUB_TRY(load_bundle(audit, tiles, err));
-    HUB_TRY(all_present(audit, known->size, err));
+    HUB_TRY(all_present(audit, known->at.size, err));
     HUB_TRY(find_record(audit, &known->at, err));
     audit->record = known->at.record;
     audit->payload = known->at.payload;
@@ -247,10 +250,10 @@ static void forget(struct hub_audit *audit)
 static bool load_quick(struct hub_audit *audit, const struct known *known)
 {
     struct hub_error ignored; /* whatever it is, the sure way finds it again */
-    if (!known->checkpoint || !known->state || known->at.size != known->size ||
-        !hub_merkle_equal(&known->at.root, &known->root))
+    if (!known->checkpoint || !known->state || known->at.size > known->size ||
+        (known->at.size == known->size && !hub_merkle_equal(&known->at.root, &known->root)))
         return false;
-    struct hub_tiles *tiles = hub_tiles_new(audit->disk, audit->folder, known->size);
+    struct hub_tiles *tiles = hub_tiles_new(audit->disk, audit->folder, known->at.size);
     bool good = tiles != NULL && load(audit, known, tiles, &ignored) == HUB_OK;
     hub_tiles_free(tiles);
     if (!good)
@@ -283,17 +286,16 @@ static enum hub_result prove_entry(void *ctx, struct hub_span entry, struct hub_
     return HUB_OK;
 }
 
-/* That the log gives what was signed, before anything is written. */
+/* That the log gives what was signed, before anything is written: from the tree as it is loaded. */
 static enum hub_result prove_log(struct hub_audit *audit, const struct known *known, struct hub_error *err)
 {
-    struct proving proving = {.known = known};
+    struct proving proving = {.tree = audit->tree, .known = known};
     struct hub_log_reader *reader;
     uint64_t number;
     struct hub_span payload;
-    if (known->size == 0)
+    if (known->size == audit->tree.size)
         return HUB_OK;
-    hub_merkle_init(&proving.tree);
-    HUB_TRY(hub_log_reader_open(audit->log, 1, &reader, err));
+    HUB_TRY(hub_log_reader_open(audit->log, audit->record + 1, &reader, err));
     enum hub_result result = HUB_OK;
     while (result == HUB_OK && !proving.reached) {
         result = hub_log_reader_next(reader, &number, &payload, err);
@@ -308,10 +310,10 @@ static enum hub_result prove_log(struct hub_audit *audit, const struct known *kn
     return proving.same ? HUB_OK : refuse(audit, "the event log does not give the signed audit root", restore, err);
 }
 
-static enum hub_result rebuild(struct hub_audit *audit, const struct known *known, struct hub_error *err)
+/* Goes from the tree as it is loaded to the log's end, comparing every file on the way. */
+static enum hub_result mend(struct hub_audit *audit, const struct known *known, struct hub_error *err)
 {
     HUB_TRY(prove_log(audit, known, err));
-    HUB_TRY(hub_log_reader_open(audit->log, 1, &audit->reader, err));
     audit->mending = true;
     enum hub_result result = hub_audit_apply(audit, err);
     if (result == HUB_OK && audit->tree.size != 0)
@@ -369,6 +371,8 @@ enum hub_result hub_audit_resume(struct hub_audit *audit, struct hub_error *err)
         audit->kept[audit->publications++ % HUB_AUDIT_KEPT] = known.size;
     }
     if (!load_quick(audit, &known))
-        HUB_TRY(rebuild(audit, &known, err));
+        HUB_TRY(hub_log_reader_open(audit->log, 1, &audit->reader, err));
+    if (known.size != audit->tree.size || audit->tree.size == 0)
+        HUB_TRY(mend(audit, &known, err));
     return hub_audit_walk(audit->folder, clean_file, &cleaning, err);
 }

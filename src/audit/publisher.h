@@ -34,7 +34,7 @@ struct hub_audit {
     size_t skip;                   /* entries of the next record that are applied already (a write failed after them) */
     bool behind;                   /* the reader stands behind a record that was not applied whole */
     bool mending;                  /* compare files before writing them */
-    uint64_t mended;               /* files written because they were not as they must be */
+    uint64_t mended;               /* files of the signed tree that were not as they must be */
 
     _Atomic uint64_t signed_size;
     bool published; /* there is a checkpoint */

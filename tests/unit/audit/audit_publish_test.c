@@ -155,6 +155,30 @@ static void audit_writes_missing_and_changed_files_again(void **state)
     fixture_free(&f);
 }
 
+/* A crash between the checkpoint and the state file that follows it. */
+static void audit_goes_on_from_an_older_state(void **state)
+{
+    (void)state;
+    static const unsigned sizes[] = {0, 10, 250, 256, 300};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct fixture f;
+        struct hub_buf older;
+        fixture_new(&f);
+        fixture_open_audit(&f);
+        fixture_publish(&f, sizes[i]);
+        fixture_read(&f, "state", &older);
+        fixture_publish(&f, 30);
+        fixture_write(&f, "state", hub_buf_view(&older));
+        hub_buf_deinit(&older);
+        reopen(&f);
+        assert_int_equal(hub_audit_size(f.audit), sizes[i] + 30);
+        fixture_expect_clean(&f, true, sizes[i] + 30);
+        fixture_publish(&f, 1);
+        fixture_expect_clean(&f, true, sizes[i] + 31);
+        fixture_free(&f);
+    }
+}
+
 static void audit_removes_what_a_crash_left(void **state)
 {
     (void)state;
@@ -227,6 +251,29 @@ static void audit_refuses_a_log_that_does_not_give_the_signed_root(void **state)
     assert_true(hub_span_equal(hub_buf_view(&before), hub_buf_view(&after)));
     hub_buf_deinit(&before);
     hub_buf_deinit(&after);
+    fixture_free(&f);
+}
+
+static void audit_refuses_a_log_that_was_changed_behind_an_older_state(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct hub_buf older;
+    fixture_new(&f);
+    fixture_open_audit(&f);
+    fixture_publish(&f, 20);
+    fixture_read(&f, "state", &older);
+    fixture_publish(&f, 20);
+    f.messages = 0;
+    f.now_us = 1795398230000000;
+    replace_log(&f, 20); /* the same */
+    f.now_us += 5;       /* and then not */
+    for (int i = 0; i < 20; i++)
+        fixture_add_message(&f, 1);
+    fixture_sync(&f);
+    fixture_write(&f, "state", hub_buf_view(&older));
+    hub_buf_deinit(&older);
+    expect_refused(&f, "the event log does not give the signed audit root");
     fixture_free(&f);
 }
 
@@ -338,9 +385,11 @@ int main(void)
         cmocka_unit_test(audit_goes_on_after_reopening),
         cmocka_unit_test(audit_gives_the_same_tree_however_often_it_is_reopened),
         cmocka_unit_test(audit_writes_missing_and_changed_files_again),
+        cmocka_unit_test(audit_goes_on_from_an_older_state),
         cmocka_unit_test(audit_removes_what_a_crash_left),
         cmocka_unit_test(audit_refuses_a_log_that_ends_below_the_signed_size),
         cmocka_unit_test(audit_refuses_a_log_that_does_not_give_the_signed_root),
+        cmocka_unit_test(audit_refuses_a_log_that_was_changed_behind_an_older_state),
         cmocka_unit_test(audit_refuses_another_key),
         cmocka_unit_test(audit_refuses_a_changed_checkpoint),
         cmocka_unit_test(audit_refuses_a_name_that_cannot_sign),
