@@ -66,6 +66,7 @@ struct hub_delivery {
     const struct hub_feed *feed;
     const char *sender; /* matched allow entry, "" when the listener has none */
     struct hub_span bytes;
+    bool oversize; /* BYTES is only the beginning of a message past limits.message_bytes: rejected, HUB_TOO_LARGE */
     void (*reply)(void *connection, uint64_t ticket, enum hub_result result, struct hub_span bytes);
     void *connection; /* must stay valid until reply was called or hub_intake_forget */
     uint64_t ticket;
@@ -77,6 +78,8 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
 void hub_intake_forget(struct hub_intake *intake, void *connection);
 /* Counts, by configured names only. */
 void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, const char *reason);
+/* A frame too large, too slow or no frame at all: the connection is closed. REASON is a fixed text. */
+void hub_intake_frame_refused(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, const char *reason);
 void hub_intake_connections(struct hub_intake *intake, const struct hub_feed *feed, int change);
 /* The hub-wide count of connections is below limits.connections. */
 bool hub_intake_admit(struct hub_intake *intake);
