@@ -12,7 +12,8 @@
  *   role.challenge {role}                         -> {"challenge":b64 sealed box of 32 random bytes to the role's public key}
  *   role.prove {answer: b64 of those 32 bytes}    -> {"role":...}; holds for this connection
  *   key.secrets {tokens:[..] and/or ids:[..], classes:[..], purpose}
- *                                                 -> {"secret":{"id","subject","secret":b64}}* (needs a proven role; audited first)
+ *                                                 -> {"secret":{"id","subject","secret":b64}}*, {"missing":{"subject"|"id","code"}}*
+                                                    (needs a proven role that has these classes; audited first)
  *   patient.find {system, value} or {token}       -> {"patient":{"token","chart","tokens":[..]}}
  *   timeline.list                                 -> {"chart":{"chart","tokens":[..],"entries":n,...}}*
  *   timeline.chart {patient: token | chart | "SYSTEM|VALUE"}
@@ -32,6 +33,8 @@
 #include "src/base/result.h"
 #include "src/codec/json.h"
 
+enum { HUB_CONTROL_LINE_MAX = 64 * 1024 * 1024 }; /* the longest line of an answer */
+
 struct hub;         /* src/pipeline/hub.h */
 struct hub_session; /* one per connection or per offline command: what was proven so far */
 
@@ -40,6 +43,7 @@ struct hub_session *hub_session_new(struct hub *hub, const char *peer);
 void hub_session_free(struct hub_session *session);
 
 /* Handles one request; LINE is called for each line of the answer (false = the peer is gone). The final done
- * or error line is sent too. Any thread but the committer's (waits for commits). */
+ * or error line is sent too. While an operation waits, LINE is called with an empty span to ask whether the peer is
+ * still there: nothing is sent then. Any thread but the committer's (waits for commits). */
 void hub_session_handle(struct hub_session *session, struct hub_span request,
                         bool (*line)(void *ctx, struct hub_span json), void *ctx);

@@ -1,0 +1,280 @@
+#include "src/pipeline/hub_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "src/base/diag.h"
+#include "src/base/mem.h"
+#include "src/crypto/crypto.h"
+#include "src/store/kv.h"
+
+enum { RECORD_BASE = 16 * 1024 * 1024, RECORD_FACTOR = 8, TIMELINE_CACHE = 64 * 1024 * 1024, CHECKPOINT_MS = 1000 };
+static const uint64_t record_most = (uint64_t)1 << 30;
+
+static const char component[] = "hub";
+
+/* --- registry --- */
+
+const struct hub_format *hub_registry_format(const struct hub_registry *registry, const char *name)
+{
+    for (size_t i = 0; name != NULL && registry->formats[i] != NULL; i++) {
+        if (strcmp(registry->formats[i]->name, name) == 0)
+            return registry->formats[i];
+    }
+    return NULL;
+}
+
+const struct hub_transport *hub_registry_transport(const struct hub_registry *registry, const char *name)
+{
+    for (size_t i = 0; name != NULL && registry->transports[i] != NULL; i++) {
+        if (strcmp(registry->transports[i]->name, name) == 0)
+            return registry->transports[i];
+    }
+    return NULL;
+}
+
+/* --- parts --- */
+
+enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_PATH_MAX], struct hub_error *err)
+{
+    int len = snprintf(out, HUB_PATH_MAX, "%s/%s", hub->config->data_dir, name);
+    if (len < 0 || len >= HUB_PATH_MAX)
+        return hub_fail(err, HUB_CONFIG, "the data directory's path is too long", "choose a shorter hub.data_dir");
+    return HUB_OK;
+}
+
+void hub_fatal(const struct hub_error *err)
+{
+    char text[512];
+    (void)hub_error_print(err, text, sizeof(text));
+    (void)fprintf(stderr, "chartline: fatal: %s\n", text);
+    _exit(1);
+}
+
+static void on_fatal(void *ctx, const struct hub_error *err)
+{
+    (void)ctx;
+    hub_fatal(err);
+}
+
+/* One process a data directory. The lock file stays; only who holds it counts. */
+static enum hub_result take_lock(struct hub *hub, struct hub_error *err)
+{
+    char path[HUB_PATH_MAX];
+    HUB_TRY(hub->disk->ops->mkdir(hub->disk, hub->config->data_dir, err));
+    HUB_TRY(hub_path(hub, "lock", path, err));
+    hub->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (hub->lock_fd < 0) {
+        (void)hub_fail_errno(err, HUB_IO, "the lock file cannot be opened", errno);
+        return hub_error_in(err, path, 0);
+    }
+    if (flock(hub->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return HUB_OK;
+    (void)hub_fail(err, HUB_BUSY, "another process uses this data directory", "stop it, or ask it: commands do so by themselves while a hub runs");
+    return hub_error_in(err, path, 0);
+}
+
+static enum hub_result open_policies(struct hub *hub, struct hub_problems *problems)
+{
+    const struct hub_config *config = hub->config;
+    hub->policy = hub_policy_load(config->policy_protect, config->schema_dir, problems);
+    hub->access = hub_roles_load(config->policy_access, config->folder, problems);
+    return hub->policy != NULL && hub->access != NULL ? HUB_OK : HUB_CONFIG;
+}
+
+static uint64_t record_bytes_max(const struct hub_config *config)
+{
+    uint64_t most = config->limits.message_bytes < record_most / RECORD_FACTOR ? config->limits.message_bytes * RECORD_FACTOR : record_most;
+    return most + RECORD_BASE < record_most ? most + RECORD_BASE : record_most;
+}
+
+static enum hub_result open_log(struct hub *hub, struct hub_error *err)
+{
+    char path[HUB_PATH_MAX];
+    struct hub_log_options options = {.segment_bytes = hub->config->limits.segment_bytes, .record_bytes_max = record_bytes_max(hub->config)};
+    HUB_TRY(hub_path(hub, "log", path, err));
+    return hub_log_open(path, hub->disk, &options, &hub->log, err);
+}
+
+/* A data directory with records and without its key store must not get new keys: what it holds could never be opened, and
+ * nobody would notice. */
+static enum hub_result open_keys(struct hub *hub, struct hub_error *err)
+{
+    uint8_t *root = hub_secret_alloc(HUB_KEY_LEN);
+    if (root == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no locked memory for keys", "raise the limit of locked memory (ulimit -l)");
+    enum hub_result result = hub_root_key_read(hub->config, root, err);
+    if (result == HUB_OK)
+        result = hub_keys_open(hub->config->key_store, root, hub->access, hub->clock, hub_log_durable(hub->log) == 0, &hub->keys, err);
+    hub_secret_free(root);
+    return result;
+}
+
+static enum hub_result open_timeline(struct hub *hub, struct hub_error *err)
+{
+    char path[HUB_PATH_MAX];
+    struct hub_kv_options options = {.families = hub_timeline_families(), .create = true, .bloom = true, .cache_bytes = TIMELINE_CACHE};
+    struct hub_timeline_options timeline = {.chart_tokens = hub->config->limits.chart_tokens};
+    for (size_t i = 0; i < hub->config->feed_count; i++)
+        timeline.inverse_merge_reject = timeline.inverse_merge_reject || hub->config->feeds[i].inverse_merge_reject;
+    HUB_TRY(hub_path(hub, "timeline", path, err));
+    HUB_TRY(hub_kv_open_rocksdb(path, &options, &hub->timeline_kv, err));
+    HUB_TRY(hub_timeline_open(hub->timeline_kv, &timeline, &hub->timeline, err));
+    uint64_t position = hub_timeline_position(hub->timeline);
+    if (position > hub_log_durable(hub->log))
+        return hub_fail(err, HUB_CORRUPT, "the timeline has seen more than the event log holds: stored records were lost",
+                        "restore the event log, or remove the timeline folder to have it built anew");
+    atomic_store(&hub->applied, position);
+    return HUB_OK;
+}
+
+static void sign(void *ctx, struct hub_span text, uint8_t signature[HUB_SIGNATURE_LEN])
+{
+    hub_keys_sign(((struct hub *)ctx)->keys, text, signature);
+}
+
+static enum hub_result open_audit(struct hub *hub, struct hub_error *err)
+{
+    char path[HUB_PATH_MAX];
+    char origin[256];
+    struct hub_audit_signer signer = {.public_key = hub_keys_sign_public(hub->keys), .sign = sign, .ctx = hub};
+    struct hub_audit_options options = {.folder = path, .origin = origin, .checkpoint_ms = CHECKPOINT_MS, .clock = hub->clock};
+    HUB_TRY(hub_path(hub, "audit", path, err));
+    (void)snprintf(origin, sizeof(origin), "chartline/%s", hub->config->name);
+    return hub_audit_open(&options, hub->disk, hub->log, &signer, &hub->audit, err);
+}
+
+static enum hub_result start_commit(struct hub *hub, struct hub_error *err)
+{
+    char path[HUB_PATH_MAX];
+    const struct hub_limits *limits = &hub->config->limits;
+    struct hub_commit_options options = {
+        .queue = limits->queue,
+        .wait_us = limits->commit_wait_us,
+        .reserve_bytes = limits->reserve_bytes,
+        .data_bytes = limits->data_bytes,
+        .data_dir = hub->config->data_dir,
+    };
+    HUB_TRY(hub_path(hub, "index", path, err));
+    HUB_TRY(hub_index_open(path, hub->log, &hub->index, err));
+    return hub_commit_start(&options, hub->clock, hub->disk, hub->log, hub->index, hub->keys, on_fatal, hub, &hub->commit, err);
+}
+
+static enum hub_result open_ingest(struct hub *hub, struct hub_problems *problems)
+{
+    struct hub_ingest *ingest = &hub->ingest;
+    ingest->config = hub->config;
+    ingest->clock = hub->clock;
+    ingest->keys = hub->keys;
+    ingest->policy = hub->policy;
+    ingest->commit = hub->commit;
+    ingest->record_bytes_max = record_bytes_max(hub->config);
+    hub->ingest_open = true;
+    return hub_ingest_open(ingest, hub->registry->formats, problems);
+}
+
+/* --- the whole --- */
+
+static enum hub_result open_parts(struct hub *hub, struct hub_problems *problems, struct hub_error *err)
+{
+    HUB_TRY(hub_crypto_init());
+    HUB_TRY(take_lock(hub, err));
+    enum hub_result result = open_policies(hub, problems);
+    if (result != HUB_OK)
+        return hub_fail(err, result, "the policies cannot be used", "run `chartline check`");
+    HUB_TRY(open_log(hub, err));
+    HUB_TRY(open_keys(hub, err));
+    HUB_TRY(start_commit(hub, err));
+    HUB_TRY(open_audit(hub, err));
+    HUB_TRY(open_timeline(hub, err));
+    if ((hub->roles & HUB_RUN_INGEST) != 0) {
+        result = open_ingest(hub, problems);
+        if (result != HUB_OK)
+            return hub_fail(err, result, "a feed cannot be opened", "run `chartline check`");
+    }
+    if (hub->roles == HUB_RUN_OFFLINE)
+        return hub_apply_step(hub, NULL, err);
+    HUB_TRY(hub_note_start(hub, err));
+    hub->announced = true;
+    return HUB_OK;
+}
+
+static void make_locks(struct hub *hub)
+{
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&hub->audit_lock, NULL);
+    (void)pthread_mutex_init(&hub->run_lock, NULL);
+    (void)pthread_cond_init(&hub->run_changed, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+}
+
+enum hub_result hub_open(const struct hub_config *config, const struct hub_options *options, const struct hub_registry *registry,
+                         struct hub_problems *problems, struct hub **out, struct hub_error *err)
+{
+    *out = NULL;
+    struct hub *hub = hub_mem_alloc(sizeof(*hub));
+    if (hub == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for the hub", NULL);
+    hub->config = config;
+    hub->registry = registry;
+    hub->clock = options->clock != NULL ? options->clock : hub_clock_system();
+    hub->disk = options->disk != NULL ? options->disk : hub_disk_system();
+    hub->roles = options->roles;
+    hub->lock_fd = -1;
+    hub->started_us = hub_clock_wall_us(hub->clock);
+    make_locks(hub);
+    enum hub_result result = open_parts(hub, problems, err);
+    if (result != HUB_OK) {
+        hub_close(hub);
+        return result;
+    }
+    *out = hub;
+    return HUB_OK;
+}
+
+static void warn(const char *what, const struct hub_error *err)
+{
+    HUB_DIAG(HUB_DIAG_ERROR, component, "not closed in good order", hub_diag_configured("what", what), hub_diag_error(err));
+}
+
+void hub_close(struct hub *hub)
+{
+    struct hub_error err = {0};
+    if (hub == NULL)
+        return;
+    if (hub->announced && hub_note_stop(hub, &err) != HUB_OK)
+        warn("audit", &err);
+    if (hub->commit != NULL)
+        hub_commit_stop(hub->commit);
+    hub_workers_close(hub);
+    if (hub->ingest_open)
+        hub_ingest_close(&hub->ingest);
+    bool clean = hub->commit != NULL;
+    if (hub->audit != NULL && hub_audit_catch_up(hub, true, &err) != HUB_OK)
+        warn("audit", &err);
+    hub_audit_close(hub->audit);
+    if (hub->timeline != NULL) {
+        uint64_t position = hub_timeline_position(hub->timeline);
+        if (!atomic_load(&hub->sick) && hub_timeline_flush(hub->timeline, position, true, &err) != HUB_OK)
+            warn("timeline", &err);
+        hub_timeline_close(hub->timeline);
+    }
+    hub_kv_close(hub->timeline_kv);
+    hub_index_close(hub->index);
+    hub_keys_close(hub->keys);
+    hub_log_close(hub->log, clean);
+    hub_policy_free(hub->policy);
+    hub_roles_free(hub->access);
+    if (hub->lock_fd >= 0)
+        (void)close(hub->lock_fd);
+    (void)pthread_mutex_destroy(&hub->audit_lock);
+    (void)pthread_mutex_destroy(&hub->run_lock);
+    (void)pthread_cond_destroy(&hub->run_changed);
+    hub_mem_free(hub);
+}

@@ -1,0 +1,94 @@
+/* The inside of struct hub, for the files of this folder that put it together (hub.c), run it (hub_run.c) and answer
+ * requests about it (control.c, service_*.c). Nobody else includes this. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "src/audit/audit.h"
+#include "src/audit/entry.h"
+#include "src/base/clock.h"
+#include "src/log/log.h"
+#include "src/pipeline/commit.h"
+#include "src/pipeline/hub.h"
+#include "src/pipeline/intake.h"
+#include "src/policy/policy.h"
+#include "src/protect/keys.h"
+#include "src/timeline/timeline.h"
+
+struct hub_control_server;
+struct hub_worker;
+
+struct hub {
+    const struct hub_config *config;
+    const struct hub_registry *registry;
+    const struct hub_clock *clock;
+    struct hub_disk *disk;
+    unsigned roles;
+    int lock_fd;
+    struct hub_roles *access;
+    struct hub_policy *policy;
+    struct hub_log *log;
+    struct hub_keys *keys;
+    struct hub_index *index;
+    struct hub_kv *timeline_kv;
+    struct hub_timeline *timeline;
+    struct hub_audit *audit;
+    pthread_mutex_t audit_lock; /* hub_audit_step is for one thread at a time */
+    struct hub_commit *commit;
+    struct hub_ingest ingest;
+    bool ingest_open;
+    bool locks_made;
+    bool announced; /* log-started is in the log */
+    int64_t started_us;
+    /* while running */
+    struct hub_worker *workers;
+    size_t worker_count;
+    struct hub_control_server *control;
+    pthread_mutex_t run_lock;
+    pthread_cond_t run_changed; /* stopping, a worker's progress, the timeline's position */
+    atomic_bool stopping; /* set under run_lock */
+    bool applier_running, auditor_running;
+    pthread_t applier, auditor;
+    atomic_ullong applied; /* position of the timeline */
+    atomic_bool sick;      /* the timeline cannot go on; ingest does */
+};
+
+/* <data_dir>/NAME into OUT; HUB_CONFIG when it is too long. */
+enum { HUB_PATH_MAX = 4096 };
+enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_PATH_MAX], struct hub_error *err) HUB_MUST_USE;
+
+/* --- apply.c: the timeline follows the log --- */
+
+/* Applies everything durable after the timeline's position, until the end or STOP (may be NULL) becomes true. */
+enum hub_result hub_apply_step(struct hub *hub, const atomic_bool *stop, struct hub_error *err) HUB_MUST_USE;
+
+/* --- notes.c: the hub's own audit entries --- */
+
+/* Each waits until its entries are durable. */
+enum hub_result hub_note_start(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_note_stop(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_note_refused_logins(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
+/* Ends BUILDER and commits it. */
+enum hub_result hub_note(struct hub *hub, struct hub_audit_builder *builder, struct hub_error *err) HUB_MUST_USE;
+/* Brings the audit tree up to the log's end; signed when FORCE. Any thread. */
+enum hub_result hub_audit_catch_up(struct hub *hub, bool force, struct hub_error *err) HUB_MUST_USE;
+
+/* --- workers.c --- */
+
+/* Makes loops, intakes and listeners; nothing runs yet. */
+enum hub_result hub_workers_open(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_workers_start(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
+/* No new input; waits until every answer is out or DEADLINE_US (monotonic), then ends the threads. */
+void hub_workers_stop(struct hub *hub, int64_t deadline_us);
+/* After the committer has ended: frees loops and intakes. */
+void hub_workers_close(struct hub *hub);
+
+/* --- control_server.c --- */
+
+enum hub_result hub_control_start(struct hub *hub, struct hub_control_server **out, struct hub_error *err) HUB_MUST_USE;
+/* Closes the socket and every connection, waits for their threads. NULL is fine. */
+void hub_control_stop(struct hub_control_server *server);
+
+/* The process cannot go on honestly: one line on stderr, exit code 1, at once. */
+_Noreturn void hub_fatal(const struct hub_error *err);

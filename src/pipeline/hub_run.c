@@ -1,0 +1,151 @@
+#include "src/pipeline/hub_internal.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "src/base/diag.h"
+
+enum { APPLY_WAIT_MS = 500, AUDIT_STEP_MS = 200, NOTE_EVERY = 5 };
+
+static const char component[] = "hub";
+
+int hub_signal_fd(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The timeline follows the log. What it cannot apply does not stop the intake: events are safe in the log. */
+static void *apply(void *ctx)
+{
+    struct hub *hub = ctx;
+    while (!atomic_load(&hub->stopping)) {
+        struct hub_error err = {0};
+        hub_log_wait(hub->log, atomic_load(&hub->applied), APPLY_WAIT_MS);
+        enum hub_result result = hub_apply_step(hub, &hub->stopping, &err);
+        if (result == HUB_OK)
+            continue;
+        if (err.result == HUB_OK)
+            (void)hub_fail(&err, result, "the timeline cannot follow the event log", NULL);
+        atomic_store(&hub->sick, true);
+        HUB_DIAG(HUB_DIAG_ERROR, component, "the timeline stands still; messages are still taken", hub_diag_error(&err));
+        break;
+    }
+    return NULL;
+}
+
+/* An audit log that cannot be written must not go unnoticed: the hub ends (fail closed). */
+static void *audit(void *ctx)
+{
+    struct hub *hub = ctx;
+    unsigned turn = 0;
+    bool stop = false;
+    while (!stop) {
+        struct hub_error err = {0};
+        struct timespec at;
+        (void)clock_gettime(CLOCK_MONOTONIC, &at);
+        at.tv_nsec += AUDIT_STEP_MS * 1000000L;
+        at.tv_sec += at.tv_nsec / 1000000000L;
+        at.tv_nsec %= 1000000000L;
+        (void)pthread_mutex_lock(&hub->run_lock);
+        while (!atomic_load(&hub->stopping) && pthread_cond_clockwait(&hub->run_changed, &hub->run_lock, CLOCK_MONOTONIC, &at) == 0)
+            ;
+        stop = atomic_load(&hub->stopping);
+        (void)pthread_mutex_unlock(&hub->run_lock);
+        enum hub_result result = HUB_OK;
+        if (stop || ++turn % NOTE_EVERY == 0)
+            result = hub_note_refused_logins(hub, &err);
+        if (result == HUB_OK)
+            result = hub_audit_catch_up(hub, false, &err);
+        if (result == HUB_QUOTA || result == HUB_NO_MEMORY || result == HUB_BUSY || result == HUB_OK) {
+            if (result != HUB_OK)
+                HUB_DIAG(HUB_DIAG_WARNING, component, "the audit tree waits", hub_diag_error(&err));
+            continue;
+        }
+        hub_fatal(&err);
+    }
+    return NULL;
+}
+
+static enum hub_result start_thread(pthread_t *thread, void *(*body)(void *), struct hub *hub, bool *running, struct hub_error *err)
+{
+    int problem = pthread_create(thread, NULL, body, hub);
+    if (problem != 0)
+        return hub_fail_errno(err, HUB_NO_MEMORY, "a thread cannot be started", problem);
+    *running = true;
+    return HUB_OK;
+}
+
+static enum hub_result start_all(struct hub *hub, struct hub_error *err)
+{
+    if ((hub->roles & HUB_RUN_INGEST) != 0)
+        HUB_TRY(hub_workers_open(hub, err));
+    HUB_TRY(hub_control_start(hub, &hub->control, err));
+    if ((hub->roles & HUB_RUN_TIMELINE) != 0)
+        HUB_TRY(start_thread(&hub->applier, apply, hub, &hub->applier_running, err));
+    HUB_TRY(start_thread(&hub->auditor, audit, hub, &hub->auditor_running, err));
+    return hub_workers_start(hub, err);
+}
+
+static void set_stopping(struct hub *hub)
+{
+    (void)pthread_mutex_lock(&hub->run_lock);
+    atomic_store(&hub->stopping, true);
+    (void)pthread_cond_broadcast(&hub->run_changed);
+    (void)pthread_mutex_unlock(&hub->run_lock);
+    hub_log_wake(hub->log);
+}
+
+/* Input first, then answers, then those who follow the log. */
+static void stop_all(struct hub *hub)
+{
+    int64_t deadline = hub_clock_mono_us(hub->clock) + (int64_t)hub->config->limits.drain_ms * 1000;
+    hub_workers_stop(hub, deadline);
+    set_stopping(hub);
+    hub_control_stop(hub->control);
+    hub->control = NULL;
+    if (hub->applier_running)
+        (void)pthread_join(hub->applier, NULL);
+    if (hub->auditor_running)
+        (void)pthread_join(hub->auditor, NULL);
+    hub->applier_running = false;
+    hub->auditor_running = false;
+}
+
+/* True: stop. A signalfd may hold a SIGHUP only. */
+static bool stop_asked(int stop_fd)
+{
+    struct signalfd_siginfo info;
+    ssize_t got = read(stop_fd, &info, sizeof(info));
+    if (got != (ssize_t)sizeof(info) || info.ssi_signo != SIGHUP)
+        return true;
+    HUB_DIAG(HUB_DIAG_NOTICE, component, "SIGHUP: a changed configuration is read at the next start");
+    return false;
+}
+
+enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), void *ctx, struct hub_error *err)
+{
+    enum hub_result result = start_all(hub, err);
+    if (result == HUB_OK) {
+        HUB_DIAG(HUB_DIAG_NOTICE, component, "ready", hub_diag_number("workers", (int64_t)hub->worker_count),
+                 hub_diag_number("records", (int64_t)hub_log_durable(hub->log)));
+        if (ready != NULL)
+            ready(ctx);
+        struct pollfd wait = {.fd = stop_fd, .events = POLLIN};
+        do
+            wait.revents = 0;
+        while (poll(&wait, 1, -1) <= 0 || (wait.revents & POLLIN) == 0 ? (wait.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0
+                                                                       : !stop_asked(stop_fd));
+        HUB_DIAG(HUB_DIAG_NOTICE, component, "stopping");
+    }
+    stop_all(hub);
+    return result;
+}

@@ -1,0 +1,134 @@
+#include "src/pipeline/hub_internal.h"
+
+#include <string.h>
+
+#include "src/codec/encode.h"
+
+enum { READ_CAP = 16 * 1024 };
+
+enum hub_result hub_note(struct hub *hub, struct hub_audit_builder *builder, struct hub_error *err)
+{
+    struct hub_buf entry;
+    hub_buf_init(&entry, HUB_AUDIT_ENTRY_MAX, false);
+    hub_audit_end(builder, &entry);
+    enum hub_result result = hub_buf_result(&entry);
+    if (result == HUB_OK)
+        result = hub_commit_audit(hub->commit, hub_buf_view(&entry), err);
+    else
+        (void)hub_fail(err, result, "an audit entry cannot be made", NULL);
+    hub_buf_deinit(&entry);
+    return result;
+}
+
+static void begin(struct hub *hub, struct hub_audit_builder *builder, enum hub_audit_kind kind)
+{
+    hub_audit_begin(builder, kind, hub_clock_wall_us(hub->clock));
+    hub_audit_text(builder, "hub", hub->config->name);
+}
+
+/* SHA-256 of a file, so that an auditor can tell which version was in force. */
+static enum hub_result file_hash(struct hub *hub, const char *path, char out[2 * HUB_HASH_LEN + 1], struct hub_error *err)
+{
+    struct hub_sha256 state;
+    uint8_t digest[HUB_HASH_LEN];
+    uint8_t bytes[READ_CAP];
+    uint64_t at = 0;
+    size_t got = 0;
+    int fd = -1;
+    hub_sha256_init(&state);
+    HUB_TRY(hub->disk->ops->open(hub->disk, path, HUB_DISK_READ, &fd, err));
+    enum hub_result result;
+    while ((result = hub->disk->ops->read(hub->disk, fd, at, bytes, sizeof(bytes), &got, err)) == HUB_OK && got != 0) {
+        hub_sha256_update(&state, hub_span_of(bytes, got));
+        at += got;
+    }
+    hub->disk->ops->close(hub->disk, fd);
+    HUB_TRY(result);
+    hub_sha256_final(&state, digest);
+    (void)hub_encode(HUB_HEX, hub_span_of(digest, sizeof(digest)), out, 2 * HUB_HASH_LEN + 1);
+    return HUB_OK;
+}
+
+static enum hub_result note_file(struct hub *hub, enum hub_audit_kind kind, const char *what, const char *name, const char *path, struct hub_error *err)
+{
+    struct hub_audit_builder builder;
+    char hash[2 * HUB_HASH_LEN + 1];
+    if (path == NULL)
+        return HUB_OK;
+    HUB_TRY(file_hash(hub, path, hash, err));
+    begin(hub, &builder, kind);
+    hub_audit_text(&builder, "what", what);
+    if (name != NULL)
+        hub_audit_text(&builder, "name", name);
+    hub_audit_text(&builder, "sha256", hash);
+    return hub_note(hub, &builder, err);
+}
+
+static void add_roles(struct hub *hub, struct hub_audit_builder *builder)
+{
+    static const struct {
+        unsigned flag;
+        const char *name;
+    } names[] = {{HUB_RUN_INGEST, "ingest"}, {HUB_RUN_FORWARD, "forward"}, {HUB_RUN_TIMELINE, "timeline"}, {HUB_RUN_API, "api"}};
+    char text[64] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if ((hub->roles & names[i].flag) == 0)
+            continue;
+        size_t n = strlen(names[i].name);
+        if (len != 0)
+            text[len++] = ',';
+        memcpy(text + len, names[i].name, n);
+        len += n;
+        text[len] = '\0';
+    }
+    hub_audit_text(builder, "roles", text);
+}
+
+enum hub_result hub_note_start(struct hub *hub, struct hub_error *err)
+{
+    struct hub_audit_builder builder;
+    begin(hub, &builder, HUB_AUDIT_LOG_STARTED);
+    add_roles(hub, &builder);
+    HUB_TRY(hub_note(hub, &builder, err));
+    HUB_TRY(note_file(hub, HUB_AUDIT_CONFIG_LOADED, "configuration", NULL, hub->config->path, err));
+    HUB_TRY(note_file(hub, HUB_AUDIT_POLICY_LOADED, "protect", hub_policy_name(hub->policy), hub->config->policy_protect, err));
+    return note_file(hub, HUB_AUDIT_POLICY_LOADED, "access", NULL, hub->config->policy_access, err);
+}
+
+enum hub_result hub_note_stop(struct hub *hub, struct hub_error *err)
+{
+    struct hub_audit_builder builder;
+    begin(hub, &builder, HUB_AUDIT_LOG_STOPPED);
+    return hub_note(hub, &builder, err);
+}
+
+enum hub_result hub_note_refused_logins(struct hub *hub, struct hub_error *err)
+{
+    struct hub_ingest_refused refused[HUB_INGEST_REFUSED_MAX];
+    struct hub_audit_builder builder;
+    uint64_t more = 0;
+    size_t count = hub_ingest_take_refused(&hub->ingest, refused, &more);
+    for (size_t i = 0; i < count; i++) {
+        begin(hub, &builder, HUB_AUDIT_LOGIN_REFUSED);
+        hub_audit_text(&builder, "feed", refused[i].feed->name);
+        hub_audit_text(&builder, "source", refused[i].source);
+        hub_audit_text(&builder, "reason", refused[i].reason);
+        hub_audit_number(&builder, "count", (int64_t)refused[i].count);
+        HUB_TRY(hub_note(hub, &builder, err));
+    }
+    if (more == 0)
+        return HUB_OK;
+    begin(hub, &builder, HUB_AUDIT_LOGIN_REFUSED);
+    hub_audit_text(&builder, "reason", "more sources than are counted one by one");
+    hub_audit_number(&builder, "count", (int64_t)more);
+    return hub_note(hub, &builder, err);
+}
+
+enum hub_result hub_audit_catch_up(struct hub *hub, bool force, struct hub_error *err)
+{
+    (void)pthread_mutex_lock(&hub->audit_lock);
+    enum hub_result result = hub_audit_step(hub->audit, force, err);
+    (void)pthread_mutex_unlock(&hub->audit_lock);
+    return result;
+}

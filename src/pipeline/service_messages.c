@@ -1,0 +1,379 @@
+#include "src/pipeline/session.h"
+
+#include <string.h>
+
+/* A stored message or dead letter, read back from its record in the event log. */
+struct stored {
+    uint64_t number;
+    struct hub_record_view record;
+    struct hub_dedup dedup;
+    struct hub_json *message;     /* the answer's object */
+    struct hub_json *events;      /* its lists */
+    struct hub_json *subjects;
+    struct hub_json *dead_letter; /* NULL: none */
+    bool matches;
+};
+
+struct finder {
+    struct hub_request *request;
+    struct hub_log_reader *reader;
+    const struct hub_span *wanted; /* tokens; none: any */
+    size_t wanted_count;
+    struct hub_span feed;
+    int64_t since_us;
+    enum hub_result result;
+    struct hub_error *err;
+};
+
+static bool lists_token(struct hub_span tokens, struct hub_span token)
+{
+    while (tokens.len != 0) {
+        const uint8_t *comma = memchr(tokens.ptr, ',', tokens.len);
+        size_t len = comma != NULL ? (size_t)(comma - tokens.ptr) : tokens.len;
+        if (hub_span_equal(hub_span_of(tokens.ptr, len), token))
+            return true;
+        size_t cut = comma != NULL ? len + 1 : len;
+        tokens = hub_span_of(tokens.ptr + cut, tokens.len - cut);
+    }
+    return false;
+}
+
+static bool about_wanted(const struct finder *finder, const struct hub_json *event)
+{
+    for (size_t i = 0; i < finder->wanted_count; i++) {
+        if (hub_span_equal(hub_json_get_span(event, "subject"), finder->wanted[i]) ||
+            lists_token(hub_json_get_span(event, "tokens"), finder->wanted[i]))
+            return true;
+    }
+    return finder->wanted_count == 0;
+}
+
+static enum hub_result push_copy(struct hub_arena *arena, struct hub_json *list, struct hub_span text)
+{
+    return hub_json_push(list, hub_json_string(arena, hub_arena_copy(arena, text)));
+}
+
+static enum hub_result add_event(struct finder *finder, struct stored *stored, struct hub_span json)
+{
+    struct hub_arena *arena = finder->request->arena;
+    struct hub_json *event = NULL;
+    HUB_TRY(hub_json_parse(arena, json, &event, finder->err));
+    stored->matches = stored->matches || about_wanted(finder, event);
+    HUB_TRY(push_copy(arena, stored->events, hub_json_get_span(event, "id")));
+    HUB_TRY(push_copy(arena, stored->subjects, hub_json_get_span(event, "subject")));
+    if (stored->events->len == 1)
+        HUB_TRY(hub_json_set_string(arena, stored->message, "trigger", hub_json_get_span(event, "trigger")));
+    return HUB_OK;
+}
+
+static enum hub_result read_sections(struct finder *finder, struct stored *stored)
+{
+    enum hub_section_kind kind;
+    struct hub_span bytes;
+    enum hub_result result;
+    while ((result = hub_record_next(&stored->record, &kind, &bytes)) == HUB_OK) {
+        switch (kind) {
+        case HUB_SECTION_EVENT:
+            HUB_TRY(add_event(finder, stored, bytes));
+            break;
+        case HUB_SECTION_DEDUP:
+            HUB_TRY(hub_record_dedup(bytes, &stored->dedup));
+            break;
+        case HUB_SECTION_DEAD_LETTER:
+            HUB_TRY(hub_json_parse(finder->request->arena, bytes, &stored->dead_letter, finder->err));
+            break;
+        case HUB_SECTION_AUDIT:
+        case HUB_SECTION_KEY:
+            break;
+        }
+    }
+    return result == HUB_END ? HUB_OK : result;
+}
+
+static enum hub_result set_text(struct hub_arena *arena, struct hub_json *object, const char *name, struct hub_span text)
+{
+    struct hub_span copy = hub_arena_copy(arena, text);
+    HUB_ENSURE(copy.ptr != NULL, HUB_NO_MEMORY);
+    return hub_json_set_string(arena, object, name, copy);
+}
+
+static enum hub_result set_time(struct hub_arena *arena, struct hub_json *object, const char *name, int64_t us)
+{
+    char text[HUB_TIME_TEXT_LEN + 1];
+    hub_time_format(us, text);
+    return set_text(arena, object, name, hub_span_str(text));
+}
+
+static enum hub_result finish_message(struct finder *finder, struct stored *stored)
+{
+    struct hub_arena *arena = finder->request->arena;
+    struct hub_json *message = stored->message;
+    struct hub_index_message index;
+    bool accepted = stored->record.kind == HUB_RECORD_MESSAGE;
+    if (stored->dead_letter != NULL)
+        HUB_TRY(hub_json_set_string(arena, message, "trigger", hub_json_get_span(stored->dead_letter, "trigger")));
+    HUB_TRY(set_text(arena, message, "id", hub_span_str(stored->dedup.message_id)));
+    HUB_TRY(set_text(arena, message, "feed", stored->record.feed));
+    HUB_TRY(set_time(arena, message, "recorded", stored->record.recorded_us));
+    HUB_TRY(set_text(arena, message, "answer", hub_span_str(stored->dedup.answer)));
+    HUB_TRY(hub_json_set_string(arena, message, "state", accepted ? HUB_SPAN("accepted") : HUB_SPAN("rejected")));
+    HUB_TRY(hub_json_set_c(message, "events", stored->events));
+    HUB_TRY(hub_json_set_c(message, "subjects", stored->subjects));
+    enum hub_result result = hub_index_message(finder->request->hub->index, hub_span_str(stored->dedup.message_id), &index, finder->err);
+    if (result != HUB_OK && result != HUB_NOT_FOUND)
+        return result;
+    return hub_json_set_c(message, "duplicates", hub_json_number_i64(arena, result == HUB_OK ? (int64_t)index.repeats : 0));
+}
+
+/* Of records that are no message, STORED->message stays NULL. */
+static enum hub_result parse_stored(struct finder *finder, uint64_t number, struct hub_span payload, struct stored *stored)
+{
+    struct hub_arena *arena = finder->request->arena;
+    *stored = (struct stored){.number = number};
+    HUB_TRY(hub_record_parse(payload, &stored->record));
+    if (stored->record.kind != HUB_RECORD_MESSAGE && stored->record.kind != HUB_RECORD_REJECTED)
+        return HUB_OK;
+    stored->message = hub_json_new(arena, HUB_JSON_OBJECT);
+    stored->events = hub_json_new(arena, HUB_JSON_ARRAY);
+    stored->subjects = hub_json_new(arena, HUB_JSON_ARRAY);
+    HUB_ENSURE(stored->message != NULL && stored->events != NULL && stored->subjects != NULL, HUB_NO_MEMORY);
+    HUB_TRY(read_sections(finder, stored));
+    if (finder->wanted_count == 0)
+        stored->matches = true;
+    return finish_message(finder, stored);
+}
+
+static enum hub_result open_finder(struct hub_request *request, struct finder *finder, struct hub_error *err)
+{
+    *finder = (struct finder){.request = request, .since_us = INT64_MIN, .result = HUB_OK, .err = err};
+    return hub_log_reader_open(request->hub->log, 1, &finder->reader, err);
+}
+
+static enum hub_result load(struct finder *finder, struct hub_span message_id, struct stored *stored, struct hub_span *payload)
+{
+    struct hub_index_message index;
+    uint64_t number = 0;
+    HUB_TRY(hub_index_message(finder->request->hub->index, message_id, &index, finder->err));
+    HUB_TRY(hub_log_reader_seek(finder->reader, index.record, finder->err));
+    HUB_TRY(hub_log_reader_next(finder->reader, &number, payload, finder->err));
+    return parse_stored(finder, number, *payload, stored);
+}
+
+static enum hub_result no_message(struct hub_error *err)
+{
+    return hub_fail(err, HUB_NOT_FOUND, "no message with this id", NULL);
+}
+
+/* --- message.find --- */
+
+static bool send_found(void *ctx, struct hub_span message_id)
+{
+    struct finder *finder = ctx;
+    struct stored stored;
+    struct hub_span payload;
+    finder->result = load(finder, message_id, &stored, &payload);
+    if (finder->result == HUB_NOT_FOUND) /* in the index a moment before its record is durable */
+        finder->result = HUB_OK;
+    else if (finder->result == HUB_OK && stored.message != NULL)
+        finder->result = hub_answer_json(finder->request, "message", stored.message);
+    return finder->result == HUB_OK;
+}
+
+/* The token does not depend on feed or sender: a control id is looked for without knowing who sent it. */
+static enum hub_result find_control(struct finder *finder, struct hub_span control_id)
+{
+    struct hub *hub = finder->request->hub;
+    struct hub_hash_token token;
+    hub_keys_measure_token(hub->keys, "control-id", &control_id, 1, &token);
+    HUB_TRY(hub_index_each_control(hub->index, hub_span_str(token.text), send_found, finder, finder->err));
+    return finder->result;
+}
+
+/* Everything else looks through the log: there is no index by patient, feed or time that could give patients away. */
+static enum hub_result scan(struct finder *finder)
+{
+    struct hub_request *request = finder->request;
+    struct hub_arena *outer = request->arena;
+    struct hub_arena arena;
+    struct hub_record_view view;
+    struct hub_span payload;
+    uint64_t number = 0;
+    enum hub_result result = HUB_OK;
+    hub_arena_init(&arena, SIZE_MAX / 4);
+    request->arena = &arena;
+    while (result == HUB_OK) {
+        struct stored stored;
+        hub_arena_reset(&arena);
+        result = hub_log_reader_next(finder->reader, &number, &payload, finder->err);
+        if (result == HUB_OK)
+            result = hub_record_parse(payload, &view);
+        if (result != HUB_OK || view.recorded_us < finder->since_us || (finder->feed.len != 0 && !hub_span_equal(view.feed, finder->feed)))
+            continue;
+        result = parse_stored(finder, number, payload, &stored);
+        if (result == HUB_OK && stored.message != NULL && stored.matches)
+            result = hub_answer_json(request, "message", stored.message);
+    }
+    request->arena = outer;
+    hub_arena_deinit(&arena);
+    return result == HUB_END ? HUB_OK : result;
+}
+
+static enum hub_result find_patient(struct finder *finder, struct hub_span text)
+{
+    struct hub_request *request = finder->request;
+    struct hub_token token;
+    struct hub_chart chart;
+    HUB_TRY(hub_session_patient(request, text, &token, finder->err));
+    hub_session_catch_up(request);
+    struct hub_span *own = HUB_ARENA_ARRAY(request->arena, struct hub_span, 1);
+    HUB_ENSURE(own != NULL, HUB_NO_MEMORY);
+    own[0] = hub_arena_copy(request->arena, hub_span_str(token.text));
+    enum hub_result result = hub_timeline_chart(request->hub->timeline, request->arena, own[0], &chart, finder->err);
+    if (result != HUB_OK && result != HUB_NOT_FOUND)
+        return result;
+    finder->wanted = result == HUB_OK ? chart.tokens : own;
+    finder->wanted_count = result == HUB_OK ? chart.token_count : 1;
+    HUB_TRY(hub_session_note_read(request, finder->wanted, finder->wanted_count, NULL, 0, finder->err));
+    return scan(finder);
+}
+
+static enum hub_result find(struct finder *finder)
+{
+    struct hub_request *request = finder->request;
+    struct hub_span control_id, patient, since;
+    HUB_TRY(hub_request_text(request, "control_id", false, &control_id, finder->err));
+    HUB_TRY(hub_request_text(request, "patient", false, &patient, finder->err));
+    HUB_TRY(hub_request_text(request, "feed", false, &finder->feed, finder->err));
+    HUB_TRY(hub_request_text(request, "since", false, &since, finder->err));
+    if (since.len != 0 && hub_time_parse((const char *)since.ptr, since.len, &finder->since_us) != 0)
+        return hub_fail(finder->err, HUB_USAGE, "since is a time such as 2026-11-23T08:00:00Z", NULL);
+    if (control_id.len + patient.len + finder->feed.len + since.len == 0)
+        return hub_fail(finder->err, HUB_USAGE, "name a control id, a patient, a feed or a time", NULL);
+    if (patient.len != 0)
+        return find_patient(finder, patient);
+    HUB_TRY(hub_session_note_read(request, NULL, 0, NULL, 0, finder->err));
+    return control_id.len != 0 ? find_control(finder, control_id) : scan(finder);
+}
+
+enum hub_result hub_service_message_find(struct hub_request *request, struct hub_error *err)
+{
+    struct finder finder;
+    HUB_TRY(open_finder(request, &finder, err));
+    enum hub_result result = find(&finder);
+    hub_log_reader_close(finder.reader);
+    return result;
+}
+
+/* --- message.show --- */
+
+static enum hub_result send_events(struct finder *finder, struct hub_span payload)
+{
+    struct hub_record_view view;
+    enum hub_section_kind kind;
+    struct hub_span bytes;
+    enum hub_result result;
+    HUB_TRY(hub_record_parse(payload, &view));
+    while ((result = hub_record_next(&view, &kind, &bytes)) == HUB_OK) {
+        if (kind == HUB_SECTION_EVENT)
+            HUB_TRY(hub_answer_raw(finder->request, "event", bytes));
+        if (kind == HUB_SECTION_DEAD_LETTER)
+            HUB_TRY(hub_answer_raw(finder->request, "deadletter", bytes));
+    }
+    return result == HUB_END ? HUB_OK : result;
+}
+
+static enum hub_result note_message(struct hub_request *request, const struct stored *stored, struct hub_error *err)
+{
+    struct hub_span *tokens = HUB_ARENA_ARRAY(request->arena, struct hub_span, stored->subjects->len + 1);
+    size_t count = 0;
+    HUB_ENSURE(tokens != NULL, HUB_NO_MEMORY);
+    for (const struct hub_json *subject = stored->subjects->first; subject != NULL; subject = subject->next)
+        tokens[count++] = hub_json_span(subject);
+    if (count == 0) /* a dead letter: its id stands for it */
+        tokens[count++] = hub_span_str(stored->dedup.message_id);
+    return hub_session_note_read(request, tokens, count, NULL, 0, err);
+}
+
+static enum hub_result show(struct finder *finder, bool dead_letter_only)
+{
+    struct hub_request *request = finder->request;
+    struct hub_span id;
+    struct hub_span payload;
+    struct stored stored;
+    HUB_TRY(hub_request_text(request, "id", true, &id, finder->err));
+    enum hub_result result = id.len == HUB_EVENT_ID_LEN ? load(finder, id, &stored, &payload) : HUB_NOT_FOUND;
+    if (result == HUB_NOT_FOUND || (result == HUB_OK && stored.message == NULL))
+        return no_message(finder->err);
+    HUB_TRY(result);
+    if (dead_letter_only && stored.dead_letter == NULL)
+        return hub_fail(finder->err, HUB_NOT_FOUND, "no dead letter with this id", "`chartline deadletter list` shows them");
+    HUB_TRY(note_message(request, &stored, finder->err));
+    if (!dead_letter_only)
+        HUB_TRY(hub_answer_json(request, "message", stored.message));
+    return send_events(finder, payload);
+}
+
+enum hub_result hub_service_message_show(struct hub_request *request, struct hub_error *err)
+{
+    struct finder finder;
+    HUB_TRY(open_finder(request, &finder, err));
+    enum hub_result result = show(&finder, false);
+    hub_log_reader_close(finder.reader);
+    return result;
+}
+
+/* --- dead letters --- */
+
+enum hub_result hub_service_deadletter_show(struct hub_request *request, struct hub_error *err)
+{
+    struct finder finder;
+    HUB_TRY(open_finder(request, &finder, err));
+    enum hub_result result = show(&finder, true);
+    hub_log_reader_close(finder.reader);
+    return result;
+}
+
+static enum hub_result list_letter(struct finder *finder, struct hub_span message_id, const struct hub_index_message *index)
+{
+    struct hub_arena *arena = finder->request->arena;
+    struct stored stored;
+    struct hub_span payload;
+    HUB_TRY(load(finder, message_id, &stored, &payload));
+    struct hub_json *out = hub_json_new(arena, HUB_JSON_OBJECT);
+    HUB_ENSURE(out != NULL, HUB_NO_MEMORY);
+    HUB_TRY(set_text(arena, out, "id", message_id));
+    HUB_TRY(set_text(arena, out, "feed", stored.record.feed));
+    HUB_TRY(set_text(arena, out, "answer", hub_span_str(stored.dedup.answer)));
+    HUB_TRY(hub_json_set_string(arena, out, "trigger", hub_json_get_span(stored.dead_letter, "trigger")));
+    HUB_TRY(set_time(arena, out, "first", index->recorded_us));
+    HUB_TRY(set_time(arena, out, "last", index->last_us));
+    HUB_TRY(hub_json_set_c(out, "count", hub_json_number_i64(arena, (int64_t)index->repeats + 1)));
+    const struct hub_json *reason = hub_json_get(stored.dead_letter, "reason");
+    if (reason != NULL)
+        HUB_TRY(hub_json_set_c(out, "reason", hub_json_copy(arena, reason)));
+    HUB_TRY(hub_json_set_string(arena, out, "state", index->resolved ? HUB_SPAN("resolved") : HUB_SPAN("open")));
+    return hub_answer_json(finder->request, "deadletter", out);
+}
+
+static bool each_letter(void *ctx, struct hub_span message_id, const struct hub_index_message *index)
+{
+    struct finder *finder = ctx;
+    struct hub_arena *outer = finder->request->arena;
+    struct hub_arena arena;
+    hub_arena_init(&arena, SIZE_MAX / 4);
+    finder->request->arena = &arena;
+    finder->result = list_letter(finder, message_id, index);
+    finder->request->arena = outer;
+    hub_arena_deinit(&arena);
+    return finder->result == HUB_OK;
+}
+
+/* Reasons, times and counts; no content, so nothing of a patient is read here. */
+enum hub_result hub_service_deadletter_list(struct hub_request *request, struct hub_error *err)
+{
+    struct finder finder;
+    HUB_TRY(open_finder(request, &finder, err));
+    enum hub_result result = hub_index_each_dead_letter(request->hub->index, each_letter, &finder, err);
+    hub_log_reader_close(finder.reader);
+    return finder.result != HUB_OK ? finder.result : result;
+}

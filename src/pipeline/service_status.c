@@ -1,0 +1,116 @@
+#include "src/pipeline/session.h"
+
+static void member(struct hub_buf *out, const char *name, uint64_t number)
+{
+    if (out->len > 1 && out->ptr[out->len - 1] != '{')
+        hub_buf_append_byte(out, ',');
+    hub_json_write_string(out, hub_span_str(name));
+    hub_buf_append_byte(out, ':');
+    hub_buf_append_u64(out, number);
+}
+
+static void text_member(struct hub_buf *out, const char *name, const char *text)
+{
+    if (out->len > 1 && out->ptr[out->len - 1] != '{')
+        hub_buf_append_byte(out, ',');
+    hub_json_write_string(out, hub_span_str(name));
+    hub_buf_append_byte(out, ':');
+    hub_json_write_string(out, hub_span_str(text));
+}
+
+static void add_feed(struct hub *hub, size_t at, struct hub_buf *out)
+{
+    const struct hub_feed *feed = &hub->config->feeds[at];
+    bool live = at < hub->ingest.feed_count && hub->worker_count != 0;
+    hub_buf_append_byte(out, '{');
+    text_member(out, "name", feed->name);
+    text_member(out, "id", feed->id);
+    text_member(out, "state", live ? (atomic_load(&hub->stopping) ? "draining" : "listening") : "stopped");
+    text_member(out, "transport", feed->transport);
+    text_member(out, "listen", feed->listen != NULL ? feed->listen : "");
+    if (live) {
+        const struct hub_ingest_feed *counts = &hub->ingest.feeds[at];
+        char time[HUB_TIME_TEXT_LEN + 1];
+        member(out, "connections", (uint64_t)atomic_load(&counts->connections));
+        member(out, "received", atomic_load(&counts->received));
+        member(out, "accepted", atomic_load(&counts->accepted));
+        member(out, "rejected", atomic_load(&counts->rejected));
+        member(out, "duplicates", atomic_load(&counts->duplicates));
+        member(out, "failed", atomic_load(&counts->failed));
+        member(out, "bytes", atomic_load(&counts->bytes));
+        member(out, "logins_refused", atomic_load(&counts->logins_refused));
+        member(out, "frames_refused", atomic_load(&counts->frames_refused));
+        if (atomic_load(&counts->last_us) != 0) {
+            hub_time_format(atomic_load(&counts->last_us), time);
+            text_member(out, "last", time);
+        }
+    } else {
+        member(out, "connections", 0);
+    }
+    hub_buf_append_byte(out, '}');
+}
+
+static void add_authorities(struct hub *hub, struct hub_buf *out)
+{
+    hub_buf_append_str(out, ",\"unknown_authorities\":[");
+    if (hub->ingest_open) {
+        (void)pthread_mutex_lock(&hub->ingest.lock);
+        for (size_t i = 0; i < hub->ingest.authority_count; i++) {
+            if (i != 0)
+                hub_buf_append_byte(out, ',');
+            hub_json_write_string(out, hub_span_str(hub->ingest.authorities[i]));
+        }
+        (void)pthread_mutex_unlock(&hub->ingest.lock);
+    }
+    hub_buf_append_byte(out, ']');
+}
+
+enum hub_result hub_service_status(struct hub_request *request, struct hub_error *err)
+{
+    struct hub *hub = request->hub;
+    struct hub_commit_stats stats;
+    struct hub_buf out;
+    uint64_t durable = hub_log_durable(hub->log);
+    uint64_t applied = hub_timeline_position(hub->timeline);
+    char time[HUB_TIME_TEXT_LEN + 1];
+    (void)err;
+    hub_commit_stats(hub->commit, &stats);
+    hub_buf_init(&out, 1024 * 1024, false);
+    hub_buf_append_byte(&out, '{');
+    text_member(&out, "name", hub->config->name);
+    text_member(&out, "state", hub->roles == HUB_RUN_OFFLINE ? "offline" : atomic_load(&hub->stopping) ? "stopping" : "running");
+    hub_time_format(hub->started_us, time);
+    if (hub->roles != HUB_RUN_OFFLINE)
+        text_member(&out, "started", time);
+    member(&out, "messages", stats.messages);
+    member(&out, "events", stats.events);
+    member(&out, "rejected", stats.rejected);
+    member(&out, "deadletters", stats.dead_letters);
+    member(&out, "duplicates", stats.duplicates);
+    if (stats.last_recorded_us != 0) {
+        hub_time_format((int64_t)stats.last_recorded_us, time);
+        text_member(&out, "last_recorded", time);
+    }
+    member(&out, "log_bytes", hub_log_bytes(hub->log));
+    member(&out, "records", durable);
+    member(&out, "applied", applied);
+    member(&out, "lag", durable > applied ? durable - applied : 0);
+    text_member(&out, "timeline", atomic_load(&hub->sick) ? "failed" : "ok");
+    member(&out, "audit_entries", hub_audit_size(hub->audit));
+    member(&out, "connections", hub->ingest_open ? (uint64_t)atomic_load(&hub->ingest.connections) : 0);
+    member(&out, "in_flight_bytes", hub->ingest_open ? atomic_load(&hub->ingest.in_flight_bytes) : 0);
+    hub_buf_append_str(&out, ",\"feeds\":[");
+    for (size_t i = 0; i < hub->config->feed_count; i++) {
+        if (i != 0)
+            hub_buf_append_byte(&out, ',');
+        add_feed(hub, i, &out);
+    }
+    hub_buf_append_byte(&out, ']');
+    add_authorities(hub, &out);
+    hub_buf_append_byte(&out, '}');
+    enum hub_result result = hub_buf_result(&out);
+    if (result == HUB_OK)
+        result = hub_answer_raw(request, "status", hub_buf_view(&out));
+    hub_buf_deinit(&out);
+    return result;
+}
