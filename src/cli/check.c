@@ -1,0 +1,290 @@
+/* `check`: every problem of configuration, policies, mappings, keys and certificates at once. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "src/base/clock.h"
+#include "src/base/mem.h"
+#include "src/cli/commands.h"
+#include "src/config/describe.h"
+#include "src/net/cert.h"
+#include "src/net/tls.h"
+#include "src/pipeline/control_client.h"
+#include "src/policy/policy.h"
+#include "src/protect/keys.h"
+
+enum { PATH_CAP = 4096, WARN_DAYS = 30 };
+
+static struct {
+    bool connect, dump;
+} opt;
+
+const struct hub_cli_option hub_cli_check_options[] = {
+    {"connect", 0, HUB_CLI_FLAG, &opt.connect, NULL,
+     "try what the configuration names outside this machine too"},
+    {"dump", 0, HUB_CLI_FLAG, &opt.dump, NULL, "print the configuration with every default, secrets hidden"},
+    HUB_CLI_OPTION_CONFIG,
+    HUB_CLI_OPTION_JSON,
+    HUB_CLI_OPTION_END,
+};
+
+struct checking {
+    const struct hub_config *config;
+    struct hub_problems *problems;
+};
+
+static void add(struct checking *c, enum hub_severity severity, const char *file, uint32_t line,
+                const char *name, const char *what, const char *mend, const char *detail)
+{
+    hub_problems_add(c->problems, severity, file, line, name, what, mend, "%s", detail);
+}
+
+/* A failure of a function that fills struct hub_error. */
+static void add_error(struct checking *c, const struct hub_error *err, const char *name)
+{
+    char number[48] = "";
+    if (err->has_number)
+        (void)snprintf(number, sizeof number, "%lld", (long long)err->number);
+    add(c, HUB_SEVERITY_ERROR, err->path[0] != '\0' ? err->path : c->config->path, err->line, name,
+        err->what != NULL && err->what[0] != '\0' ? err->what : hub_result_text(err->result), err->mend,
+        number);
+}
+
+/* --- policies --- */
+
+static void check_role(struct checking *c, const struct hub_role *role)
+{
+    uint8_t public_key[HUB_BOX_PUBLIC_LEN];
+    struct hub_error err = {0};
+    char name[96], private_path[PATH_CAP];
+    (void)snprintf(name, sizeof name, "roles.%s", role->name);
+    if (hub_role_public_load(role->public_key_path, public_key, &err) != HUB_OK)
+        add_error(c, &err, name);
+    size_t len = strlen(role->public_key_path);
+    if (len < 4 || len + 1 > sizeof private_path || strcmp(role->public_key_path + len - 4, ".pub") != 0)
+        return;
+    (void)snprintf(private_path, sizeof private_path, "%.*s.key", (int)(len - 4), role->public_key_path);
+    struct stat st;
+    if (stat(private_path, &st) != 0)
+        return;
+    if ((st.st_mode & 077) != 0)
+        add(c, HUB_SEVERITY_ERROR, private_path, 0, name, "others may read this role's private key",
+            "chmod 600 it", "");
+    add(c, HUB_SEVERITY_WARNING, private_path, 0, name, "a role's private key lies beside the hub",
+        "give it to those who hold the role and remove it here before real patients' data comes", "");
+}
+
+/* NULL when they have errors. */
+static struct hub_roles *check_policies(struct checking *c)
+{
+    hub_policy_free(hub_policy_load(c->config->policy_protect, c->config->schema_dir, c->problems));
+    struct hub_roles *roles = hub_roles_load(c->config->policy_access, c->config->folder, c->problems);
+    for (size_t i = 0; roles != NULL && i < roles->count; i++)
+        check_role(c, &roles->items[i]);
+    return roles;
+}
+
+/* --- keys --- */
+
+static bool hub_runs(const struct checking *c)
+{
+    struct hub_client *client = NULL;
+    bool runs = hub_client_connect(c->config->data_dir, &client, NULL) == HUB_OK;
+    hub_client_close(client);
+    return runs;
+}
+
+static void check_keys(struct checking *c, const struct hub_roles *roles)
+{
+    struct hub_error err = {0};
+    uint8_t root_key[HUB_ROOT_KEY_LEN];
+    struct hub_keys *keys = NULL;
+    if (hub_root_key_read(c->config, root_key, &err) != HUB_OK) {
+        add_error(c, &err, "hub.root_key");
+        return;
+    }
+    /* A running hub holds the store and has opened it; a store that is not there comes with the first run. */
+    if (roles != NULL && access(c->config->key_store, F_OK) == 0 && !hub_runs(c)) {
+        if (hub_keys_open(c->config->key_store, root_key, roles, hub_clock_system(), false, &keys, &err) !=
+            HUB_OK)
+            add_error(c, &err, "hub.key_store");
+        hub_keys_close(keys);
+    }
+    hub_mem_wipe(root_key, sizeof root_key);
+}
+
+/* --- certificates --- */
+
+static void check_certificate(struct checking *c, const char *path, const char *name)
+{
+    struct hub_cert_info info;
+    struct hub_error err = {0};
+    if (path == NULL)
+        return;
+    if (hub_cert_load(path, &info, &err) != HUB_OK) {
+        add_error(c, &err, name);
+        return;
+    }
+    int64_t now = hub_clock_wall_us(hub_clock_system());
+    char until[HUB_TIME_TEXT_LEN + 1];
+    hub_time_format(info.not_after_us, until);
+    until[10] = '\0';
+    if (info.not_after_us <= now)
+        add(c, HUB_SEVERITY_ERROR, path, 0, name, "the certificate has expired", "put a new one there",
+            until);
+    else if (info.not_before_us > now)
+        add(c, HUB_SEVERITY_ERROR, path, 0, name, "the certificate is not valid yet",
+            "check the clock, or wait", "");
+    else if (info.not_after_us < now + (int64_t)WARN_DAYS * 86400 * 1000000)
+        add(c, HUB_SEVERITY_WARNING, path, 0, name, "the certificate expires soon", "put a new one there",
+            until);
+    if (info.test)
+        add(c, HUB_SEVERITY_WARNING, path, 0, name, "a test certificate",
+            "replace it by your own authority's before real patients' data comes", until);
+}
+
+static void check_tls(struct checking *c, const struct hub_tls_server *tls, const char *prefix)
+{
+    char name[96];
+    struct stat st;
+    struct hub_tls_context *context = NULL;
+    struct hub_error err = {0};
+    if (!tls->enabled)
+        return;
+    size_t before = c->problems->errors;
+    (void)snprintf(name, sizeof name, "%s.tls.cert", prefix);
+    check_certificate(c, tls->cert, name);
+    (void)snprintf(name, sizeof name, "%s.tls.client_ca", prefix);
+    check_certificate(c, tls->client_ca, name);
+    (void)snprintf(name, sizeof name, "%s.tls.key", prefix);
+    if (stat(tls->key, &st) == 0 && (st.st_mode & 077) != 0)
+        add(c, HUB_SEVERITY_ERROR, tls->key, 0, name, "others may read the private key", "chmod 600 it", "");
+    (void)snprintf(name, sizeof name, "%s.tls", prefix);
+    struct hub_tls_server_options options = {.cert = tls->cert,
+                                             .key = tls->key,
+                                             .client_ca = tls->client_ca,
+                                             .allow = (const char *const *)tls->allow,
+                                             .allow_count = tls->allow_count};
+    /* What was said above would only be said again. */
+    if (c->problems->errors == before && hub_tls_server_new(&options, &context, &err) != HUB_OK)
+        add_error(c, &err, name);
+    hub_tls_context_free(context);
+}
+
+/* --- feeds --- */
+
+static void check_feed(struct checking *c, const struct hub_feed *feed, size_t index)
+{
+    const struct hub_format *format = hub_registry_format(hub_cli_registry(), feed->format);
+    const struct hub_transport *transport = hub_registry_transport(hub_cli_registry(), feed->transport);
+    char prefix[64];
+    (void)snprintf(prefix, sizeof prefix, "feeds[%zu].transport.%s", index, feed->transport);
+    check_tls(c, &feed->tls, prefix);
+    if (transport != NULL && transport->check != NULL)
+        transport->check(c->config, feed, c->problems);
+    if (format == NULL)
+        return;
+    size_t before = c->problems->errors;
+    if (format->check != NULL)
+        format->check(c->config, feed, c->problems);
+    if (c->problems->errors == before) {
+        void *context = format->open(c->config, feed, c->problems);
+        if (context != NULL)
+            format->close(context);
+    }
+}
+
+static void check_data_dir(struct checking *c)
+{
+    struct stat st;
+    const char *path = c->config->data_dir;
+    if (stat(path, &st) != 0)
+        return; /* made by the first run */
+    if (!S_ISDIR(st.st_mode))
+        add(c, HUB_SEVERITY_ERROR, path, 0, "hub.data_dir", "not a folder", "name another place", "");
+    else if (access(path, R_OK | W_OK | X_OK) != 0)
+        add(c, HUB_SEVERITY_ERROR, path, 0, "hub.data_dir", "not writable for this user",
+            "run as the hub's user, or correct the owner", "");
+    else if ((st.st_mode & 077) != 0)
+        add(c, HUB_SEVERITY_WARNING, path, 0, "hub.data_dir", "others may enter the data directory",
+            "chmod 700 it", "");
+}
+
+static void check_all(struct checking *c)
+{
+    struct hub_roles *roles = check_policies(c);
+    check_keys(c, roles);
+    hub_roles_free(roles);
+    check_data_dir(c);
+    check_tls(c, &c->config->api_tls, "api");
+    for (size_t i = 0; i < c->config->feed_count; i++)
+        check_feed(c, &c->config->feeds[i], i);
+    if (opt.connect && c->config->bus == HUB_BUS_LOCAL)
+        add(c, HUB_SEVERITY_NOTE, c->config->path, 0, "bus",
+            "the bus is local: there is nothing outside this machine to try", NULL, "");
+}
+
+/* --- output --- */
+
+static void print_json(const struct hub_problems *problems)
+{
+    static const char *const severities[] = {
+        [HUB_SEVERITY_NOTE] = "note", [HUB_SEVERITY_WARNING] = "warning", [HUB_SEVERITY_ERROR] = "error"};
+    struct hub_buf out;
+    hub_buf_init(&out, 1 << 26, false);
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct hub_problem *p = &problems->items[i];
+        const char *const members[][2] = {{"severity", severities[p->severity]},
+                                          {"file", p->error.path},
+                                          {"name", p->name},
+                                          {"what", p->error.what},
+                                          {"detail", p->detail},
+                                          {"mend", p->error.mend}};
+        hub_buf_append_str(&out, i > 0 ? ",\n{" : "\n{");
+        for (size_t k = 0; k < sizeof members / sizeof members[0]; k++) {
+            hub_json_write_string(&out, hub_span_str(members[k][0]));
+            hub_buf_append_byte(&out, ':');
+            hub_json_write_string(&out, hub_span_str(members[k][1] != NULL ? members[k][1] : ""));
+            hub_buf_append_byte(&out, ',');
+        }
+        hub_buf_printf(&out, "\"line\":%u}", p->error.line);
+    }
+    (void)printf("[%s%s]\n", hub_buf_str(&out), problems->count > 0 ? "\n" : "");
+    hub_buf_deinit(&out);
+}
+
+static void print_text(const struct hub_problems *problems)
+{
+    (void)hub_problems_print(problems, stdout);
+    size_t warnings = 0;
+    for (size_t i = 0; i < problems->count; i++)
+        warnings += problems->items[i].severity == HUB_SEVERITY_WARNING;
+    if (problems->errors == 0)
+        (void)printf("fine: no errors, %zu warnings\n", warnings);
+    else
+        (void)printf("%zu errors, %zu warnings\n", problems->errors, warnings);
+}
+
+int hub_cli_check(int count, char **operands)
+{
+    (void)operands;
+    if (count != 0)
+        return hub_cli_usage("check: takes no operands; name the configuration with -c");
+    struct hub_problems problems;
+    hub_problems_init(&problems);
+    struct hub_config *config = hub_cli_config_load(&problems);
+    struct checking c = {config, &problems};
+    if (config != NULL && opt.dump)
+        hub_config_dump(config, stdout);
+    else if (config != NULL)
+        check_all(&c);
+    if (hub_cli.json)
+        print_json(&problems);
+    else if (config == NULL || !opt.dump)
+        print_text(&problems);
+    int code = problems.errors > 0 ? HUB_EXIT_USAGE : HUB_EXIT_OK;
+    hub_config_free(config);
+    hub_problems_deinit(&problems);
+    return code;
+}

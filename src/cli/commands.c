@@ -1,0 +1,31 @@
+#include "src/cli/commands.h"
+
+#define ROW(name_, operands_, summary_, symbol)                                                              \
+    {                                                                                                        \
+        name_, operands_, summary_, hub_cli_##symbol##_options, hub_cli_##symbol                             \
+    }
+
+const struct hub_cli_command hub_cli_commands[] = {
+    ROW("init", "DIR", "Make a new hub directory that runs as it is", init),
+    ROW("check", "", "Say every problem of configuration, policies, mappings, keys and certificates at once",
+        check),
+    ROW("run", "", "Run the hub; prints `ready` when all listeners are up", run),
+    ROW("map", "FILE...", "Show the FHIR R4 Bundles of messages, without hub and keys", map),
+    ROW("send", "URL FILE...", "Send messages (mllp://host:port, mllps://host:port) and show their answers",
+        send),
+    ROW("seal", "FILE", "Seal a message or a FHIR Bundle by hand with the hub's keys", seal),
+    ROW("open", "FILE", "Open sealed events by hand with a role's key", open),
+    ROW("timeline", "PATIENT", "Show a patient's timeline, list the charts, or print a digest", timeline),
+    ROW("patient find", "SYSTEM|VALUE", "Find the chart of an identifier or token", patient_find),
+    ROW("message find", "", "Find what became of messages", message_find),
+    ROW("message show", "ID", "Show a message: its answer and its events", message_show),
+    ROW("audit verify", "", "Verify the audit log from its files alone", audit_verify),
+    ROW("audit show", "", "Show audit entries", audit_show),
+    ROW("audit checkpoint", "", "Print the signed checkpoint, to be remembered elsewhere", audit_checkpoint),
+    ROW("keys list", "", "List the class keys", keys_list),
+    ROW("keys export", "", "Print the key records for readers", keys_export),
+    ROW("deadletter list", "", "List the messages that were refused", deadletter_list),
+    ROW("deadletter show", "ID", "Show a refused message", deadletter_show),
+    ROW("status", "", "Show counts and feeds", status),
+    {NULL, NULL, NULL, NULL, NULL},
+};

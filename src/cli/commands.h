@@ -1,0 +1,28 @@
+/* Every command's options and function; the table that joins them is commands.c. */
+#pragma once
+
+#include "src/cli/cli.h"
+
+#define HUB_CLI_COMMAND(name)                                                                                \
+    extern const struct hub_cli_option hub_cli_##name##_options[];                                           \
+    int hub_cli_##name(int count, char **operands)
+
+HUB_CLI_COMMAND(init);
+HUB_CLI_COMMAND(check);
+HUB_CLI_COMMAND(run);
+HUB_CLI_COMMAND(map);
+HUB_CLI_COMMAND(send);
+HUB_CLI_COMMAND(seal);
+HUB_CLI_COMMAND(open);
+HUB_CLI_COMMAND(timeline);
+HUB_CLI_COMMAND(patient_find);
+HUB_CLI_COMMAND(message_find);
+HUB_CLI_COMMAND(message_show);
+HUB_CLI_COMMAND(audit_verify);
+HUB_CLI_COMMAND(audit_show);
+HUB_CLI_COMMAND(audit_checkpoint);
+HUB_CLI_COMMAND(keys_list);
+HUB_CLI_COMMAND(keys_export);
+HUB_CLI_COMMAND(deadletter_list);
+HUB_CLI_COMMAND(deadletter_show);
+HUB_CLI_COMMAND(status);
