@@ -14,7 +14,9 @@
 #include "src/config/config.h"
 
 #define HUB "hub: {name: genhosp, root_key: {file: keys/root.key}}\n"
-#define FEED(extra) "feeds:\n  - {name: adt, id: f1, transport: {mllp: {listen: \"127.0.0.1:6661\"}}, format: {hl7v2: {timezone: Europe/Berlin}}" extra "}\n"
+#define FEED(extra)                                                                                          \
+    "feeds:\n  - {name: adt, id: f1, transport: {mllp: {listen: \"127.0.0.1:6661\"}}, format: {hl7v2: "      \
+    "{timezone: Europe/Berlin}}" extra "}\n"
 
 static struct hub_config *parse(const char *text, struct hub_problems *problems)
 {
@@ -32,7 +34,8 @@ static void refused(const char *text, uint32_t line, const char *name, const cha
         const struct hub_problem *p = &problems.items[i];
         char all[512];
         (void)snprintf(all, sizeof all, "%s %s %s", p->error.what, p->detail, p->error.mend);
-        found |= p->severity == HUB_SEVERITY_ERROR && p->error.line == line && strcmp(p->name, name) == 0 && strstr(all, words) != NULL;
+        found |= p->severity == HUB_SEVERITY_ERROR && p->error.line == line && strcmp(p->name, name) == 0 &&
+                 strstr(all, words) != NULL;
     }
     if (!found) {
         (void)fprintf(stderr, "expected %u %s: %s; got:\n", line, name, words);
@@ -62,14 +65,18 @@ static void config_takes_every_key_of_the_design(void **state)
         "feeds:\n"
         "  - name: adt-main\n"
         "    id: f1\n"
-        "    transport: {mllp: {listen: \"0.0.0.0:6661\", tls: {cert: certs/hub.pem, key: certs/hub.key, client_ca: certs/senders.pem, allow: [\"CN=ehr-prod\"]}}}\n"
-        "    format:    {hl7v2: {charset: latin1, timezone: America/New_York, processing: [P, T], mapping: [schemas/site/genhosp.yaml]}}\n"
+        "    transport: {mllp: {listen: \"0.0.0.0:6661\", tls: {cert: certs/hub.pem, key: certs/hub.key, "
+        "client_ca: certs/senders.pem, allow: [\"CN=ehr-prod\"]}}}\n"
+        "    format:    {hl7v2: {charset: latin1, timezone: America/New_York, processing: [P, T], mapping: "
+        "[schemas/site/genhosp.yaml]}}\n"
         "    ack:       {wait: stored, mode: aa, on_error: accept}\n"
-        "    identity:  {default_authority: GH, trust_links: [GENHOSP], inverse_merge: reject, known_authorities_only: true, visit_from_pid18: true}\n"
+        "    identity:  {default_authority: GH, trust_links: [GENHOSP], inverse_merge: reject, "
+        "known_authorities_only: true, visit_from_pid18: true}\n"
         "authorities: [{name: GENHOSP, system: \"urn:oid:1.2.840.114350.1\", aliases: [GH], primary: true}]\n"
         "identity: {ignore: [\"00?\", X*]}\n"
         "bus:       {local: {}}\n"
-        "policy:    {protect: policies/protect/default.yaml, access: /etc/roles.yaml, insights: policies/insights/}\n"
+        "policy:    {protect: policies/protect/default.yaml, access: /etc/roles.yaml, insights: "
+        "policies/insights/}\n"
         "api:       {listen: \"127.0.0.1:8080\", auth: {mtls: true, oauth: {issuer: a, jwks: b}}}\n"
         "limits:    {message_bytes: 1MiB, connections: 2, idle: 500ms, commit_wait: 1ms}\n");
     assert_string_equal(c->name, "genhosp");
@@ -175,11 +182,16 @@ static void config_refuses_secrets_as_values(void **state)
 static void config_refuses_plaintext_outside_loopback(void **state)
 {
     (void)state;
-#define OPEN(options) HUB "feeds:\n  - {name: adt, id: f1, format: {hl7v2: {timezone: UTC}},\n     transport: {mllp: {" options "}}}\n"
+#define OPEN(options)                                                                                        \
+    HUB "feeds:\n  - {name: adt, id: f1, format: {hl7v2: {timezone: UTC}},\n     transport: {mllp: "         \
+        "{" options "}}}\n"
     refused(OPEN("listen: \"0.0.0.0:6661\""), 4, "feeds[0].transport.mllp.listen", "without TLS");
-    refused(OPEN("listen: \"127.0.0.1.example.org:6661\""), 4, "feeds[0].transport.mllp.listen", "without TLS");
-    refused(OPEN("listen: \"0.0.0.0:6661\", tls: {cert: a, key: b, allow: [\"CN=x\"]}"), 4, "feeds[0].transport.mllp.tls", "client_ca");
-    refused(OPEN("listen: \"0.0.0.0:6661\", tls: {cert: a, key: b, client_ca: c, allow: [ehr]}"), 4, "feeds[0].transport.mllp.tls", "CN=name");
+    refused(OPEN("listen: \"127.0.0.1.example.org:6661\""), 4, "feeds[0].transport.mllp.listen",
+            "without TLS");
+    refused(OPEN("listen: \"0.0.0.0:6661\", tls: {cert: a, key: b, allow: [\"CN=x\"]}"), 4,
+            "feeds[0].transport.mllp.tls", "client_ca");
+    refused(OPEN("listen: \"0.0.0.0:6661\", tls: {cert: a, key: b, client_ca: c, allow: [ehr]}"), 4,
+            "feeds[0].transport.mllp.tls", "CN=name");
     refused(HUB "api: {listen: \"0.0.0.0:80\"}\n", 2, "api.listen", "without TLS");
     struct hub_problems problems;
     struct hub_config *c = parse(OPEN("listen: \"0.0.0.0:6661\", insecure: true"), &problems);
@@ -196,32 +208,42 @@ static void config_refuses_plaintext_outside_loopback(void **state)
 static void config_refuses_what_clashes(void **state)
 {
     (void)state;
-#define TWO(name, id, port) HUB "feeds:\n  - {name: a, id: f1, transport: {mllp: {listen: \"127.0.0.1:1\"}}, format: {hl7v2: {timezone: UTC}}}\n" \
-    "  - {name: " name ", id: " id ", transport: {mllp: {listen: \"127.0.0.1:" port "\"}}, format: {hl7v2: {timezone: UTC}}}\n"
+#define TWO(name, id, port)                                                                                  \
+    HUB "feeds:\n  - {name: a, id: f1, transport: {mllp: {listen: \"127.0.0.1:1\"}}, format: {hl7v2: "       \
+        "{timezone: UTC}}}\n"                                                                                \
+        "  - {name: " name ", id: " id ", transport: {mllp: {listen: \"127.0.0.1:" port                      \
+        "\"}}, format: {hl7v2: {timezone: UTC}}}\n"
     hub_config_free(accepted(TWO("b", "f2", "2")));
     refused(TWO("a", "f2", "2"), 4, "feeds[1].name", "another feed has this name");
     refused(TWO("b", "f1", "2"), 4, "feeds[1].id", "another feed has this id");
     refused(TWO("b", "f2", "1"), 4, "feeds[1].transport.mllp.listen", "another feed listens there");
-#define AUTHORITIES(second) HUB "authorities:\n  - {name: A, system: \"urn:oid:1.2\", aliases: [AA]}\n  - " second "\n"
+#define AUTHORITIES(second)                                                                                  \
+    HUB "authorities:\n  - {name: A, system: \"urn:oid:1.2\", aliases: [AA]}\n  - " second "\n"
     hub_config_free(accepted(AUTHORITIES("{name: B, system: \"urn:oid:1.3\", aliases: [BB]}")));
     refused(AUTHORITIES("{name: A, system: \"urn:oid:1.3\"}"), 4, "authorities[1].name", "has this name");
     refused(AUTHORITIES("{name: AA, system: \"urn:oid:1.3\"}"), 4, "authorities[1].name", "has this name");
     refused(AUTHORITIES("{name: B, system: \"urn:oid:1.2\"}"), 4, "authorities[1].system", "has this system");
-    refused(AUTHORITIES("{name: B, system: \"urn:oid:1.3\", aliases: [A]}"), 4, "authorities[1].aliases", "has this alias");
+    refused(AUTHORITIES("{name: B, system: \"urn:oid:1.3\", aliases: [A]}"), 4, "authorities[1].aliases",
+            "has this alias");
     refused(AUTHORITIES("{name: B, system: local}"), 4, "authorities[1].system", "not a URI");
 }
 
 static void config_refuses_feeds_that_cannot_work(void **state)
 {
     (void)state;
-    refused(HUB "feeds:\n  - {name: a, id: f1, transport: {mllp: {listen: \"127.0.0.1:1\"}}, format: {hl7v2: {}}}\n", 3,
-            "feeds[0].format.hl7v2.timezone", "add timezone");
+    refused(
+        HUB
+        "feeds:\n  - {name: a, id: f1, transport: {mllp: {listen: \"127.0.0.1:1\"}}, format: {hl7v2: {}}}\n",
+        3, "feeds[0].format.hl7v2.timezone", "add timezone");
     refused(HUB FEED(", identity: {trust_links: [NOBODY]}"), 3, "feeds[0].identity.trust_links", "NOBODY");
-    refused(HUB FEED(", identity: {default_authority: NOBODY}"), 3, "feeds[0].identity.default_authority", "not configured");
+    refused(HUB FEED(", identity: {default_authority: NOBODY}"), 3, "feeds[0].identity.default_authority",
+            "not configured");
     refused(HUB FEED(", ack: {wait: broker}"), 3, "feeds[0].ack.wait", "broker");
     refused(HUB FEED(", ack: {mode: maybe}"), 3, "feeds[0].ack.mode", "one of auto, original");
-    refused(HUB "feeds:\n  - {name: a, id: f1, transport: {carrier: {}}, format: {hl7v2: {timezone: UTC}}}\n", 3, "feeds[0].transport.carrier", "mllp");
-    refused(HUB "feeds:\n  - {name: a, id: f1, transport: {https: {}}, format: {fhir: {}}}\n", 3, "feeds[0].transport.https", "not built into this version");
+    refused(HUB "feeds:\n  - {name: a, id: f1, transport: {carrier: {}}, format: {hl7v2: {timezone: UTC}}}\n",
+            3, "feeds[0].transport.carrier", "mllp");
+    refused(HUB "feeds:\n  - {name: a, id: f1, transport: {https: {}}, format: {fhir: {}}}\n", 3,
+            "feeds[0].transport.https", "not built into this version");
     refused(HUB "feeds:\n  - {id: f1}\n", 3, "feeds[0].name", "required");
     refused(HUB "feeds: {a: b}\n", 2, "feeds", "list of maps");
 }
@@ -244,15 +266,18 @@ static void config_checks_ranges_and_units(void **state)
     refused(HUB "limits: {message_bytes: 99999999999999999999}\n", 2, "limits.message_bytes", "not a size");
     refused(HUB "limits: {message_bytes: 9000000000GiB}\n", 2, "limits.message_bytes", "not a size");
     refused(HUB "limits: {connections: -1}\n", 2, "limits.connections", "not a number");
-    refused(HUB "limits: {message_bytes: 512MiB}\n", 2, "limits.in_flight_bytes", "smaller than limits.message_bytes");
+    refused(HUB "limits: {message_bytes: 512MiB}\n", 2, "limits.in_flight_bytes",
+            "smaller than limits.message_bytes");
     refused(HUB "limits: [1]\n", 2, "limits", "map");
 }
 
 static void config_keeps_keys_out_of_the_data_directory(void **state)
 {
     (void)state;
-    refused("hub: {name: a, data_dir: d, key_store: d/keys, root_key: {file: r}}\n", 1, "hub.key_store", "lies in the data directory");
-    refused("hub: {name: a, data_dir: d, root_key: {file: d/r}}\n", 1, "hub.root_key", "lies in the data directory");
+    refused("hub: {name: a, data_dir: d, key_store: d/keys, root_key: {file: r}}\n", 1, "hub.key_store",
+            "lies in the data directory");
+    refused("hub: {name: a, data_dir: d, root_key: {file: d/r}}\n", 1, "hub.root_key",
+            "lies in the data directory");
     hub_config_free(accepted("hub: {name: a, data_dir: d, key_store: d2/keys, root_key: {file: d3}}\n"));
 }
 
@@ -292,25 +317,40 @@ static void secret_comes_from_file_environment_and_command(void **state)
     uint8_t out[8];
     size_t len;
     struct hub_error err = {0};
-    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.file = path}, out, sizeof out, &len, &err), HUB_OK);
+    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.file = path}, out, sizeof out, &len, &err),
+                     HUB_OK);
     assert_int_equal(len, 3);
     assert_memory_equal(out, "abc", 3);
     assert_int_equal(chmod(path, 0644), 0);
-    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.file = path}, out, sizeof out, &len, &err), HUB_CONFIG);
+    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.file = path}, out, sizeof out, &len, &err),
+                     HUB_CONFIG);
     assert_non_null(strstr(err.mend, "600"));
     (void)unlink(path);
-    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.file = path}, out, sizeof out, &len, &err), HUB_CONFIG);
+    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.file = path}, out, sizeof out, &len, &err),
+                     HUB_CONFIG);
     assert_int_equal(setenv("CHARTLINE_TEST_SECRET", "12345678", 1), 0);
-    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.env = "CHARTLINE_TEST_SECRET"}, out, sizeof out, &len, &err), HUB_OK);
+    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.env = "CHARTLINE_TEST_SECRET"}, out,
+                                     sizeof out, &len, &err),
+                     HUB_OK);
     assert_int_equal(len, 8);
     assert_int_equal(setenv("CHARTLINE_TEST_SECRET", "123456789", 1), 0);
-    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.env = "CHARTLINE_TEST_SECRET"}, out, sizeof out, &len, &err), HUB_CONFIG);
+    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.env = "CHARTLINE_TEST_SECRET"}, out,
+                                     sizeof out, &len, &err),
+                     HUB_CONFIG);
     assert_int_equal(unsetenv("CHARTLINE_TEST_SECRET"), 0);
-    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.env = "CHARTLINE_TEST_SECRET"}, out, sizeof out, &len, &err), HUB_CONFIG);
-    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.command = "echo xyz"}, out, sizeof out, &len, &err), HUB_OK);
+    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.env = "CHARTLINE_TEST_SECRET"}, out,
+                                     sizeof out, &len, &err),
+                     HUB_CONFIG);
+    assert_int_equal(
+        hub_secret_read(&(struct hub_secret_ref){.command = "echo xyz"}, out, sizeof out, &len, &err),
+        HUB_OK);
     assert_int_equal(len, 3);
-    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.command = "echo xyz; exit 3"}, out, sizeof out, &len, &err), HUB_CONFIG);
-    assert_int_equal(hub_secret_read(&(struct hub_secret_ref){.command = "true"}, out, sizeof out, &len, &err), HUB_CONFIG);
+    assert_int_equal(
+        hub_secret_read(&(struct hub_secret_ref){.command = "echo xyz; exit 3"}, out, sizeof out, &len, &err),
+        HUB_CONFIG);
+    assert_int_equal(
+        hub_secret_read(&(struct hub_secret_ref){.command = "true"}, out, sizeof out, &len, &err),
+        HUB_CONFIG);
 }
 
 static void root_key_is_64_hex_digits(void **state)
@@ -319,11 +359,14 @@ static void root_key_is_64_hex_digits(void **state)
     struct hub_config config = {.root_key = {.env = "CHARTLINE_TEST_SECRET"}};
     uint8_t key[HUB_ROOT_KEY_LEN];
     struct hub_error err = {0};
-    assert_int_equal(setenv("CHARTLINE_TEST_SECRET", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", 1), 0);
+    assert_int_equal(setenv("CHARTLINE_TEST_SECRET",
+                            "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", 1),
+                     0);
     assert_int_equal(hub_root_key_read(&config, key, &err), HUB_OK);
     for (uint8_t i = 0; i < sizeof key; i++)
         assert_int_equal(key[i], i);
-    static const char *const wrong[] = {"00", "zz0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    static const char *const wrong[] = {"00",
+                                        "zz0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
                                         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"};
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(setenv("CHARTLINE_TEST_SECRET", wrong[i], 1), 0);

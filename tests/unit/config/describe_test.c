@@ -91,10 +91,12 @@ __attribute__((noinline)) static char *dump(const struct hub_config *config)
 static void dump_hides_secrets_and_reads_back(void **state)
 {
     (void)state;
-    struct hub_config *config = parse("hub: {name: a, root_key: {command: \"vault read secret-path\"}}\n"
-                                      "feeds: [{name: x, id: f1, transport: {mllp: {listen: \"127.0.0.1:1\", tls: {cert: c, key: k, client_ca: ca}}},"
-                                      " format: {hl7v2: {timezone: UTC}}, identity: {inverse_merge: reject}}]\n"
-                                      "limits: {idle: 90s, message_bytes: 3MiB}\n");
+    struct hub_config *config =
+        parse("hub: {name: a, root_key: {command: \"vault read secret-path\"}}\n"
+              "feeds: [{name: x, id: f1, transport: {mllp: {listen: \"127.0.0.1:1\", tls: {cert: c, key: k, "
+              "client_ca: ca}}},"
+              " format: {hl7v2: {timezone: UTC}}, identity: {inverse_merge: reject}}]\n"
+              "limits: {idle: 90s, message_bytes: 3MiB}\n");
     char *text = dump(config);
     assert_null(strstr(text, "vault"));
     char *hidden = strstr(text, " (hidden, from a command)");
