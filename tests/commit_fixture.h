@@ -1,5 +1,6 @@
-/* What tests of the committer share: a clock of their own, a key store that only notes what is asked of it, and
- * items as workers would make them (sealed events are plain JSON here: the committer does not look inside). */
+/* What tests of the committer share: a clock of their own, a key store that only notes what is asked of it,
+ * and items as workers would make them (sealed events are plain JSON here: the committer does not look
+ * inside). */
 #pragma once
 
 #include <pthread.h>
@@ -38,8 +39,10 @@ static _Atomic(enum hub_result) test_keys_sync_result;
 static atomic_int test_keys_created;    /* class keys made and not yet told */
 static void (*test_keys_at_sync)(void); /* called inside hub_keys_sync */
 static const char *const test_key_records[] = {
-    "{\"class\":\"clinical\",\"id\":\"00112233445566aa\",\"kind\":\"class-key\",\"sealed\":[{\"role\":\"clinician\"}]}",
-    "{\"class\":\"clinical\",\"id\":\"00112233445566aa\",\"kind\":\"class-key\",\"sealed\":[{\"role\":\"auditor\"}]}",
+    "{\"class\":\"clinical\",\"id\":\"00112233445566aa\",\"kind\":\"class-key\",\"sealed\":[{\"role\":"
+    "\"clinician\"}]}",
+    "{\"class\":\"clinical\",\"id\":\"00112233445566aa\",\"kind\":\"class-key\",\"sealed\":[{\"role\":"
+    "\"auditor\"}]}",
     "{\"class\":\"contact\",\"id\":\"99112233445566bb\",\"kind\":\"class-key\",\"sealed\":[]}",
 };
 static atomic_int test_key_count; /* how many of them the key store holds */
@@ -54,7 +57,8 @@ enum hub_result hub_keys_sync(struct hub_keys *keys, struct hub_error *err)
     return result == HUB_OK ? HUB_OK : hub_fail(err, result, "made to fail", NULL);
 }
 
-size_t hub_keys_take_created(struct hub_keys *keys, struct hub_key_id *ids, enum hub_data_class *classes, size_t cap)
+size_t hub_keys_take_created(struct hub_keys *keys, struct hub_key_id *ids, enum hub_data_class *classes,
+                             size_t cap)
 {
     (void)keys;
     (void)ids;
@@ -62,7 +66,8 @@ size_t hub_keys_take_created(struct hub_keys *keys, struct hub_key_id *ids, enum
     return cap != 0 ? (size_t)atomic_exchange(&test_keys_created, 0) : 0;
 }
 
-void hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, struct hub_span json_line), void *ctx)
+void hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, struct hub_span json_line),
+                          void *ctx)
 {
     (void)keys;
     int count = atomic_load(&test_key_count);
@@ -96,7 +101,8 @@ static inline void test_item_add_event(struct hub_commit_item *item, size_t at, 
     (void)snprintf(sealed->secret_id.text, sizeof sealed->secret_id.text, "secret");
 }
 
-static inline struct hub_commit_item *test_item(enum hub_record_kind kind, const char *id, const char *control, size_t events)
+static inline struct hub_commit_item *test_item(enum hub_record_kind kind, const char *id,
+                                                const char *control, size_t events)
 {
     struct hub_commit_item *item = hub_commit_item_new(1 << 20);
     if (item == NULL)
@@ -142,7 +148,8 @@ struct test_answers {
     struct test_answer items[TEST_ANSWERS_MAX];
 };
 
-static struct test_answers test_answers = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+static struct test_answers test_answers = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                                           .cond = PTHREAD_COND_INITIALIZER};
 
 static inline void test_answered(struct hub_commit_item *item, void *ctx)
 {

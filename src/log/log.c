@@ -22,7 +22,8 @@ static const struct hub_log_options default_options = {
 
 static enum hub_result refused(struct hub_error *err)
 {
-    return hub_fail(err, HUB_IO, "the event log stopped after a failed write", "restart the hub once the disk is well");
+    return hub_fail(err, HUB_IO, "the event log stopped after a failed write",
+                    "restart the hub once the disk is well");
 }
 
 /* After this nothing is accepted: what the disk holds is not known any more. */
@@ -34,13 +35,15 @@ static enum hub_result broken(struct hub_log *log, struct hub_error *err)
     return HUB_IO;
 }
 
-enum hub_result hub_log_segment_add(struct hub_log *log, uint64_t first, uint64_t bytes, struct hub_error *err)
+enum hub_result hub_log_segment_add(struct hub_log *log, uint64_t first, uint64_t bytes,
+                                    struct hub_error *err)
 {
     enum hub_result result = HUB_OK;
     (void)pthread_mutex_lock(&log->lock);
     if (log->segment_count == log->segment_cap) {
         size_t cap = log->segment_cap == 0 ? 16 : log->segment_cap * 2;
-        struct hub_log_segment *grown = cap > SIZE_MAX / sizeof *grown ? NULL : hub_mem_resize(log->segments, cap * sizeof *grown);
+        struct hub_log_segment *grown =
+            cap > SIZE_MAX / sizeof *grown ? NULL : hub_mem_resize(log->segments, cap * sizeof *grown);
         if (grown == NULL) {
             result = hub_fail(err, HUB_NO_MEMORY, "no memory for the event log's segments", NULL);
             goto out;
@@ -78,8 +81,8 @@ void hub_log_mark_add(struct hub_log *log, uint64_t segment_first, struct hub_lo
     (void)pthread_mutex_unlock(&log->lock);
 }
 
-static enum hub_result segment_file(struct hub_log *log, const struct hub_segment_header *header, const char *temp,
-                                    const char *path, int *fd, struct hub_error *err)
+static enum hub_result segment_file(struct hub_log *log, const struct hub_segment_header *header,
+                                    const char *temp, const char *path, int *fd, struct hub_error *err)
 {
     struct hub_disk *disk = log->disk;
     uint8_t bytes[HUB_SEGMENT_HEADER_LEN];
@@ -110,7 +113,8 @@ enum hub_result hub_log_segment_create(struct hub_log *log, struct hub_error *er
     int fd = -1;
     enum hub_result result = segment_file(log, &header, temp, path, &fd, err);
     if (result == HUB_OK)
-        result = hub_log_segment_add(log, header.first, HUB_SEGMENT_HEADER_LEN, err) == HUB_OK ? HUB_OK : HUB_IO;
+        result =
+            hub_log_segment_add(log, header.first, HUB_SEGMENT_HEADER_LEN, err) == HUB_OK ? HUB_OK : HUB_IO;
     if (result != HUB_OK) {
         if (fd >= 0)
             log->disk->ops->close(log->disk, fd);
@@ -137,7 +141,8 @@ static enum hub_result init(struct hub_log *log, const char *folder, struct hub_
         log->options.segment_bytes = default_options.segment_bytes;
     if (log->options.record_bytes_max == 0 || log->options.record_bytes_max > UINT32_MAX / 2)
         log->options.record_bytes_max = default_options.record_bytes_max;
-    size_t room = (size_t)log->options.record_bytes_max + WRITE_THROUGH_BYTES + HUB_SEGMENT_HEAD_LEN + HUB_SEGMENT_ALIGN;
+    size_t room = (size_t)log->options.record_bytes_max + WRITE_THROUGH_BYTES + HUB_SEGMENT_HEAD_LEN +
+                  HUB_SEGMENT_ALIGN;
     hub_buf_init(&log->buf, room, false);
     pthread_condattr_t attr;
     (void)pthread_condattr_init(&attr);
@@ -152,8 +157,9 @@ static enum hub_result init(struct hub_log *log, const char *folder, struct hub_
     return HUB_OK;
 }
 
-static enum hub_result open_log(const char *folder, struct hub_disk *disk, const struct hub_log_options *options, bool view,
-                                struct hub_log **out, struct hub_error *err)
+static enum hub_result open_log(const char *folder, struct hub_disk *disk,
+                                const struct hub_log_options *options, bool view, struct hub_log **out,
+                                struct hub_error *err)
 {
     *out = NULL;
     struct hub_log *log = hub_mem_alloc(sizeof *log);
@@ -186,7 +192,8 @@ enum hub_result hub_log_open(const char *folder, struct hub_disk *disk, const st
     return open_log(folder, disk, options, false, out, err);
 }
 
-enum hub_result hub_log_view(const char *folder, struct hub_disk *disk, struct hub_log **out, struct hub_error *err)
+enum hub_result hub_log_view(const char *folder, struct hub_disk *disk, struct hub_log **out,
+                             struct hub_error *err)
 {
     return open_log(folder, disk, NULL, true, out, err);
 }
@@ -208,7 +215,8 @@ static void mark_clean_stop(struct hub_log *log)
     if (result == HUB_OK)
         result = hub_disk_replace(log->disk, path, hub_span_of(bytes, sizeof bytes), &err);
     if (result != HUB_OK)
-        HUB_DIAG(HUB_DIAG_WARNING, component, "the clean stop could not be noted; the next start recovers", hub_diag_error(&err));
+        HUB_DIAG(HUB_DIAG_WARNING, component, "the clean stop could not be noted; the next start recovers",
+                 hub_diag_error(&err));
 }
 
 void hub_log_close(struct hub_log *log, bool clean)
@@ -249,7 +257,8 @@ static enum hub_result write_out(struct hub_log *log, struct hub_error *err)
     if (bytes.len == 0)
         return HUB_OK;
     if (hub_log_crash_armed("mid-write")) {
-        (void)log->disk->ops->write(log->disk, log->fd, log->written, hub_span_of(bytes.ptr, bytes.len / 2), NULL);
+        (void)log->disk->ops->write(log->disk, log->fd, log->written, hub_span_of(bytes.ptr, bytes.len / 2),
+                                    NULL);
         hub_log_crash_point("mid-write");
     }
     hub_log_crash_point("mid-write");
@@ -267,7 +276,8 @@ static enum hub_result write_out(struct hub_log *log, struct hub_error *err)
 static enum hub_result roll_when_full(struct hub_log *log, uint64_t more, struct hub_error *err)
 {
     bool pending = log->next - 1 != hub_log_durable(log);
-    if (pending || log->written == HUB_SEGMENT_HEADER_LEN || log->written + more <= log->options.segment_bytes)
+    if (pending || log->written == HUB_SEGMENT_HEADER_LEN ||
+        log->written + more <= log->options.segment_bytes)
         return HUB_OK;
     hub_log_crash_point("before-roll");
     HUB_TRY(hub_log_segment_create(log, err));
@@ -275,8 +285,8 @@ static enum hub_result roll_when_full(struct hub_log *log, uint64_t more, struct
     return HUB_OK;
 }
 
-enum hub_result hub_log_append(struct hub_log *log, const struct hub_span *parts, size_t count, uint64_t *number,
-                               struct hub_error *err)
+enum hub_result hub_log_append(struct hub_log *log, const struct hub_span *parts, size_t count,
+                               uint64_t *number, struct hub_error *err)
 {
     static const uint8_t zeros[HUB_SEGMENT_ALIGN];
     if (log->view)
@@ -368,7 +378,8 @@ void hub_log_wait(struct hub_log *log, uint64_t number, int timeout_ms)
     uint64_t wakes = log->wakes;
     int waited = 0;
     while (waited == 0 && hub_log_durable(log) <= number && log->wakes == wakes)
-        waited = timeout_ms < 0 ? pthread_cond_wait(&log->cond, &log->lock) : pthread_cond_timedwait(&log->cond, &log->lock, &until);
+        waited = timeout_ms < 0 ? pthread_cond_wait(&log->cond, &log->lock)
+                                : pthread_cond_timedwait(&log->cond, &log->lock, &until);
     (void)pthread_mutex_unlock(&log->lock);
 }
 

@@ -17,7 +17,8 @@ struct hub_log_reader {
 
 static enum hub_result damaged(const struct hub_log_reader *reader, struct hub_error *err)
 {
-    (void)hub_fail(err, HUB_CORRUPT, "a stored record of the event log is damaged", "restore the event log from a copy");
+    (void)hub_fail(err, HUB_CORRUPT, "a stored record of the event log is damaged",
+                   "restore the event log from a copy");
     (void)hub_error_in(err, reader->path, 0);
     (void)hub_error_at(err, "offset %llu", (unsigned long long)reader->offset);
     hub_error_number(err, (int64_t)reader->offset);
@@ -32,7 +33,8 @@ static void leave_segment(struct hub_log_reader *reader)
     reader->window.len = 0;
 }
 
-enum hub_result hub_log_reader_open(struct hub_log *log, uint64_t from, struct hub_log_reader **out, struct hub_error *err)
+enum hub_result hub_log_reader_open(struct hub_log *log, uint64_t from, struct hub_log_reader **out,
+                                    struct hub_error *err)
 {
     *out = NULL;
     struct hub_log_reader *reader = hub_mem_alloc(sizeof *reader);
@@ -106,8 +108,9 @@ static enum hub_result enter_segment(struct hub_log_reader *reader, struct hub_e
     struct hub_segment_header header;
     const uint8_t *bytes = NULL;
     enum hub_result result = hub_segment_window_view(&reader->window, 0, HUB_SEGMENT_HEADER_LEN, &bytes, err);
-    if (result == HUB_OK && hub_segment_header_decode(bytes, &header) == HUB_OK && header.first == segment.first &&
-        memcmp(header.log_id, log->id, sizeof log->id) == 0 && (!follows || header.prev_chain == chain_before)) {
+    if (result == HUB_OK && hub_segment_header_decode(bytes, &header) == HUB_OK &&
+        header.first == segment.first && memcmp(header.log_id, log->id, sizeof log->id) == 0 &&
+        (!follows || header.prev_chain == chain_before)) {
         reader->offset = mark.number != 0 ? mark.offset : HUB_SEGMENT_HEADER_LEN;
         reader->at = mark.number != 0 ? mark.number : segment.first;
         reader->prev_chain = mark.number != 0 ? mark.prev_chain : header.prev_chain;
@@ -121,20 +124,25 @@ static enum hub_result enter_segment(struct hub_log_reader *reader, struct hub_e
 }
 
 /* Looks at the record at the reader's place; moves on when it is the one asked for or before it. */
-static enum hub_result step(struct hub_log_reader *reader, struct hub_segment_head *head, struct hub_span *payload, struct hub_error *err)
+static enum hub_result step(struct hub_log_reader *reader, struct hub_segment_head *head,
+                            struct hub_span *payload, struct hub_error *err)
 {
     const uint8_t *bytes = NULL;
     struct hub_log *log = reader->log;
-    enum hub_result result = hub_segment_window_view(&reader->window, reader->offset, HUB_SEGMENT_HEAD_LEN, &bytes, err);
+    enum hub_result result =
+        hub_segment_window_view(&reader->window, reader->offset, HUB_SEGMENT_HEAD_LEN, &bytes, err);
     if (result == HUB_END)
         return damaged(reader, err);
     HUB_TRY(result);
-    bool good = hub_segment_head_decode(bytes, log->seed, head) && head->number == reader->at && head->prev_chain == reader->prev_chain;
-    if (!good || hub_segment_body_len(head->len) > reader->window.limit - reader->offset - HUB_SEGMENT_HEAD_LEN)
+    bool good = hub_segment_head_decode(bytes, log->seed, head) && head->number == reader->at &&
+                head->prev_chain == reader->prev_chain;
+    if (!good ||
+        hub_segment_body_len(head->len) > reader->window.limit - reader->offset - HUB_SEGMENT_HEAD_LEN)
         return damaged(reader, err);
     size_t body = (size_t)hub_segment_body_len(head->len);
     if (head->number == reader->next) { /* what is only passed over is checked by the chain, not read */
-        result = hub_segment_window_view(&reader->window, reader->offset, HUB_SEGMENT_HEAD_LEN + body, &bytes, err);
+        result = hub_segment_window_view(&reader->window, reader->offset, HUB_SEGMENT_HEAD_LEN + body, &bytes,
+                                         err);
         if (result == HUB_END)
             return damaged(reader, err);
         HUB_TRY(result);
@@ -143,7 +151,8 @@ static enum hub_result step(struct hub_log_reader *reader, struct hub_segment_he
         *payload = hub_span_of(bytes + HUB_SEGMENT_HEAD_LEN, head->len);
     }
     if (reader->offset >= reader->marked + HUB_LOG_MARK_BYTES) {
-        hub_log_mark_add(log, reader->segment, (struct hub_log_mark){reader->at, reader->offset, reader->prev_chain});
+        hub_log_mark_add(log, reader->segment,
+                         (struct hub_log_mark){reader->at, reader->offset, reader->prev_chain});
         reader->marked = reader->offset;
     }
     reader->prev_chain = hub_segment_chain(head);
@@ -152,7 +161,8 @@ static enum hub_result step(struct hub_log_reader *reader, struct hub_segment_he
     return HUB_OK;
 }
 
-enum hub_result hub_log_reader_next(struct hub_log_reader *reader, uint64_t *number, struct hub_span *payload, struct hub_error *err)
+enum hub_result hub_log_reader_next(struct hub_log_reader *reader, uint64_t *number, struct hub_span *payload,
+                                    struct hub_error *err)
 {
     if (reader->next > reader->durable)
         reader->durable = hub_log_durable(reader->log);

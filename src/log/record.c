@@ -1,6 +1,7 @@
 #include "src/log/record.h"
 
-/* Payload: version 1, kind 1, recorded time 8, feed length 2 and bytes; then sections: kind 1, length 4, bytes. */
+/* Payload: version 1, kind 1, recorded time 8, feed length 2 and bytes; then sections: kind 1, length 4,
+ * bytes. */
 enum {
     VERSION = 1,
     FIXED_LEN = 12,
@@ -79,7 +80,8 @@ enum hub_result hub_record_parse(struct hub_span payload, struct hub_record_view
     return HUB_OK;
 }
 
-enum hub_result hub_record_next(struct hub_record_view *view, enum hub_section_kind *kind, struct hub_span *bytes)
+enum hub_result hub_record_next(struct hub_record_view *view, enum hub_section_kind *kind,
+                                struct hub_span *bytes)
 {
     for (;;) {
         struct hub_span fixed;
@@ -115,7 +117,8 @@ enum hub_result hub_record_dedup(struct hub_span section, struct hub_dedup *out)
     memset(out, 0, sizeof *out);
     if (!take_text(&section, out->message_id, sizeof out->message_id) ||
         !take_text(&section, out->control_token, sizeof out->control_token) ||
-        !take_text(&section, out->answer, sizeof out->answer) || !take(&section, 4, &count) || section.len != 0)
+        !take_text(&section, out->answer, sizeof out->answer) || !take(&section, 4, &count) ||
+        section.len != 0)
         return HUB_CORRUPT;
     out->count = (uint32_t)number(count);
     return HUB_OK;

@@ -41,7 +41,8 @@ static enum hub_result corrupt(struct hub_error *err, const char *what, const ch
     return HUB_CORRUPT;
 }
 
-enum hub_result hub_log_marker_path(const struct hub_log *log, char out[HUB_LOG_PATH_MAX], struct hub_error *err)
+enum hub_result hub_log_marker_path(const struct hub_log *log, char out[HUB_LOG_PATH_MAX],
+                                    struct hub_error *err)
 {
     int len = snprintf(out, HUB_LOG_PATH_MAX, "%s/clean", log->folder);
     if (len < 0 || len >= HUB_LOG_PATH_MAX)
@@ -129,7 +130,8 @@ static enum hub_result read_header(struct hub_log *log, const char *path, int fd
 }
 
 /* BEFORE is NULL for the first segment. */
-static enum hub_result check_link(struct hub_log *log, const char *path, const struct hub_segment_header *header,
+static enum hub_result check_link(struct hub_log *log, const char *path,
+                                  const struct hub_segment_header *header,
                                   const struct hub_log_segment *before, struct hub_error *err)
 {
     if (before == NULL) {
@@ -149,13 +151,15 @@ static enum hub_result check_link(struct hub_log *log, const char *path, const s
 }
 
 /* Opens the last segment into TAIL, checks all others' headers. */
-static enum hub_result check_segments(struct hub_log *log, const struct firsts *firsts, struct tail *tail, struct hub_error *err)
+static enum hub_result check_segments(struct hub_log *log, const struct firsts *firsts, struct tail *tail,
+                                      struct hub_error *err)
 {
     for (size_t i = 0; i < firsts->count; i++) {
         bool last = i + 1 == firsts->count;
         struct hub_disk *disk = log->disk;
         HUB_TRY(hub_segment_path(log->folder, firsts->items[i], "", tail->path, err));
-        HUB_TRY(disk->ops->open(disk, tail->path, last && !log->view ? HUB_DISK_WRITE : HUB_DISK_READ, &tail->fd, err));
+        HUB_TRY(disk->ops->open(disk, tail->path, last && !log->view ? HUB_DISK_WRITE : HUB_DISK_READ,
+                                &tail->fd, err));
         HUB_TRY(read_header(log, tail->path, tail->fd, firsts->items[i], &tail->header, &tail->size, err));
         HUB_TRY(check_link(log, tail->path, &tail->header, i == 0 ? NULL : &log->segments[i - 1], err));
         HUB_TRY(hub_log_segment_add(log, firsts->items[i], tail->size, err));
@@ -189,11 +193,12 @@ static enum hub_result record_at(struct hub_log *log, struct hub_segment_window 
 }
 
 /* Behind the damaged record NUMBER: HUB_CORRUPT when a record was written after NUMBER had been durable. */
-static enum hub_result look_behind(struct hub_log *log, struct hub_segment_window *window, const struct tail *tail,
-                                   struct hub_error *err)
+static enum hub_result look_behind(struct hub_log *log, struct hub_segment_window *window,
+                                   const struct tail *tail, struct hub_error *err)
 {
     struct hub_segment_head head;
-    for (uint64_t offset = tail->offset + HUB_SEGMENT_ALIGN; offset < tail->size; offset += HUB_SEGMENT_ALIGN) {
+    for (uint64_t offset = tail->offset + HUB_SEGMENT_ALIGN; offset < tail->size;
+         offset += HUB_SEGMENT_ALIGN) {
         enum hub_result result = record_at(log, window, offset, &head, err);
         if (result == HUB_NOT_FOUND)
             continue;
@@ -217,7 +222,8 @@ static enum hub_result scan_tail(struct hub_log *log, struct tail *tail, struct 
         result = record_at(log, &window, tail->offset, &head, err);
         if (result != HUB_OK || head.number != tail->next || head.prev_chain != tail->chain)
             break;
-        hub_log_mark_add(log, tail->header.first, (struct hub_log_mark){tail->next, tail->offset, tail->chain});
+        hub_log_mark_add(log, tail->header.first,
+                         (struct hub_log_mark){tail->next, tail->offset, tail->chain});
         tail->offset += HUB_SEGMENT_HEAD_LEN + hub_segment_body_len(head.len);
         tail->chain = hub_segment_chain(&head);
         tail->next++;
@@ -230,8 +236,10 @@ static enum hub_result scan_tail(struct hub_log *log, struct tail *tail, struct 
     return result;
 }
 
-/* The clean-stop marker: HUB_OK it is there and fits, HUB_NOT_FOUND none (or unreadable: as after a crash). */
-static enum hub_result read_marker(struct hub_log *log, struct hub_segment_marker *marker, struct hub_error *err)
+/* The clean-stop marker: HUB_OK it is there and fits, HUB_NOT_FOUND none (or unreadable: as after a crash).
+ */
+static enum hub_result read_marker(struct hub_log *log, struct hub_segment_marker *marker,
+                                   struct hub_error *err)
 {
     char path[HUB_LOG_PATH_MAX];
     HUB_TRY(hub_log_marker_path(log, path, err));
@@ -245,12 +253,12 @@ static enum hub_result read_marker(struct hub_log *log, struct hub_segment_marke
     return hub_segment_marker_decode(hub_span_of(bytes, got), marker) ? HUB_OK : HUB_NOT_FOUND;
 }
 
-static enum hub_result check_marker(const struct hub_log *log, const struct hub_segment_marker *marker, const struct tail *tail,
-                                    struct hub_error *err)
+static enum hub_result check_marker(const struct hub_log *log, const struct hub_segment_marker *marker,
+                                    const struct tail *tail, struct hub_error *err)
 {
-    bool fits = memcmp(marker->log_id, log->id, sizeof log->id) == 0 && marker->tail_first == tail->header.first &&
-                marker->tail_bytes == tail->size && tail->offset == tail->size && marker->last == tail->next - 1 &&
-                marker->chain == tail->chain;
+    bool fits = memcmp(marker->log_id, log->id, sizeof log->id) == 0 &&
+                marker->tail_first == tail->header.first && marker->tail_bytes == tail->size &&
+                tail->offset == tail->size && marker->last == tail->next - 1 && marker->chain == tail->chain;
     if (fits)
         return HUB_OK;
     return corrupt(err, "the event log does not end as its clean stop says", tail->path, tail->offset);
@@ -268,7 +276,8 @@ static enum hub_result remove_marker(struct hub_log *log, struct hub_error *err)
     return log->disk->ops->sync_dir(log->disk, log->folder, err);
 }
 
-static enum hub_result copy_bytes(struct hub_disk *disk, int from, int to, uint64_t size, struct hub_error *err)
+static enum hub_result copy_bytes(struct hub_disk *disk, int from, int to, uint64_t size,
+                                  struct hub_error *err)
 {
     uint8_t *chunk = hub_mem_alloc(COPY_BYTES);
     if (chunk == NULL)
@@ -279,7 +288,8 @@ static enum hub_result copy_bytes(struct hub_disk *disk, int from, int to, uint6
         size_t got = 0;
         result = disk->ops->read(disk, from, offset, chunk, want, &got, err);
         if (result == HUB_OK && got != want)
-            result = hub_fail(err, HUB_IO, "a segment of the event log became shorter while it was read", NULL);
+            result =
+                hub_fail(err, HUB_IO, "a segment of the event log became shorter while it was read", NULL);
         if (result == HUB_OK)
             result = disk->ops->write(disk, to, offset, hub_span_of(chunk, got), err);
         offset += got;
@@ -334,7 +344,8 @@ static void take_tail(struct hub_log *log, struct tail *tail)
     atomic_fetch_add(&log->bytes, tail->offset);
 }
 
-static enum hub_result recover_tail(struct hub_log *log, const struct firsts *firsts, struct tail *tail, struct hub_error *err)
+static enum hub_result recover_tail(struct hub_log *log, const struct firsts *firsts, struct tail *tail,
+                                    struct hub_error *err)
 {
     struct hub_segment_marker marker;
     enum hub_result marked = read_marker(log, &marker, err);

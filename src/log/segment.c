@@ -51,14 +51,16 @@ void hub_segment_header_encode(const struct hub_segment_header *header, uint8_t 
     put32(out + 68, hub_crc32c(0, hub_span_of(out, HUB_SEGMENT_HEADER_LEN - CRC_LEN)));
 }
 
-enum hub_result hub_segment_header_decode(const uint8_t bytes[HUB_SEGMENT_HEADER_LEN], struct hub_segment_header *out)
+enum hub_result hub_segment_header_decode(const uint8_t bytes[HUB_SEGMENT_HEADER_LEN],
+                                          struct hub_segment_header *out)
 {
     memcpy(out->log_id, bytes + 16, HUB_LOG_ID_LEN);
     out->first = get64(bytes + 32);
     out->prev_first = get64(bytes + 40);
     out->prev_bytes = get64(bytes + 48);
     out->prev_chain = get64(bytes + 56);
-    /* everything decoded must encode to the same bytes: magic, version, reserved bytes and checksum at once */
+    /* everything decoded must encode to the same bytes: magic, version, reserved bytes and checksum at once
+     */
     uint8_t again[HUB_SEGMENT_HEADER_LEN];
     hub_segment_header_encode(out, again);
     return memcmp(again, bytes, sizeof again) == 0 ? HUB_OK : HUB_CORRUPT;
@@ -79,8 +81,8 @@ uint64_t hub_segment_body_len(uint32_t payload_len)
     return ((uint64_t)payload_len + HUB_SEGMENT_ALIGN - 1) / HUB_SEGMENT_ALIGN * HUB_SEGMENT_ALIGN;
 }
 
-void hub_segment_head_encode(struct hub_segment_head *head, uint32_t seed, const struct hub_span *parts, size_t count,
-                             uint8_t out[HUB_SEGMENT_HEAD_LEN])
+void hub_segment_head_encode(struct hub_segment_head *head, uint32_t seed, const struct hub_span *parts,
+                             size_t count, uint8_t out[HUB_SEGMENT_HEAD_LEN])
 {
     memcpy(out, record_magic, sizeof record_magic);
     put32(out + 4, head->len);
@@ -95,7 +97,8 @@ void hub_segment_head_encode(struct hub_segment_head *head, uint32_t seed, const
     put32(out + 36, head->body_crc);
 }
 
-bool hub_segment_head_decode(const uint8_t bytes[HUB_SEGMENT_HEAD_LEN], uint32_t seed, struct hub_segment_head *out)
+bool hub_segment_head_decode(const uint8_t bytes[HUB_SEGMENT_HEAD_LEN], uint32_t seed,
+                             struct hub_segment_head *out)
 {
     if (memcmp(bytes, record_magic, sizeof record_magic) != 0)
         return false;
@@ -108,8 +111,8 @@ bool hub_segment_head_decode(const uint8_t bytes[HUB_SEGMENT_HEAD_LEN], uint32_t
     return out->head_crc == hub_crc32c(seed, hub_span_of(bytes, 32)) && out->synced < out->number;
 }
 
-bool hub_segment_body_valid(const uint8_t head_bytes[HUB_SEGMENT_HEAD_LEN], const struct hub_segment_head *head, uint32_t seed,
-                            struct hub_span body)
+bool hub_segment_body_valid(const uint8_t head_bytes[HUB_SEGMENT_HEAD_LEN],
+                            const struct hub_segment_head *head, uint32_t seed, struct hub_span body)
 {
     if (body.len != hub_segment_body_len(head->len))
         return false;
@@ -147,8 +150,8 @@ bool hub_segment_marker_decode(struct hub_span bytes, struct hub_segment_marker 
     return memcmp(again, bytes.ptr, sizeof again) == 0;
 }
 
-enum hub_result hub_segment_path(const char *folder, uint64_t first, const char *suffix, char out[HUB_LOG_PATH_MAX],
-                                 struct hub_error *err)
+enum hub_result hub_segment_path(const char *folder, uint64_t first, const char *suffix,
+                                 char out[HUB_LOG_PATH_MAX], struct hub_error *err)
 {
     int len = snprintf(out, HUB_LOG_PATH_MAX, "%s/%020llu.seg%s", folder, (unsigned long long)first, suffix);
     if (len < 0 || len >= HUB_LOG_PATH_MAX)
@@ -178,7 +181,8 @@ void hub_segment_window_deinit(struct hub_segment_window *window)
     window->len = 0;
 }
 
-static enum hub_result window_fill(struct hub_segment_window *window, uint64_t offset, size_t len, struct hub_error *err)
+static enum hub_result window_fill(struct hub_segment_window *window, uint64_t offset, size_t len,
+                                   struct hub_error *err)
 {
     uint64_t rest = window->limit - offset;
     size_t want = len > WINDOW_BYTES ? len : WINDOW_BYTES;

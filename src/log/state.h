@@ -31,9 +31,9 @@ struct hub_log {
     struct hub_log_options options;
     uint8_t id[HUB_LOG_ID_LEN];
     uint32_t seed;
-    bool view;   /* opened to look only */
-    bool broken; /* a write or fsync failed: nothing is accepted any more */
-    int fd;      /* of the tail segment, -1 none */
+    bool view;             /* opened to look only */
+    bool broken;           /* a write or fsync failed: nothing is accepted any more */
+    int fd;                /* of the tail segment, -1 none */
     struct hub_buf buf;    /* appended, not yet written */
     uint64_t written;      /* tail offset up to which it was written */
     uint64_t next;         /* number of the next record */
@@ -49,12 +49,16 @@ struct hub_log {
 };
 
 /* Adds a segment to the list. */
-enum hub_result hub_log_segment_add(struct hub_log *log, uint64_t first, uint64_t bytes, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_log_segment_add(struct hub_log *log, uint64_t first, uint64_t bytes,
+                                    struct hub_error *err) HUB_MUST_USE;
 /* Remembers a starting place when it is far enough behind the last; forgetting one is no harm. */
 void hub_log_mark_add(struct hub_log *log, uint64_t segment_first, struct hub_log_mark mark);
-/* Makes a new tail segment: a file beside, synced, renamed into place, folder synced. HUB_QUOTA: no space, nothing changed. */
+/* Makes a new tail segment: a file beside, synced, renamed into place, folder synced. HUB_QUOTA: no space,
+ * nothing changed. */
 enum hub_result hub_log_segment_create(struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
 
-/* Finds segments, checks headers and links, scans the tail and puts a recovered state into LOG (recover.c). */
+/* Finds segments, checks headers and links, scans the tail and puts a recovered state into LOG (recover.c).
+ */
 enum hub_result hub_log_recover(struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
-enum hub_result hub_log_marker_path(const struct hub_log *log, char out[HUB_LOG_PATH_MAX], struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_log_marker_path(const struct hub_log *log, char out[HUB_LOG_PATH_MAX],
+                                    struct hub_error *err) HUB_MUST_USE;

@@ -42,11 +42,12 @@ struct hub_commit {
     atomic_int submitting;
     struct hub_commit_item last; /* goes through the queue as the end of it */
     bool finished;
-    bool dead;            /* the log failed: everything is refused */
-    int64_t last_us;      /* last recorded time given out */
+    bool dead;       /* the log failed: everything is refused */
+    int64_t last_us; /* last recorded time given out */
     /* the group at work */
     struct hub_commit_item *items[GROUP_ITEMS_MAX];
-    bool stored_before[GROUP_ITEMS_MAX]; /* a duplicate of something durable: good whatever becomes of this group */
+    bool stored_before[GROUP_ITEMS_MAX]; /* a duplicate of something durable: good whatever becomes of this
+                                            group */
     size_t item_count;
     struct hub_buf payloads; /* the group's records one after the other */
     size_t ends[GROUP_ITEMS_MAX + KEYS_MAX];
@@ -106,14 +107,16 @@ static uint64_t next_number(const struct hub_commit *commit)
 }
 
 /* Closes the payload that was just built: into the index's staging, or out again. */
-static enum hub_result seal_payload(struct hub_commit *commit, enum hub_result built, size_t start, struct hub_error *err)
+static enum hub_result seal_payload(struct hub_commit *commit, enum hub_result built, size_t start,
+                                    struct hub_error *err)
 {
     struct hub_buf *buf = &commit->payloads;
     enum hub_result result = built;
     if (result == HUB_OK && buf->len - start > hub_log_record_bytes_max(commit->log))
         result = HUB_TOO_LARGE;
     if (result == HUB_OK)
-        result = hub_index_apply(commit->index, next_number(commit), hub_span_of(buf->ptr + start, buf->len - start), err);
+        result = hub_index_apply(commit->index, next_number(commit),
+                                 hub_span_of(buf->ptr + start, buf->len - start), err);
     if (result != HUB_OK) {
         buf->failed = HUB_OK;
         buf->len = start;
@@ -123,14 +126,16 @@ static enum hub_result seal_payload(struct hub_commit *commit, enum hub_result b
     return HUB_OK;
 }
 
-static enum hub_result decide_duplicate(struct hub_commit *commit, size_t at, const struct hub_index_message *stored, struct hub_error *err)
+static enum hub_result decide_duplicate(struct hub_commit *commit, size_t at,
+                                        const struct hub_index_message *stored, struct hub_error *err)
 {
     struct hub_commit_item *item = commit->items[at];
     item->duplicate = true;
     item->recorded_us = stored->recorded_us;
     memcpy(item->dedup.answer, stored->answer, sizeof item->dedup.answer);
     commit->stored_before[at] = stored->record <= hub_log_durable(commit->log);
-    return hub_index_duplicate(commit->index, hub_span_str(item->dedup.message_id), hub_clock_wall_us(commit->clock), err);
+    return hub_index_duplicate(commit->index, hub_span_str(item->dedup.message_id),
+                               hub_clock_wall_us(commit->clock), err);
 }
 
 static enum hub_result decide_message(struct hub_commit *commit, size_t at, struct hub_error *err)
@@ -151,7 +156,8 @@ static enum hub_result decide_message(struct hub_commit *commit, size_t at, stru
         facts.repeats = stored.repeats;
     }
     item->dedup.count = facts.repeats + 1 < UINT32_MAX ? (uint32_t)facts.repeats + 1 : UINT32_MAX;
-    HUB_TRY(hub_index_control_used(commit->index, hub_span_str(item->dedup.control_token), id, &facts.control_reused, err));
+    HUB_TRY(hub_index_control_used(commit->index, hub_span_str(item->dedup.control_token), id,
+                                   &facts.control_reused, err));
     facts.recorded_us = take_times(commit, item->event_count);
     item->recorded_us = facts.recorded_us;
     size_t start = commit->payloads.len;
@@ -216,8 +222,8 @@ static enum hub_result write_new_keys(struct hub_commit *commit, struct hub_erro
 
 /* --- writing --- */
 
-/* Keys first: nothing sealed may reach the disk, not even unsynced, before the key that opens it is durable. Not
- * only when the store is dirty: another thread's sync may be under way, and this one waits for it. */
+/* Keys first: nothing sealed may reach the disk, not even unsynced, before the key that opens it is durable.
+ * Not only when the store is dirty: another thread's sync may be under way, and this one waits for it. */
 static enum hub_result store_keys(struct hub_commit *commit, struct hub_error *err)
 {
     return commit->keys == NULL ? HUB_OK : hub_keys_sync(commit->keys, err);
@@ -260,7 +266,8 @@ static void die(struct hub_commit *commit, struct hub_error *err)
     commit->dead = true;
     err->result = HUB_IO;
     atomic_store(&commit->closed, true);
-    HUB_DIAG(HUB_DIAG_ERROR, component, "nothing more is stored or acknowledged: a write failed", hub_diag_error(err));
+    HUB_DIAG(HUB_DIAG_ERROR, component, "nothing more is stored or acknowledged: a write failed",
+             hub_diag_error(err));
     if (commit->fatal != NULL)
         commit->fatal(commit->fatal_ctx, err);
 }
@@ -272,7 +279,8 @@ static void settle(struct hub_commit *commit, enum hub_result stored, struct hub
         commit->keys_looked = false;
         hub_index_discard(commit->index);
         hub_commit_space_ran_out(&commit->space);
-        HUB_DIAG(HUB_DIAG_WARNING, component, "no space: messages are not taken until there is", hub_diag_error(err));
+        HUB_DIAG(HUB_DIAG_WARNING, component, "no space: messages are not taken until there is",
+                 hub_diag_error(err));
     } else if (stored != HUB_OK) {
         die(commit, err);
     }
@@ -375,10 +383,10 @@ static void commit_free(struct hub_commit *commit)
     hub_mem_free(commit);
 }
 
-enum hub_result hub_commit_start(const struct hub_commit_options *options, const struct hub_clock *clock, struct hub_disk *disk,
-                                 struct hub_log *log, struct hub_index *index, struct hub_keys *keys,
-                                 void (*fatal)(void *ctx, const struct hub_error *err), void *fatal_ctx, struct hub_commit **out,
-                                 struct hub_error *err)
+enum hub_result hub_commit_start(const struct hub_commit_options *options, const struct hub_clock *clock,
+                                 struct hub_disk *disk, struct hub_log *log, struct hub_index *index,
+                                 struct hub_keys *keys, void (*fatal)(void *ctx, const struct hub_error *err),
+                                 void *fatal_ctx, struct hub_commit **out, struct hub_error *err)
 {
     *out = NULL;
     struct hub_commit *commit = hub_mem_alloc(sizeof *commit);

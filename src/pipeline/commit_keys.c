@@ -1,5 +1,6 @@
-/* The key records that readers need and the log does not hold yet. What the log holds is known from the index, so
- * that a key made by `init`, or just before a crash, is recorded and audited all the same, and once. */
+/* The key records that readers need and the log does not hold yet. What the log holds is known from the
+ * index, so that a key made by `init`, or just before a crash, is recorded and audited all the same, and
+ * once. */
 #include <stdio.h>
 
 #include "src/base/arena.h"
@@ -22,7 +23,8 @@ struct search {
     struct hub_error *err;
 };
 
-static enum hub_result describe(struct search *search, struct hub_span json_line, struct hub_commit_key *key, struct hub_span *roles)
+static enum hub_result describe(struct search *search, struct hub_span json_line, struct hub_commit_key *key,
+                                struct hub_span *roles)
 {
     struct hub_json *json = NULL;
     hub_arena_reset(&search->arena);
@@ -39,7 +41,8 @@ static enum hub_result describe(struct search *search, struct hub_span json_line
          box != NULL && key->role_count < ROLES_MAX; box = box->next)
         roles[key->role_count++] = hub_json_get_span(box, "role");
     key->granted = key->id.len != 0 && hub_span_is(key->id, search->last_id);
-    (void)snprintf(search->last_id, sizeof search->last_id, "%.*s", (int)key->id.len, (const char *)key->id.ptr);
+    (void)snprintf(search->last_id, sizeof search->last_id, "%.*s", (int)key->id.len,
+                   (const char *)key->id.ptr);
     return HUB_OK;
 }
 
@@ -56,7 +59,8 @@ static bool look(void *ctx, struct hub_span json_line)
 }
 
 enum hub_result hub_commit_keys_missing(struct hub_keys *keys, struct hub_index *index,
-                                        bool (*emit)(void *ctx, const struct hub_commit_key *key), void *ctx, struct hub_error *err)
+                                        bool (*emit)(void *ctx, const struct hub_commit_key *key), void *ctx,
+                                        struct hub_error *err)
 {
     struct search search = {.index = index, .emit = emit, .ctx = ctx, .result = HUB_OK, .err = err};
     hub_arena_init(&search.arena, ARENA_BYTES_MAX);

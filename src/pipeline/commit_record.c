@@ -24,8 +24,8 @@ static void add_entry(struct hub_buf *out, struct hub_audit_builder *builder)
     hub_buf_deinit(&entry);
 }
 
-static void begin(struct hub_audit_builder *builder, enum hub_audit_kind kind, const struct hub_commit_item *item,
-                  const struct hub_commit_facts *facts)
+static void begin(struct hub_audit_builder *builder, enum hub_audit_kind kind,
+                  const struct hub_commit_item *item, const struct hub_commit_facts *facts)
 {
     hub_audit_begin(builder, kind, facts->recorded_us);
     hub_audit_text(builder, "message", item->dedup.message_id);
@@ -39,11 +39,13 @@ static void begin(struct hub_audit_builder *builder, enum hub_audit_kind kind, c
 }
 
 /* Puts the recorded time into event INDEX (at START in the item's bytes) and gives its hash. */
-static void finish_event(struct hub_commit_item *item, size_t index, size_t start, int64_t recorded_us, char hash[HASH_TEXT_LEN + 1])
+static void finish_event(struct hub_commit_item *item, size_t index, size_t start, int64_t recorded_us,
+                         char hash[HASH_TEXT_LEN + 1])
 {
     const struct hub_sealed *sealed = &item->events[index];
     size_t len = item->event_lens[index];
-    HUB_ASSERT(len <= item->json.len - start && sealed->recorded_at <= len && HUB_TIME_TEXT_LEN <= len - sealed->recorded_at);
+    HUB_ASSERT(len <= item->json.len - start && sealed->recorded_at <= len &&
+               HUB_TIME_TEXT_LEN <= len - sealed->recorded_at);
     uint8_t *event = item->json.ptr + start;
     char time[HUB_TIME_TEXT_LEN + 1];
     hub_time_format(recorded_us, time);
@@ -56,8 +58,8 @@ static void finish_event(struct hub_commit_item *item, size_t index, size_t star
 }
 
 /* Of a message about several patients: each event's id, subject and, if one was made for it, secret. */
-static void add_patients(struct hub_commit_item *item, const struct hub_commit_facts *facts, struct hub_span *spans, char *texts,
-                         struct hub_buf *out)
+static void add_patients(struct hub_commit_item *item, const struct hub_commit_facts *facts,
+                         struct hub_span *spans, char *texts, struct hub_buf *out)
 {
     for (size_t i = 0; i < item->event_count; i++) {
         const struct hub_sealed *sealed = &item->events[i];
@@ -66,10 +68,12 @@ static void add_patients(struct hub_commit_item *item, const struct hub_commit_f
                            sealed->new_secret ? " " : "", sealed->new_secret ? sealed->secret_id.text : "");
         spans[i] = hub_span_of(text, (size_t)len);
     }
-    /* items here are a little longer than the audit log's 64 characters: half as many to an entry surely fit */
+    /* items here are a little longer than the audit log's 64 characters: half as many to an entry surely fit
+     */
     for (size_t from = 0; from < item->event_count; from += HUB_AUDIT_LIST_MAX / 2) {
         struct hub_audit_builder builder;
-        size_t count = item->event_count - from < HUB_AUDIT_LIST_MAX / 2 ? item->event_count - from : HUB_AUDIT_LIST_MAX / 2;
+        size_t count = item->event_count - from < HUB_AUDIT_LIST_MAX / 2 ? item->event_count - from
+                                                                         : HUB_AUDIT_LIST_MAX / 2;
         begin(&builder, HUB_AUDIT_ACCEPTED, item, facts);
         hub_audit_number(&builder, "part", (int64_t)(from / (HUB_AUDIT_LIST_MAX / 2)) + 2);
         hub_audit_list(&builder, "patients", spans + from, count);
@@ -77,7 +81,8 @@ static void add_patients(struct hub_commit_item *item, const struct hub_commit_f
     }
 }
 
-static enum hub_result accepted(struct hub_commit_item *item, const struct hub_commit_facts *facts, struct hub_buf *out)
+static enum hub_result accepted(struct hub_commit_item *item, const struct hub_commit_facts *facts,
+                                struct hub_buf *out)
 {
     size_t text_len = (PATIENT_TEXT_MAX > HASH_TEXT_LEN ? PATIENT_TEXT_MAX : HASH_TEXT_LEN) + 1;
     char *texts = hub_mem_array(item->event_count, text_len);
@@ -114,7 +119,8 @@ out:
     return result;
 }
 
-static void rejected(const struct hub_commit_item *item, enum hub_record_kind kind, const struct hub_commit_facts *facts, struct hub_buf *out)
+static void rejected(const struct hub_commit_item *item, enum hub_record_kind kind,
+                     const struct hub_commit_facts *facts, struct hub_buf *out)
 {
     struct hub_audit_builder builder;
     if (kind == HUB_RECORD_REJECTED)
@@ -138,7 +144,8 @@ static void given_entries(const struct hub_commit_item *item, struct hub_buf *ou
 {
     struct hub_span rest = hub_buf_view(&item->audit);
     while (rest.len >= 4) {
-        size_t len = (size_t)rest.ptr[0] << 24 | (size_t)rest.ptr[1] << 16 | (size_t)rest.ptr[2] << 8 | rest.ptr[3];
+        size_t len =
+            (size_t)rest.ptr[0] << 24 | (size_t)rest.ptr[1] << 16 | (size_t)rest.ptr[2] << 8 | rest.ptr[3];
         rest = hub_span_of(rest.ptr + 4, rest.len - 4);
         HUB_ASSERT(len <= rest.len && len <= HUB_AUDIT_ENTRY_MAX);
         hub_record_add(out, HUB_SECTION_AUDIT, hub_span_of(rest.ptr, len));
@@ -147,8 +154,8 @@ static void given_entries(const struct hub_commit_item *item, struct hub_buf *ou
     HUB_ASSERT(rest.len == 0);
 }
 
-enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_kind kind, const struct hub_commit_facts *facts,
-                                  struct hub_buf *out)
+enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_kind kind,
+                                  const struct hub_commit_facts *facts, struct hub_buf *out)
 {
     enum hub_result result = HUB_OK;
     hub_record_begin(out, kind, facts->recorded_us, item->feed != NULL ? item->feed : "");

@@ -11,12 +11,12 @@ struct hub_commit_facts {
 };
 /* Appends the payload of ITEM as a record of KIND to OUT; ITEM's events get their recordedtime. Check
  * hub_buf_result afterwards. HUB_NO_MEMORY. */
-enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_kind kind, const struct hub_commit_facts *facts,
-                                  struct hub_buf *out) HUB_MUST_USE;
+enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_kind kind,
+                                  const struct hub_commit_facts *facts, struct hub_buf *out) HUB_MUST_USE;
 /* A key record of the key store (docs/FORMATS.md "key records") as far as its audit entry needs it. */
 struct hub_commit_key {
-    struct hub_span json;   /* as the key store has it */
-    struct hub_span kind;   /* "class-key", ... */
+    struct hub_span json; /* as the key store has it */
+    struct hub_span kind; /* "class-key", ... */
     struct hub_span id;
     struct hub_span class_;
     const struct hub_span *roles; /* it is sealed to */
@@ -26,7 +26,8 @@ struct hub_commit_key {
 /* Appends the payload that brings KEY to readers, with its audit entry. */
 void hub_commit_record_key(const struct hub_commit_key *key, int64_t recorded_us, struct hub_buf *out);
 
-/* Every record of KEYS that the log does not hold yet, to EMIT, which returns false to stop: keys made by this process
- * or by another (init), roles that were added. The key's spans live during the call. */
+/* Every record of KEYS that the log does not hold yet, to EMIT, which returns false to stop: keys made by
+ * this process or by another (init), roles that were added. The key's spans live during the call. */
 enum hub_result hub_commit_keys_missing(struct hub_keys *keys, struct hub_index *index,
-                                        bool (*emit)(void *ctx, const struct hub_commit_key *key), void *ctx, struct hub_error *err) HUB_MUST_USE;
+                                        bool (*emit)(void *ctx, const struct hub_commit_key *key), void *ctx,
+                                        struct hub_error *err) HUB_MUST_USE;

@@ -12,8 +12,8 @@ enum {
     DEPTH_MAX = 8,
 };
 
-void hub_commit_space_init(struct hub_commit_space *space, const struct hub_commit_options *options, struct hub_disk *disk,
-                           const struct hub_clock *clock)
+void hub_commit_space_init(struct hub_commit_space *space, const struct hub_commit_options *options,
+                           struct hub_disk *disk, const struct hub_clock *clock)
 {
     space->disk = disk;
     space->clock = clock;
@@ -78,7 +78,8 @@ bool hub_commit_space_full(struct hub_commit_space *space, const struct hub_log 
         look(space, log, now);
         /* between two looks what was written is known */
         uint64_t grown = hub_log_bytes(log) - space->used_log_bytes;
-        bool below_reserve = space->free_bytes < space->reserve_bytes || space->free_bytes - space->reserve_bytes < coming;
+        bool below_reserve =
+            space->free_bytes < space->reserve_bytes || space->free_bytes - space->reserve_bytes < coming;
         bool over_quota = space->data_bytes != 0 && space->used_bytes + grown + coming > space->data_bytes;
         full = full || below_reserve || over_quota;
         if (!full)

@@ -1,5 +1,6 @@
-/* Whether there is room for more messages: free space of the file system and the data directory's quota, looked
- * at no more often than is cheap. The committer's thread looks; any thread may ask what was seen last. */
+/* Whether there is room for more messages: free space of the file system and the data directory's quota,
+ * looked at no more often than is cheap. The committer's thread looks; any thread may ask what was seen last.
+ */
 #pragma once
 
 #include <stdatomic.h>
@@ -13,15 +14,16 @@ struct hub_commit_space {
     const struct hub_clock *clock;
     const char *data_dir; /* NULL: never full */
     uint64_t reserve_bytes, data_bytes;
-    int64_t looked_us;    /* monotonic; free space */
-    int64_t measured_us;  /* monotonic; the whole directory */
+    int64_t looked_us;   /* monotonic; free space */
+    int64_t measured_us; /* monotonic; the whole directory */
     uint64_t free_bytes;
     uint64_t used_bytes;     /* when measured */
     uint64_t used_log_bytes; /* of the log at that moment */
     int64_t hold_until_us;   /* after the disk itself said that it is full */
     atomic_bool full;
 };
-void hub_commit_space_init(struct hub_commit_space *space, const struct hub_commit_options *options, struct hub_disk *disk, const struct hub_clock *clock);
+void hub_commit_space_init(struct hub_commit_space *space, const struct hub_commit_options *options,
+                           struct hub_disk *disk, const struct hub_clock *clock);
 /* Looks again when it is time; COMING bytes are about to be written. True: no room. */
 bool hub_commit_space_full(struct hub_commit_space *space, const struct hub_log *log, uint64_t coming);
 /* A write found no space: full for a while, whatever the numbers say. */

@@ -1,20 +1,26 @@
-/* The committer's side of the index (src/pipeline/commit.h has the readers'). What a group of records changes is
- * staged: seen by hub_index_lookup at once, by readers only after hub_index_write, forgotten by
+/* The committer's side of the index (src/pipeline/commit.h has the readers'). What a group of records changes
+ * is staged: seen by hub_index_lookup at once, by readers only after hub_index_write, forgotten by
  * hub_index_discard. One thread, the committer's. */
 #pragma once
 
 #include "src/pipeline/commit.h"
 
 /* As hub_index_message, staged changes included. */
-enum hub_result hub_index_lookup(struct hub_index *index, struct hub_span message_id, struct hub_index_message *out, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_index_lookup(struct hub_index *index, struct hub_span message_id,
+                                 struct hub_index_message *out, struct hub_error *err) HUB_MUST_USE;
 /* A message other than MESSAGE_ID has carried this control token, staged ones included. */
-enum hub_result hub_index_control_used(struct hub_index *index, struct hub_span control_token, struct hub_span message_id, bool *used, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_index_control_used(struct hub_index *index, struct hub_span control_token,
+                                       struct hub_span message_id, bool *used,
+                                       struct hub_error *err) HUB_MUST_USE;
 /* Stages what record NUMBER says. Records come in order, each once; catching up does the same. */
-enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct hub_span payload, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct hub_span payload,
+                                struct hub_error *err) HUB_MUST_USE;
 /* Stages one more repeat of an accepted message. */
-enum hub_result hub_index_duplicate(struct hub_index *index, struct hub_span message_id, int64_t now_us, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_index_duplicate(struct hub_index *index, struct hub_span message_id, int64_t now_us,
+                                    struct hub_error *err) HUB_MUST_USE;
 /* The log holds this key record, byte for byte. As written last: staged ones are not seen. */
-enum hub_result hub_index_key_record(struct hub_index *index, struct hub_span json, bool *known, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_index_key_record(struct hub_index *index, struct hub_span json, bool *known,
+                                     struct hub_error *err) HUB_MUST_USE;
 /* Writes what was staged, atomically with the position in the log. Not synced: the log is what is durable. */
 enum hub_result hub_index_write(struct hub_index *index, struct hub_error *err) HUB_MUST_USE;
 void hub_index_discard(struct hub_index *index);

@@ -76,7 +76,8 @@ static struct hub_commit_item *message(int number)
 {
     char id[33];
     (void)snprintf(id, sizeof id, "message%d", number);
-    return test_item(number % 7 == 6 ? HUB_RECORD_REJECTED : HUB_RECORD_MESSAGE, id, "control", 1 + (size_t)number % 3);
+    return test_item(number % 7 == 6 ? HUB_RECORD_REJECTED : HUB_RECORD_MESSAGE, id, "control",
+                     1 + (size_t)number % 3);
 }
 
 /* Sends MESSAGES messages through a committer on the fault disk; false when it could not be opened. */
@@ -92,7 +93,9 @@ static bool work(struct fixture *f)
         return false;
     assert_int_equal(hub_kv_open_memory(&kv_options, &kv), HUB_OK);
     assert_int_equal(hub_index_open_kv(kv, log, &index, &f->err), HUB_OK);
-    assert_int_equal(hub_commit_start(&options, &test_clock, &f->disk->disk, log, index, NULL, fatal, NULL, &commit, &f->err), HUB_OK);
+    assert_int_equal(hub_commit_start(&options, &test_clock, &f->disk->disk, log, index, NULL, fatal, NULL,
+                                      &commit, &f->err),
+                     HUB_OK);
     size_t sent = 0;
     for (int i = 0; i < MESSAGES; i++) {
         if (!test_submit(commit, message(i)))
@@ -203,7 +206,10 @@ static void commit_loses_nothing_acknowledged_when_the_power_goes(void **state)
             failed = f->disk->failed != 0;
             if (access(f->log_folder, F_OK) != 0)
                 continue;
-            fault_disk_power_cut(f->disk, f->log_folder, variant == 0 ? FAULT_KEEP_NOTHING : variant == 1 ? FAULT_KEEP_ALL : FAULT_KEEP_SOME,
+            fault_disk_power_cut(f->disk, f->log_folder,
+                                 variant == 0   ? FAULT_KEEP_NOTHING
+                                 : variant == 1 ? FAULT_KEEP_ALL
+                                                : FAULT_KEEP_SOME,
                                  variant * 1000 + (uint32_t)nth);
             f->disk->power = false;
             check_answers(f);
@@ -249,7 +255,8 @@ static void commit_loses_nothing_acknowledged_when_any_allocation_fails(void **s
             if (result == HUB_OK)
                 result = hub_index_open_kv(kv, log, &index, &f->err);
             if (result == HUB_OK)
-                result = hub_commit_start(&options, &test_clock, &f->disk->disk, log, index, NULL, fatal, NULL, &commit, &f->err);
+                result = hub_commit_start(&options, &test_clock, &f->disk->disk, log, index, NULL, fatal,
+                                          NULL, &commit, &f->err);
             size_t sent = 0;
             for (int i = 0; i < MESSAGES; i++) {
                 if (commit != NULL)
@@ -296,7 +303,8 @@ static int child(const char *folder)
         return 2;
     (void)snprintf(path, sizeof path, "%s/index", folder);
     if (hub_index_open(path, log, &index, &err) != HUB_OK ||
-        hub_commit_start(&options, hub_clock_system(), hub_disk_system(), log, index, NULL, NULL, NULL, &commit, &err) != HUB_OK)
+        hub_commit_start(&options, hub_clock_system(), hub_disk_system(), log, index, NULL, NULL, NULL,
+                         &commit, &err) != HUB_OK)
         return 2;
     for (int i = 0; i < CHILD_MESSAGES; i++) {
         struct hub_commit_item *item = message(i);
@@ -334,7 +342,8 @@ static int run_child(struct fixture *f, const char *crash_at, int *acked)
     assert_non_null(lines);
     while (fgets(line, sizeof line, lines) != NULL) {
         int which = -1;
-        if (strchr(line, '\n') != NULL && sscanf(line, "message%d", &which) == 1 && which >= 0 && which < CHILD_MESSAGES)
+        if (strchr(line, '\n') != NULL && sscanf(line, "message%d", &which) == 1 && which >= 0 &&
+            which < CHILD_MESSAGES)
             acked[which]++;
     }
     fclose(lines);
@@ -357,9 +366,10 @@ static void commit_killed_at_any_point_loses_nothing_and_stores_nothing_twice(vo
 {
     struct fixture *f = *state;
     static const char *const points[] = {
-        "before-append", "after-append", "before-sync", "after-sync", "before-index", "after-index", "before-done", "mid-write",
-        "before-append:5", "after-append:5", "after-sync:6", "after-index:7", "before-done:4", "mid-write:6", "before-roll", "after-roll",
-        "before-roll:2", "after-roll:3",
+        "before-append", "after-append",  "before-sync",   "after-sync",      "before-index",
+        "after-index",   "before-done",   "mid-write",     "before-append:5", "after-append:5",
+        "after-sync:6",  "after-index:7", "before-done:4", "mid-write:6",     "before-roll",
+        "after-roll",    "before-roll:2", "after-roll:3",
     };
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
         int acked[CHILD_MESSAGES] = {0};

@@ -56,16 +56,16 @@ struct fault_file {
 struct fault_disk {
     struct hub_disk disk; /* first: the port */
     pthread_mutex_t lock;
-    unsigned ops;           /* which operations count */
-    uint64_t nth;           /* 0: none fails */
+    unsigned ops; /* which operations count */
+    uint64_t nth; /* 0: none fails */
     bool lasting;
     bool power;             /* at the nth operation the power goes */
     bool half;              /* a failing write first writes half */
     enum hub_result result; /* of a failing operation */
     uint64_t counted;
-    bool dead;              /* the power is gone */
-    uint64_t failed;        /* operations that failed on purpose */
-    uint64_t free_bytes;    /* what free_bytes says, 0 = ask the real disk */
+    bool dead;           /* the power is gone */
+    uint64_t failed;     /* operations that failed on purpose */
+    uint64_t free_bytes; /* what free_bytes says, 0 = ask the real disk */
     struct fault_file files[FAULT_FILES_MAX];
     size_t file_count;
     int fds[FAULT_FDS_MAX]; /* index of file + 1 */
@@ -105,7 +105,8 @@ static inline int fault_now(struct fault_disk *fault, unsigned op)
     if ((fault->ops & op) == 0)
         return 0;
     fault->counted++;
-    bool now = fault->nth != 0 && (fault->counted == fault->nth || (fault->lasting && fault->counted > fault->nth));
+    bool now =
+        fault->nth != 0 && (fault->counted == fault->nth || (fault->lasting && fault->counted > fault->nth));
     if (now && fault->power)
         fault->dead = true;
     fault->failed += now;
@@ -114,10 +115,12 @@ static inline int fault_now(struct fault_disk *fault, unsigned op)
 
 static inline enum hub_result fault_fail(struct fault_disk *fault, struct hub_error *err)
 {
-    return hub_fail(err, fault->dead || fault->result == HUB_OK ? HUB_IO : fault->result, "made to fail", NULL);
+    return hub_fail(err, fault->dead || fault->result == HUB_OK ? HUB_IO : fault->result, "made to fail",
+                    NULL);
 }
 
-static inline enum hub_result fault_open(struct hub_disk *disk, const char *path, enum hub_disk_mode mode, int *fd, struct hub_error *err)
+static inline enum hub_result fault_open(struct hub_disk *disk, const char *path, enum hub_disk_mode mode,
+                                         int *fd, struct hub_error *err)
 {
     struct fault_disk *fault = (struct fault_disk *)disk;
     struct hub_disk *real = hub_disk_system();
@@ -163,7 +166,8 @@ static inline struct fault_file *fault_of(struct fault_disk *fault, int fd)
     return &fault->files[fault->fds[fd] - 1];
 }
 
-static inline enum hub_result fault_write(struct hub_disk *disk, int fd, uint64_t offset, struct hub_span bytes, struct hub_error *err)
+static inline enum hub_result fault_write(struct hub_disk *disk, int fd, uint64_t offset,
+                                          struct hub_span bytes, struct hub_error *err)
 {
     struct fault_disk *fault = (struct fault_disk *)disk;
     struct hub_disk *real = hub_disk_system();
@@ -176,7 +180,8 @@ static inline enum hub_result fault_write(struct hub_disk *disk, int fd, uint64_
         bytes.len = 0;
     if (bytes.len != 0) {
         struct fault_file *file = fault_of(fault, fd);
-        if (real->ops->write(real, fd, offset, bytes, NULL) != HUB_OK || file->dirty_count == FAULT_RANGES_MAX)
+        if (real->ops->write(real, fd, offset, bytes, NULL) != HUB_OK ||
+            file->dirty_count == FAULT_RANGES_MAX)
             abort();
         if (file->current_len < offset + bytes.len)
             fault_set(&file->current, &file->current_len, (size_t)offset + bytes.len);
@@ -187,7 +192,8 @@ static inline enum hub_result fault_write(struct hub_disk *disk, int fd, uint64_
     return result;
 }
 
-static inline enum hub_result fault_read(struct hub_disk *disk, int fd, uint64_t offset, void *into, size_t cap, size_t *got, struct hub_error *err)
+static inline enum hub_result fault_read(struct hub_disk *disk, int fd, uint64_t offset, void *into,
+                                         size_t cap, size_t *got, struct hub_error *err)
 {
     (void)disk;
     struct hub_disk *real = hub_disk_system();
@@ -201,12 +207,14 @@ static inline enum hub_result fault_size(struct hub_disk *disk, int fd, uint64_t
     return real->ops->size(real, fd, size, err);
 }
 
-static inline enum hub_result fault_truncate(struct hub_disk *disk, int fd, uint64_t size, struct hub_error *err)
+static inline enum hub_result fault_truncate(struct hub_disk *disk, int fd, uint64_t size,
+                                             struct hub_error *err)
 {
     struct fault_disk *fault = (struct fault_disk *)disk;
     struct hub_disk *real = hub_disk_system();
     pthread_mutex_lock(&fault->lock);
-    enum hub_result result = fault_now(fault, FAULT_TRUNCATE) ? fault_fail(fault, err) : real->ops->truncate(real, fd, size, err);
+    enum hub_result result =
+        fault_now(fault, FAULT_TRUNCATE) ? fault_fail(fault, err) : real->ops->truncate(real, fd, size, err);
     if (result == HUB_OK) {
         struct fault_file *file = fault_of(fault, fd);
         fault_set(&file->current, &file->current_len, (size_t)size);
@@ -289,12 +297,14 @@ static inline enum hub_result fault_sync_dir(struct hub_disk *disk, const char *
     return result;
 }
 
-static inline enum hub_result fault_rename(struct hub_disk *disk, const char *from, const char *to, struct hub_error *err)
+static inline enum hub_result fault_rename(struct hub_disk *disk, const char *from, const char *to,
+                                           struct hub_error *err)
 {
     struct fault_disk *fault = (struct fault_disk *)disk;
     struct hub_disk *real = hub_disk_system();
     pthread_mutex_lock(&fault->lock);
-    enum hub_result result = fault_now(fault, FAULT_RENAME) ? fault_fail(fault, err) : real->ops->rename(real, from, to, err);
+    enum hub_result result =
+        fault_now(fault, FAULT_RENAME) ? fault_fail(fault, err) : real->ops->rename(real, from, to, err);
     if (result == HUB_OK) {
         struct fault_file *replaced = fault_find(fault, to);
         struct fault_file *moved = fault_find(fault, from);
@@ -315,7 +325,8 @@ static inline enum hub_result fault_unlink(struct hub_disk *disk, const char *pa
     enum hub_result result = fault_now(fault, FAULT_UNLINK) ? fault_fail(fault, err) : HUB_OK;
     struct fault_file *file = fault_find(fault, path);
     int fd = -1;
-    if (result == HUB_OK && file == NULL && access(path, F_OK) == 0) { /* never opened: learn what was there */
+    if (result == HUB_OK && file == NULL &&
+        access(path, F_OK) == 0) { /* never opened: learn what was there */
         pthread_mutex_unlock(&fault->lock);
         if (fault_open(disk, path, HUB_DISK_READ, &fd, NULL) == HUB_OK)
             real->ops->close(real, fd);
@@ -337,7 +348,8 @@ static inline enum hub_result fault_mkdir(struct hub_disk *disk, const char *pat
     return fault->dead ? fault_fail(fault, err) : real->ops->mkdir(real, path, err);
 }
 
-static inline enum hub_result fault_free_bytes(struct hub_disk *disk, const char *path, uint64_t *bytes, struct hub_error *err)
+static inline enum hub_result fault_free_bytes(struct hub_disk *disk, const char *path, uint64_t *bytes,
+                                               struct hub_error *err)
 {
     struct fault_disk *fault = (struct fault_disk *)disk;
     struct hub_disk *real = hub_disk_system();
@@ -362,9 +374,18 @@ static inline void fault_close(struct hub_disk *disk, int fd)
 static inline struct fault_disk *fault_disk_new(void)
 {
     static const struct hub_disk_ops ops = {
-        .open = fault_open, .write = fault_write, .read = fault_read, .size = fault_size, .truncate = fault_truncate,
-        .sync = fault_sync, .sync_dir = fault_sync_dir, .rename = fault_rename, .unlink = fault_unlink,
-        .mkdir = fault_mkdir, .free_bytes = fault_free_bytes, .close = fault_close,
+        .open = fault_open,
+        .write = fault_write,
+        .read = fault_read,
+        .size = fault_size,
+        .truncate = fault_truncate,
+        .sync = fault_sync,
+        .sync_dir = fault_sync_dir,
+        .rename = fault_rename,
+        .unlink = fault_unlink,
+        .mkdir = fault_mkdir,
+        .free_bytes = fault_free_bytes,
+        .close = fault_close,
     };
     struct fault_disk *fault = calloc(1, sizeof *fault);
     if (fault == NULL)
@@ -385,9 +406,10 @@ static inline void fault_disk_free(struct fault_disk *fault)
     free(fault);
 }
 
-/* FOLDER becomes what a machine would find after the power came back. The disk is fresh afterwards (no faults,
- * nothing open). SEED matters for FAULT_KEEP_SOME only. */
-static inline void fault_disk_power_cut(struct fault_disk *fault, const char *folder, enum fault_survivors keep, uint32_t seed)
+/* FOLDER becomes what a machine would find after the power came back. The disk is fresh afterwards (no
+ * faults, nothing open). SEED matters for FAULT_KEEP_SOME only. */
+static inline void fault_disk_power_cut(struct fault_disk *fault, const char *folder,
+                                        enum fault_survivors keep, uint32_t seed)
 {
     char path[1024];
     DIR *dir = opendir(folder);
@@ -409,7 +431,8 @@ static inline void fault_disk_power_cut(struct fault_disk *fault, const char *fo
         if (name[0] != '\0') {
             snprintf(path, sizeof path, "%s/%s", folder, name);
             int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-            if (fd < 0 || (file->durable_len != 0 && pwrite(fd, file->durable, file->durable_len, 0) != (ssize_t)file->durable_len))
+            if (fd < 0 || (file->durable_len != 0 &&
+                           pwrite(fd, file->durable, file->durable_len, 0) != (ssize_t)file->durable_len))
                 abort();
             close(fd);
         }

@@ -58,13 +58,14 @@ static struct hub_span content(uint64_t n, char out[400])
 }
 
 struct run {
-    uint64_t acknowledged; /* last record number that a sync said OK to */
-    uint64_t written;      /* last number appended */
-    uint64_t shown;        /* durable when it was opened */
+    uint64_t acknowledged;  /* last record number that a sync said OK to */
+    uint64_t written;       /* last number appended */
+    uint64_t shown;         /* durable when it was opened */
     enum hub_result result; /* of the first failure */
 };
 
-/* Opens, appends groups, closes. Stops at the first failure, after seeing that the log refuses from then on. */
+/* Opens, appends groups, closes. Stops at the first failure, after seeing that the log refuses from then on.
+ */
 static struct run work(struct fixture *f)
 {
     struct run run = {0};
@@ -179,7 +180,9 @@ static void log_keeps_what_it_acknowledged_when_any_operation_fails(void **state
             f->disk->half = variant >= 2;
             struct run run = work(f);
             failed = f->disk->failed != 0;
-            if (failed && run.result == HUB_OK) /* only what needs no care may fail unnoticed: the note of a clean stop */
+            if (failed &&
+                run.result ==
+                    HUB_OK) /* only what needs no care may fail unnoticed: the note of a clean stop */
                 assert_true(run.acknowledged == run.written);
             no_faults(f);
             (void)check(f, run.acknowledged, run.written + 1);
@@ -198,7 +201,10 @@ static void log_keeps_what_it_acknowledged_when_the_power_goes_at_any_operation(
             f->disk->power = true;
             struct run run = work(f);
             failed = f->disk->failed != 0;
-            fault_disk_power_cut(f->disk, f->folder, variant == 0 ? FAULT_KEEP_NOTHING : variant == 1 ? FAULT_KEEP_ALL : FAULT_KEEP_SOME,
+            fault_disk_power_cut(f->disk, f->folder,
+                                 variant == 0   ? FAULT_KEEP_NOTHING
+                                 : variant == 1 ? FAULT_KEEP_ALL
+                                                : FAULT_KEEP_SOME,
                                  variant * 1000 + (uint32_t)nth);
             f->disk->power = false;
             uint64_t shown = check(f, run.acknowledged, run.written + 1);
@@ -235,18 +241,23 @@ static void second_run_fails_anywhere(struct fixture *f, bool after_clean_stop)
             f->disk->nth = after_clean_stop ? 0 : 30; /* else the power goes in the middle of the work */
             f->disk->power = true;
             struct run first = work(f);
-            fault_disk_power_cut(f->disk, f->folder, after_clean_stop ? FAULT_KEEP_NOTHING : FAULT_KEEP_ALL, 0);
+            fault_disk_power_cut(f->disk, f->folder, after_clean_stop ? FAULT_KEEP_NOTHING : FAULT_KEEP_ALL,
+                                 0);
             f->disk->failed = 0;
             f->disk->nth = nth;
             f->disk->power = variant > 0;
             struct run second = work(f);
             failed = f->disk->failed != 0;
             if (variant > 0)
-                fault_disk_power_cut(f->disk, f->folder, variant == 1 ? FAULT_KEEP_NOTHING : variant == 2 ? FAULT_KEEP_ALL : FAULT_KEEP_SOME,
+                fault_disk_power_cut(f->disk, f->folder,
+                                     variant == 1   ? FAULT_KEEP_NOTHING
+                                     : variant == 2 ? FAULT_KEEP_ALL
+                                                    : FAULT_KEEP_SOME,
                                      variant * 1000 + (uint32_t)nth);
             f->disk->power = false;
             no_faults(f);
-            uint64_t least = second.acknowledged > first.acknowledged ? second.acknowledged : first.acknowledged;
+            uint64_t least =
+                second.acknowledged > first.acknowledged ? second.acknowledged : first.acknowledged;
             uint64_t most = second.written > first.written ? second.written : first.written;
             (void)check(f, least, most + 1);
         }

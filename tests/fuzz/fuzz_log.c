@@ -116,7 +116,8 @@ static void open_damaged(bool strict)
         return;
     uint64_t durable = hub_log_durable(log);
     uint64_t count = read_back(log, strict);
-    check(count == UINT64_MAX || count == durable); /* the former: damage in the first segment, found when it is read */
+    check(count == UINT64_MAX ||
+          count == durable); /* the former: damage in the first segment, found when it is read */
     if (strict && count != UINT64_MAX) {
         check(durable <= RECORDS);
         append(log, durable + 1, 3);

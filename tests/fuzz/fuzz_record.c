@@ -1,4 +1,5 @@
-/* Record payloads: whatever parses is walked inside its bytes, and what it says can be written again the same. */
+/* Record payloads: whatever parses is walked inside its bytes, and what it says can be written again the
+ * same. */
 #include <stdlib.h>
 
 #include "src/log/record.h"
@@ -38,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         inside(data, size, bytes);
         check(kind >= HUB_SECTION_EVENT && kind <= HUB_SECTION_KEY);
         if (kind == HUB_SECTION_DEDUP && hub_record_dedup(bytes, &dedup) == HUB_OK)
-            check(strlen(dedup.message_id) <= 32 && strlen(dedup.control_token) <= 32 && strlen(dedup.answer) <= 2);
+            check(strlen(dedup.message_id) <= 32 && strlen(dedup.control_token) <= 32 &&
+                  strlen(dedup.answer) <= 2);
     }
     check(result == HUB_END || result == HUB_CORRUPT);
     return 0;

@@ -7,8 +7,10 @@
 #include "src/log/crc32c.h"
 #include "src/log/record.h"
 
-static const struct hub_dedup dedup = {
-    .message_id = "abcdefghijklmnopqrstuvwxyz234567", .control_token = "zyxw", .answer = "AA", .count = 70000};
+static const struct hub_dedup dedup = {.message_id = "abcdefghijklmnopqrstuvwxyz234567",
+                                       .control_token = "zyxw",
+                                       .answer = "AA",
+                                       .count = 70000};
 
 static void build(struct hub_buf *out)
 {
@@ -111,12 +113,34 @@ static void dedup_section_with_wrong_lengths_is_corrupt(void **state)
 {
     (void)state;
     struct hub_dedup out;
-    assert_int_equal(hub_record_dedup(HUB_SPAN("\x00\x00\x02" "AA" "\x00\x00\x00\x01"), &out), HUB_OK);
+    assert_int_equal(hub_record_dedup(HUB_SPAN("\x00\x00\x02"
+                                               "AA"
+                                               "\x00\x00\x00\x01"),
+                                      &out),
+                     HUB_OK);
     assert_int_equal(out.count, 1);
-    assert_int_equal(hub_record_dedup(HUB_SPAN("\x00\x00\x02" "AA" "\x00\x00\x00"), &out), HUB_CORRUPT);
-    assert_int_equal(hub_record_dedup(HUB_SPAN("\x00\x00\x02" "AA" "\x00\x00\x00\x01\x00"), &out), HUB_CORRUPT);
-    assert_int_equal(hub_record_dedup(HUB_SPAN("\x00\x00\x03" "AAA" "\x00\x00\x00\x01"), &out), HUB_CORRUPT);
-    assert_int_equal(hub_record_dedup(HUB_SPAN("\x02" "a\x00" "\x00\x02" "AA" "\x00\x00\x00\x01"), &out), HUB_CORRUPT);
+    assert_int_equal(hub_record_dedup(HUB_SPAN("\x00\x00\x02"
+                                               "AA"
+                                               "\x00\x00\x00"),
+                                      &out),
+                     HUB_CORRUPT);
+    assert_int_equal(hub_record_dedup(HUB_SPAN("\x00\x00\x02"
+                                               "AA"
+                                               "\x00\x00\x00\x01\x00"),
+                                      &out),
+                     HUB_CORRUPT);
+    assert_int_equal(hub_record_dedup(HUB_SPAN("\x00\x00\x03"
+                                               "AAA"
+                                               "\x00\x00\x00\x01"),
+                                      &out),
+                     HUB_CORRUPT);
+    assert_int_equal(hub_record_dedup(HUB_SPAN("\x02"
+                                               "a\x00"
+                                               "\x00\x02"
+                                               "AA"
+                                               "\x00\x00\x00\x01"),
+                                      &out),
+                     HUB_CORRUPT);
     assert_int_equal(hub_record_dedup(HUB_SPAN("\xff"), &out), HUB_CORRUPT);
 }
 

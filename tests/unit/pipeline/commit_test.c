@@ -41,8 +41,8 @@ static void start(struct fixture *f, const struct hub_commit_options *options)
     assert_int_equal(hub_log_open(f->log_folder, &f->disk->disk, &log_options, &f->log, &f->err), HUB_OK);
     assert_int_equal(hub_kv_open_memory(&kv_options, &kv), HUB_OK);
     assert_int_equal(hub_index_open_kv(kv, f->log, &f->index, &f->err), HUB_OK);
-    assert_int_equal(hub_commit_start(options, &test_clock, &f->disk->disk, f->log, f->index, (struct hub_keys *)&f->keys, fatal, NULL,
-                                      &f->commit, &f->err),
+    assert_int_equal(hub_commit_start(options, &test_clock, &f->disk->disk, f->log, f->index,
+                                      (struct hub_keys *)&f->keys, fatal, NULL, &f->commit, &f->err),
                      HUB_OK);
 }
 
@@ -88,13 +88,15 @@ static struct test_answer *send_item(struct fixture *f, struct hub_commit_item *
     return &test_answers.items[f->sent - 1];
 }
 
-static struct test_answer *send(struct fixture *f, enum hub_record_kind kind, const char *id, const char *control, size_t events)
+static struct test_answer *send(struct fixture *f, enum hub_record_kind kind, const char *id,
+                                const char *control, size_t events)
 {
     return send_item(f, test_item(kind, id, control, events));
 }
 
 /* All sections of one kind in record NUMBER, a line each. */
-static void sections(struct fixture *f, uint64_t number, enum hub_section_kind wanted, enum hub_record_kind *kind, char *out, size_t out_cap)
+static void sections(struct fixture *f, uint64_t number, enum hub_section_kind wanted,
+                     enum hub_record_kind *kind, char *out, size_t out_cap)
 {
     struct hub_log_reader *reader = NULL;
     struct hub_span payload;
@@ -129,7 +131,8 @@ static void commit_writes_event_time_hash_and_audit_entry(void **state)
     enum hub_record_kind kind;
     sections(f, 1, HUB_SECTION_EVENT, &kind, event, sizeof event);
     assert_int_equal(kind, HUB_RECORD_MESSAGE);
-    assert_string_equal(event, "{\"data\":{\"id\":\"message1\"},\"recordedtime\":\"2026-11-23T01:40:00.000000Z\",\"specversion\":\"1.0\"}\n");
+    assert_string_equal(event, "{\"data\":{\"id\":\"message1\"},\"recordedtime\":\"2026-11-23T01:40:00."
+                               "000000Z\",\"specversion\":\"1.0\"}\n");
     uint8_t hash[32];
     char hex[65];
     hub_sha256_of(hub_span_of(event, strlen(event) - 1), hash);
@@ -137,9 +140,12 @@ static void commit_writes_event_time_hash_and_audit_entry(void **state)
     sections(f, 1, HUB_SECTION_AUDIT, &kind, audit, sizeof audit);
     char expected[1000];
     (void)snprintf(expected, sizeof expected,
-                   "{\"answer\":\"AA\",\"control\":\"control1\",\"event\":\"message1\",\"events\":[\"%s\"],\"feed\":\"adt-main\","
-                   "\"kind\":\"message-accepted\",\"message\":\"message1\",\"secret_created\":\"secret\",\"sender\":\"CN=ehr-prod\","
-                   "\"subject\":\"1subject-of-message1\",\"time\":\"2026-11-23T01:40:00.000000Z\",\"trigger\":\"ADT^A01\"}\n",
+                   "{\"answer\":\"AA\",\"control\":\"control1\",\"event\":\"message1\",\"events\":[\"%s\"],"
+                   "\"feed\":\"adt-main\","
+                   "\"kind\":\"message-accepted\",\"message\":\"message1\",\"secret_created\":\"secret\","
+                   "\"sender\":\"CN=ehr-prod\","
+                   "\"subject\":\"1subject-of-message1\",\"time\":\"2026-11-23T01:40:00.000000Z\","
+                   "\"trigger\":\"ADT^A01\"}\n",
                    hex);
     assert_string_equal(audit, expected);
 }
@@ -230,7 +236,8 @@ static void commit_gives_each_event_of_a_message_its_own_time(void **state)
     assert_non_null(strstr(events, "01:56:40.000002Z"));
     sections(f, 1, HUB_SECTION_AUDIT, &kind, audit, sizeof audit);
     assert_non_null(strstr(audit, "\"patients\":3"));
-    assert_non_null(strstr(audit, "\"part\":2,\"patients\":[\"message1 1subject-of-message1 secret\",\"xmessage1 1subject-of-message1\","));
+    assert_non_null(strstr(audit, "\"part\":2,\"patients\":[\"message1 1subject-of-message1 "
+                                  "secret\",\"xmessage1 1subject-of-message1\","));
 }
 
 static void commit_keeps_audit_entries_small_for_a_thousand_patients(void **state)
@@ -405,7 +412,8 @@ static void commit_records_class_keys_before_the_messages_sealed_with_them(void 
     assert_int_equal(kind, HUB_RECORD_KEY);
     assert_true(strncmp(text, test_key_records[0], strlen(test_key_records[0])) == 0);
     sections(f, 1, HUB_SECTION_AUDIT, &kind, text, sizeof text);
-    assert_non_null(strstr(text, "{\"class\":\"clinical\",\"key\":\"00112233445566aa\",\"kind\":\"key-created\",\"roles\":[\"clinician\"]"));
+    assert_non_null(strstr(text, "{\"class\":\"clinical\",\"key\":\"00112233445566aa\",\"kind\":\"key-"
+                                 "created\",\"roles\":[\"clinician\"]"));
     sections(f, 2, HUB_SECTION_EVENT, &kind, text, sizeof text);
     assert_int_equal(kind, HUB_RECORD_MESSAGE);
     /* made while it runs */
@@ -444,7 +452,8 @@ static void commit_audit_waits_until_the_entry_is_durable(void **state)
     assert_int_equal(kind, HUB_RECORD_AUDIT);
     assert_string_equal(text, "{\"kind\":\"read\"}\n");
     char *large = calloc(1, HUB_AUDIT_ENTRY_MAX + 1);
-    assert_int_equal(hub_commit_audit(f->commit, hub_span_of(large, HUB_AUDIT_ENTRY_MAX + 1), &f->err), HUB_TOO_LARGE);
+    assert_int_equal(hub_commit_audit(f->commit, hub_span_of(large, HUB_AUDIT_ENTRY_MAX + 1), &f->err),
+                     HUB_TOO_LARGE);
     free(large);
 }
 
@@ -457,7 +466,8 @@ static void commit_below_the_reserve_takes_no_message_and_recovers(void **state)
     assert_int_equal(send(f, HUB_RECORD_MESSAGE, "message1", "", 1)->result, HUB_QUOTA);
     struct hub_commit_item *item = test_item(HUB_RECORD_MESSAGE, "message2", "", 1);
     assert_int_equal(hub_commit_submit(f->commit, item), HUB_QUOTA);
-    assert_int_equal(hub_commit_audit(f->commit, HUB_SPAN("{}"), &f->err), HUB_OK); /* the reserve is for this */
+    assert_int_equal(hub_commit_audit(f->commit, HUB_SPAN("{}"), &f->err),
+                     HUB_OK); /* the reserve is for this */
     f->disk->free_bytes = 900000000;
     atomic_fetch_add(&test_mono_us, 1000000);
     enum hub_result result;
@@ -536,7 +546,9 @@ static void commit_refuses_an_item_larger_than_a_record_and_goes_on(void **state
     assert_int_equal(hub_log_open(f->log_folder, &f->disk->disk, &small, &f->log, &f->err), HUB_OK);
     assert_int_equal(hub_kv_open_memory(&kv_options, &kv), HUB_OK);
     assert_int_equal(hub_index_open_kv(kv, f->log, &f->index, &f->err), HUB_OK);
-    assert_int_equal(hub_commit_start(&plain, &test_clock, &f->disk->disk, f->log, f->index, NULL, fatal, NULL, &f->commit, &f->err), HUB_OK);
+    assert_int_equal(hub_commit_start(&plain, &test_clock, &f->disk->disk, f->log, f->index, NULL, fatal,
+                                      NULL, &f->commit, &f->err),
+                     HUB_OK);
     assert_int_equal(send(f, HUB_RECORD_MESSAGE, "message1", "", 50)->result, HUB_TOO_LARGE);
     assert_int_equal(send(f, HUB_RECORD_MESSAGE, "message2", "", 1)->result, HUB_OK);
     assert_true(hub_log_durable(f->log) == 1);

@@ -53,7 +53,8 @@ static int teardown(void **state)
 }
 
 /* A record in the log and, when the index is open, in the index. */
-static void put(struct fixture *f, enum hub_record_kind kind, const char *id, const char *control, int64_t recorded_us, int events)
+static void put(struct fixture *f, enum hub_record_kind kind, const char *id, const char *control,
+                int64_t recorded_us, int events)
 {
     struct hub_buf buf;
     hub_buf_init(&buf, 10000, false);
@@ -103,8 +104,9 @@ static bool see_dead(void *ctx, struct hub_span id, const struct hub_index_messa
 {
     struct seen *seen = ctx;
     size_t len = strlen(seen->text);
-    (void)snprintf(seen->text + len, sizeof seen->text - len, "%.*s:%llu:%lld-%lld%s ", (int)id.len, (const char *)id.ptr,
-                   (unsigned long long)message->repeats, (long long)message->recorded_us, (long long)message->last_us,
+    (void)snprintf(seen->text + len, sizeof seen->text - len, "%.*s:%llu:%lld-%lld%s ", (int)id.len,
+                   (const char *)id.ptr, (unsigned long long)message->repeats,
+                   (long long)message->recorded_us, (long long)message->last_us,
                    message->resolved ? ":resolved" : "");
     return true;
 }
@@ -118,7 +120,8 @@ static void check_filled(struct fixture *f)
     assert_string_equal(message.answer, "AA");
     assert_int_equal(hub_index_message(f->index, HUB_SPAN("bbb"), &message, &f->err), HUB_OK);
     assert_int_equal(message.kind, HUB_RECORD_REJECTED);
-    assert_true(message.record == 3 && message.recorded_us == 200 && message.last_us == 300 && message.repeats == 1);
+    assert_true(message.record == 3 && message.recorded_us == 200 && message.last_us == 300 &&
+                message.repeats == 1);
     assert_string_equal(message.answer, "AE");
     assert_int_equal(hub_index_message(f->index, HUB_SPAN("ddd"), &message, &f->err), HUB_OK);
     assert_int_equal(message.kind, HUB_RECORD_MESSAGE);
@@ -236,12 +239,14 @@ static void index_forgets_what_was_staged_on_discard(void **state)
         assert_int_equal(hub_index_duplicate(index, HUB_SPAN("bbb"), 250, &f->err), HUB_OK);
         assert_int_equal(hub_index_lookup(index, HUB_SPAN("bbb"), &message, &f->err), HUB_OK);
         assert_true(message.repeats == 1);
-        assert_int_equal(hub_index_control_used(index, HUB_SPAN("c2"), HUB_SPAN("zzz"), &used, &f->err), HUB_OK);
+        assert_int_equal(hub_index_control_used(index, HUB_SPAN("c2"), HUB_SPAN("zzz"), &used, &f->err),
+                         HUB_OK);
         assert_true(used);
         assert_int_equal(hub_index_message(index, HUB_SPAN("bbb"), &message, &f->err), HUB_NOT_FOUND);
         hub_index_discard(index);
         assert_int_equal(hub_index_lookup(index, HUB_SPAN("bbb"), &message, &f->err), HUB_NOT_FOUND);
-        assert_int_equal(hub_index_control_used(index, HUB_SPAN("c2"), HUB_SPAN("zzz"), &used, &f->err), HUB_OK);
+        assert_int_equal(hub_index_control_used(index, HUB_SPAN("c2"), HUB_SPAN("zzz"), &used, &f->err),
+                         HUB_OK);
         assert_false(used);
         assert_true(hub_index_last_recorded(index) == 100);
     }
@@ -273,7 +278,9 @@ static void index_keeps_many_staged_records_apart(void **state)
             (void)snprintf(control, sizeof control, "control%d", i / 2);
             assert_int_equal(hub_index_lookup(f->index, hub_span_str(id), &message, &f->err), HUB_OK);
             assert_true(message.record == (uint64_t)i + 1);
-            assert_int_equal(hub_index_control_used(f->index, hub_span_str(control), hub_span_str(id), &used, &f->err), HUB_OK);
+            assert_int_equal(
+                hub_index_control_used(f->index, hub_span_str(control), hub_span_str(id), &used, &f->err),
+                HUB_OK);
             assert_int_equal(used, i % 2);
         }
         assert_int_equal(hub_index_write(f->index, &f->err), HUB_OK);
