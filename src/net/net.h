@@ -1,4 +1,4 @@
-/* Event loops, listeners, connections and timers (libevent; net_libevent.c is its only user). A loop belongs to the
+/* Event loops, listeners, connections and timers (libevent; net_libevent.c and conn_libevent.c are its only users). A loop belongs to the
  * thread that runs it: everything here is for that thread (or before it starts), except hub_net_post and
  * hub_net_loop_stop, which any thread may call. Nothing blocks but hub_net_loop_run.
  *

@@ -28,7 +28,7 @@ OWNERS = {
     "iconv.h": {"src/codec/charset_iconv.c"},
     "sodium.h": {"src/crypto/crypto_sodium.c"},
     "rocksdb/": {"src/store/kv_rocksdb.c"},
-    "event2/": {"src/net/net_libevent.c"},
+    "event2/": {"src/net/net_libevent.c", "src/net/conn_libevent.c"},
     "openssl/": {"src/net/tls_openssl.c", "src/net/cert_openssl.c", "src/crypto/x509_openssl.c", "src/crypto/crypto_openssl.c"},
     "librdkafka/": {"src/bus/bus_kafka.c"},
     "libxml/": {"src/codec/xml_libxml2.c"},
