@@ -550,6 +550,11 @@ static void audit_publisher_killed_at_every_write_goes_on_and_verifies(void **st
         if (published != 0)
             remember(&f, remembered);
         fixture_close(&f);
+        if (fixture_has(&f, "checkpoint")) { /* what is published stands by itself */
+            fixture_verify(&f, published != 0 ? remembered : NULL, true, &report);
+            if (report.finding_count != 0)
+                fail_msg("right after write %llu: %s", (unsigned long long)nth, report.findings[0].text);
+        }
         fixture_open_log(&f);
         f.disk = hub_disk_system();
         fixture_open_audit(&f);
