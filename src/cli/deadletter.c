@@ -16,7 +16,7 @@ static enum hub_result list_letters(struct hub_client *client, struct hub_arena 
     static const struct hub_cli_list list = {
         .member = "deadletter",
         .titles = {"last", "count", "id", "feed", "trigger", "at", "reason", "state"},
-        .members = {"last", "count", "id", "feed", "trigger", "reason.at", "reason.what", "state"}};
+        .members = {"last", "count", "id", "feed", "trigger", "reason.at", "reason.text", "state"}};
     struct hub_buf request;
     hub_cli_request_begin(&request, "deadletter.list");
     return hub_cli_list_print(client, arena, &request, &list, NULL, err);

@@ -22,7 +22,7 @@
  *   timeline.digest {what:"state"|"content"}      -> {"digest":hex}
  *   message.find {control_id|patient|feed|since}  -> {"message":{"id","feed","recorded","trigger","answer","events":[ids],"subjects":[..],"duplicates":n}}*
  *   message.show {id}                             -> {"message":{...}}, {"event":<CloudEvent as stored>}*, {"deadletter":<document>}?
- *   deadletter.list                               -> {"deadletter":{"id","feed","trigger","first","last","count","reason":{"code","what","at"},"state"}}*
+ *   deadletter.list                               -> {"deadletter":{"id","feed","trigger","first","last","count","reason":{"code","text","mend","at"},"state"}}*
  *   deadletter.show {id}                          -> {"deadletter":<document as stored>}
  *   audit.show {from, count}                      -> {"entry":{"index":n,"entry":{...}}}* (itself audited as log-read)
  *   audit.checkpoint                              -> {"checkpoint":"<signed note text>"}

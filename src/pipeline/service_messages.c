@@ -348,7 +348,7 @@ static enum hub_result list_letter(struct finder *finder, struct hub_span messag
     HUB_TRY(set_time(arena, out, "first", index->recorded_us));
     HUB_TRY(set_time(arena, out, "last", index->last_us));
     HUB_TRY(hub_json_set_c(out, "count", hub_json_number_i64(arena, (int64_t)index->repeats + 1)));
-    const struct hub_json *reason = hub_json_get(stored.dead_letter, "reason");
+    const struct hub_json *reason = hub_json_get(stored.dead_letter, "error");
     if (reason != NULL)
         HUB_TRY(hub_json_set_c(out, "reason", hub_json_copy(arena, reason)));
     HUB_TRY(hub_json_set_string(arena, out, "state", index->resolved ? HUB_SPAN("resolved") : HUB_SPAN("open")));

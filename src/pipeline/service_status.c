@@ -65,16 +65,25 @@ static void add_authorities(struct hub *hub, struct hub_buf *out)
     hub_buf_append_byte(out, ']');
 }
 
+/* Events in the timeline, comparable with the count of events: equal to it exactly when nothing waits, else no more than
+ * would be there if each waiting record held one. */
+static uint64_t events_applied(uint64_t events, uint64_t lag)
+{
+    return events > lag ? events - lag : 0;
+}
+
 enum hub_result hub_service_status(struct hub_request *request, struct hub_error *err)
 {
     struct hub *hub = request->hub;
     struct hub_commit_stats stats;
     struct hub_buf out;
-    uint64_t durable = hub_log_durable(hub->log);
-    uint64_t applied = hub_timeline_position(hub->timeline);
     char time[HUB_TIME_TEXT_LEN + 1];
     (void)err;
+    /* In this order, so that no event counted here is later than what is compared with. */
     hub_commit_stats(hub->commit, &stats);
+    uint64_t durable = hub_log_durable(hub->log);
+    uint64_t position = hub_timeline_position(hub->timeline);
+    uint64_t lag = durable > position ? durable - position : 0;
     hub_buf_init(&out, 1024 * 1024, false);
     hub_buf_append_byte(&out, '{');
     text_member(&out, "name", hub->config->name);
@@ -93,8 +102,8 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     }
     member(&out, "log_bytes", hub_log_bytes(hub->log));
     member(&out, "records", durable);
-    member(&out, "applied", applied);
-    member(&out, "lag", durable > applied ? durable - applied : 0);
+    member(&out, "applied", events_applied(stats.events, lag));
+    member(&out, "lag", lag);
     text_member(&out, "timeline", atomic_load(&hub->sick) ? "failed" : "ok");
     member(&out, "audit_entries", hub_audit_size(hub->audit));
     member(&out, "connections", hub->ingest_open ? (uint64_t)atomic_load(&hub->ingest.connections) : 0);
