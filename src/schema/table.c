@@ -53,9 +53,9 @@ void hub_tables_load(struct hub_arena *arena, const char *folder, const char *to
     for (int i = 0; i < count; i++) {
         if (out->items != NULL)
             load_one(arena, folder, names[i]->d_name, top_key, out, problems);
-        free(names[i]); /* scandir's memory */
+        free(names[i]); /* libc's memory */
     }
-    free((void *)names);
+    free((void *)names); /* libc's memory */
 }
 
 struct hub_table *hub_tables_find(const struct hub_tables *tables, const char *name)
