@@ -1,0 +1,233 @@
+/* An event sealed here is opened by a reader that knows docs/FORMATS-protect.md only
+ * (tests/conformance/open_event.py). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "src/codec/encode.h"
+#include "src/protect/protect.h"
+
+#define READER CHARTLINE_SOURCE_DIR "/tests/conformance/open_event.py"
+
+static const char *const texts[] = {
+    "{\"resourceType\":\"Patient\",\"active\":true,\"name\":[{\"family\":\"Quill\",\"given\":[\"Ada\"]}],"
+    "\"birthDate\":\"1961-02-03\","
+    "\"telecom\":[{\"value\":\"+1 555 "
+    "0100\"}],\"extension\":[{\"url\":\"urn:chartline:deleted\",\"valueString\":\"address\"},"
+    "{\"url\":\"http://x.example/p\",\"valueString\":\"\\u00e9\\n\\\"\\u0001\"}]}",
+    "{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{\"text\":\"Sodium\"},\"valueQuantity\":"
+    "{\"value\":140.50,\"unit\":\"mmol/L\"}}",
+    "{\"resourceType\":\"Organization\",\"name\":\"North Clinic\"}",
+    "{\"resourceType\":\"Appointment\",\"status\":\"booked\",\"participant\":[{\"actor\":{\"display\":\"A\"},"
+    "\"status\":\"accepted\"},"
+    "{\"status\":\"declined\",\"type\":[{\"text\":\"b\"}]}]}",
+    "{\"resourceType\":\"AllergyIntolerance\",\"clinicalStatus\":{\"coding\":[{\"code\":\"x\",\"system\":"
+    "\"urn:local\"},{\"system\":"
+    "\"http://terminology.hl7.org/CodeSystem/"
+    "allergyintolerance-clinical\",\"code\":\"active\",\"display\":\"Active\"}],\"text\":\"t\"},\"code\":{"
+    "\"text\":\"Nuts\"}}",
+    "{\"resourceType\":\"Binary\",\"contentType\":\"text/plain\",\"data\":\"aGVsbG8=\"}",
+};
+enum { TEXTS = sizeof texts / sizeof texts[0] };
+
+struct place {
+    char folder[64];
+    char path[5][96]; /* event, keys, ward.pub, ward.key, store */
+    struct hub_keys *keys;
+    struct hub_arena arena;
+};
+
+static void write_file(const char *path, struct hub_span bytes)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes.ptr, 1, bytes.len, f), bytes.len);
+    assert_int_equal(fclose(f), 0);
+}
+
+static bool write_line(void *ctx, struct hub_span line)
+{
+    return fprintf(ctx, "%.*s\n", (int)line.len, (const char *)line.ptr) > 0;
+}
+
+static int setup(void **state)
+{
+    struct place *p = calloc(1, sizeof *p);
+    const char *tmp = getenv("TMPDIR");
+    static const char *const names[] = {"event.json", "keys.jsonl", "ward.pub", "ward.key", "store"};
+    static const uint8_t root[HUB_KEY_LEN] = {3};
+    if (p == NULL || hub_crypto_init() != HUB_OK)
+        return -1;
+    (void)snprintf(p->folder, sizeof p->folder, "%s/outside-XXXXXX",
+                   tmp != NULL && strlen(tmp) < 40 ? tmp : "/tmp");
+    if (mkdtemp(p->folder) == NULL)
+        return -1;
+    for (size_t i = 0; i < 5; i++)
+        (void)snprintf(p->path[i], sizeof p->path[i], "%s/%s", p->folder, names[i]);
+    struct hub_role role = {.name = "ward", .public_key_path = p->path[2]};
+    for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++)
+        role.classes[c] = c != HUB_DATA_CONTACT;
+    const struct hub_roles roles = {.items = &role, .count = 1};
+    hub_arena_init(&p->arena, 16 * 1024 * 1024);
+    if (hub_role_key_create(p->path[2], p->path[3], "ward", NULL) != HUB_OK ||
+        hub_keys_open(p->path[4], root, &roles, hub_clock_system(), true, &p->keys, NULL) != HUB_OK)
+        return -1;
+    FILE *lines = fopen(p->path[1], "w");
+    if (lines == NULL)
+        return -1;
+    hub_keys_each_record(p->keys, write_line, lines);
+    *state = p;
+    return fclose(lines);
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    char command[128];
+    hub_keys_close(p->keys);
+    hub_arena_deinit(&p->arena);
+    (void)snprintf(command, sizeof command, "rm -rf %s", p->folder);
+    int rc = system(command);
+    free(p);
+    return rc;
+}
+
+static void seal(struct place *p, struct hub_buf *json, struct hub_sealed *sealed)
+{
+    static struct hub_resource resources[TEXTS];
+    const struct hub_identifier identifier = {
+        .system = HUB_SPAN("urn:oid:1.2.3"), .value = HUB_SPAN("4711"), .primary = true};
+    static const struct hub_span part[] = {{(const uint8_t *)"4711", 4}};
+    struct hub_event event = {.has_patient = true,
+                              .identifiers = &identifier,
+                              .identifier_count = 1,
+                              .resources = resources,
+                              .resource_count = TEXTS,
+                              .raw = HUB_SPAN("MSH|^~\\&|A\r"),
+                              .raw_positions = HUB_SPAN("0-11")};
+    const struct hub_decoded message = {.trigger = "ORU^R01"};
+    const struct hub_origin origin = {
+        .feed_id = HUB_SPAN("f1"), .feed_name = HUB_SPAN("lab"), .message = HUB_SPAN("MSH|^~\\&|A\r")};
+    struct hub_problems problems;
+    struct hub_error err;
+    hub_problems_init(&problems);
+    struct hub_policy *policy = hub_policy_load(CHARTLINE_SOURCE_DIR "/policies/protect/default.yaml",
+                                                CHARTLINE_SOURCE_DIR "/schemas", &problems);
+    assert_non_null(policy);
+    hub_problems_deinit(&problems);
+    for (size_t i = 0; i < TEXTS; i++) {
+        memset(&resources[i], 0, sizeof resources[i]);
+        assert_int_equal(hub_json_parse(&p->arena, hub_span_str(texts[i]), &resources[i].json, &err), HUB_OK);
+        resources[i].type = hub_json_get(resources[i].json, "resourceType")->str;
+    }
+    resources[1].entry.kind = HUB_KIND_OBSERVATION;
+    resources[1].entry.keys[0] = (struct hub_fact_key){.part_count = 1, .parts = part};
+    assert_int_equal(hub_protect_seal(p->keys, policy, &p->arena, &event, &message, &origin, 0,
+                                      1795267000000000, json, sealed, &err),
+                     HUB_OK);
+    hub_policy_free(policy);
+}
+
+static enum hub_result class_key(void *ctx, const struct hub_key_id *id, uint8_t key[HUB_KEY_LEN])
+{
+    struct place *p = ctx;
+    enum hub_data_class class_;
+    enum hub_result result = hub_keys_class_by_id(p->keys, id, key, &class_, NULL);
+    return result == HUB_OK && class_ == HUB_DATA_CONTACT ? HUB_DENIED : result;
+}
+
+static enum hub_result patient_secret(void *ctx, const struct hub_key_id *id, const struct hub_token *subject,
+                                      uint8_t secret[HUB_KEY_LEN])
+{
+    struct place *p = ctx;
+    return hub_keys_secret(p->keys, id, subject, secret, NULL);
+}
+
+/* Exit code of the reader; its output goes to OUT. */
+static int read_outside(struct place *p, const struct hub_sealed *sealed, char *out, size_t cap)
+{
+    uint8_t secret[HUB_KEY_LEN];
+    char signer[64], hex[65], command[1024];
+    struct hub_key_id id;
+    assert_int_equal(hub_keys_patient(p->keys, &sealed->subject, false, secret, &id, NULL, NULL), HUB_OK);
+    (void)hub_encode(HUB_HEX, hub_span_of(secret, sizeof secret), hex, sizeof hex);
+    (void)hub_encode(HUB_BASE64, hub_span_of(hub_keys_sign_public(p->keys), HUB_SIGN_PUBLIC_LEN), signer,
+                     sizeof signer);
+    (void)snprintf(command, sizeof command, "python3 " READER " %s %s %s %s %s 2>%s/stderr", p->path[0],
+                   p->path[1], signer, p->path[3], hex, p->folder);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    const size_t got = fread(out, 1, cap - 1, f);
+    out[got] = '\0';
+    const int status = pclose(f);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void outside_reader_opens_what_the_page_says(void **state)
+{
+    struct place *p = *state;
+    const struct hub_opener opener = {class_key, patient_secret, p};
+    struct hub_sealed sealed;
+    struct hub_buf json, want;
+    struct hub_json *event = NULL;
+    struct hub_error err;
+    size_t masked = 0;
+    static char got[256 * 1024];
+    hub_buf_init(&json, 1024 * 1024, false);
+    hub_buf_init(&want, 1024 * 1024, false);
+    seal(p, &json, &sealed);
+    write_file(p->path[0], hub_buf_view(&json));
+    const int code = read_outside(p, &sealed, got, sizeof got);
+    if (code == 77 || code == 127) {
+        print_message(
+            "SKIP: the outside reader needs python3 and libsodium (apt install python3 libsodium23)\n");
+        hub_buf_deinit(&json);
+        skip();
+    }
+    assert_int_equal(code, 0);
+    assert_int_equal(hub_json_parse(&p->arena, hub_buf_view(&json), &event, &err), HUB_OK);
+    assert_int_equal(hub_protect_open_event(&p->arena, event, &opener, &masked, &err), HUB_OK);
+    assert_int_equal(masked, 2); /* the patient's and the organisation's contact class */
+    hub_json_write(&want, event);
+    assert_string_equal(got, hub_buf_str(&want));
+    assert_non_null(strstr(got, "140.50"));
+    assert_non_null(strstr(got, "Quill"));
+    assert_null(strstr(got, "0100"));
+    hub_buf_deinit(&want);
+    hub_buf_deinit(&json);
+}
+
+static void outside_reader_refuses_a_changed_status(void **state)
+{
+    struct place *p = *state;
+    struct hub_sealed sealed;
+    struct hub_buf json;
+    static char got[256 * 1024];
+    hub_buf_init(&json, 1024 * 1024, false);
+    seal(p, &json, &sealed);
+    char *at = strstr(hub_buf_str(&json), "\"booked\"");
+    assert_non_null(at);
+    memcpy(at, "\"waiter\"", 8);
+    write_file(p->path[0], hub_buf_view(&json));
+    hub_buf_deinit(&json);
+    const int code = read_outside(p, &sealed, got, sizeof got);
+    if (code == 77 || code == 127)
+        skip();
+    assert_int_equal(code, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(outside_reader_opens_what_the_page_says, setup, teardown),
+        cmocka_unit_test_setup_teardown(outside_reader_refuses_a_changed_status, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

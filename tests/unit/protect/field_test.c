@@ -1,0 +1,146 @@
+/* The worked example of docs/FORMATS-protect.md, and the padding. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "src/base/buf.h"
+#include "src/codec/encode.h"
+#include "src/protect/seal_internal.h"
+
+#define CONTENT "[[\"/name\",[{\"family\":\"Doe\"}]]]"
+#define REMAINDER "{\"id\":\"cccccccccccccccccccccccccccccccc\",\"resourceType\":\"Practitioner\"}"
+#define SEAL                                                                                                 \
+    "1;xc20p;QEFCQ0RFRkdISUpLTE1OTw;fedcba9876543210;identity@0123456789abcdef:"                             \
+    "yOqzmvn6EQ7QoalWvV6UE97Eb5n9mX1ZLlJVOtkL0rI"
+
+static void example(struct hub_field_keys *field, struct hub_field_place *place)
+{
+    uint8_t key[HUB_KEY_LEN], secret[HUB_KEY_LEN];
+    memset(field, 0, sizeof *field);
+    for (unsigned i = 0; i < HUB_KEY_LEN; i++) {
+        key[i] = (uint8_t)i;
+        secret[i] = (uint8_t)(32 + i);
+    }
+    for (unsigned i = 0; i < HUB_SALT_LEN; i++)
+        field->salt[i] = (uint8_t)(64 + i);
+    memcpy(field->class_id[HUB_DATA_IDENTITY].text, "0123456789abcdef", 17);
+    memcpy(field->secret_id.text, "fedcba9876543210", 17);
+    hub_field_derive(field, HUB_DATA_IDENTITY, key, secret);
+    place->event_id = HUB_SPAN("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    place->subject = HUB_SPAN("1bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+    place->resource_id = HUB_SPAN("cccccccccccccccccccccccccccccccc");
+    hub_blake2b(NULL, HUB_SPAN(REMAINDER), place->remainder, HUB_HASH_LEN);
+}
+
+static void assert_hex(const uint8_t *bytes, size_t len, const char *want)
+{
+    char text[512];
+    (void)hub_encode(HUB_HEX, hub_span_of(bytes, len), text, sizeof text);
+    assert_string_equal(text, want);
+}
+
+static void field_seals_the_documented_example(void **state)
+{
+    (void)state;
+    struct hub_field_keys field;
+    struct hub_field_place place;
+    uint8_t sealed[256], plain[256];
+    struct hub_span content;
+    const size_t len = hub_field_sealed_len(sizeof CONTENT - 1);
+    example(&field, &place);
+    assert_hex(field.key[HUB_DATA_IDENTITY], 32,
+               "889ff10a74bbbb1437b491f3b7f8aa4f83d386c9fed14728e30efbe5f8a7f7d8");
+    assert_hex(field.commitment[HUB_DATA_IDENTITY], 32,
+               "c8eab39af9fa110ed0a1a956bd5e9413dec46f99fd997d592e52553ad90bd2b2");
+    assert_hex(place.remainder, 32, "f745b83d70be7e1e9d400348a7d15e320590247fabfa5029bfe459f2273c1546");
+    memcpy(sealed + HUB_SEALED_HEAD, CONTENT, sizeof CONTENT - 1);
+    hub_field_seal(&field, &place, HUB_DATA_IDENTITY, 3, sealed, sizeof CONTENT - 1);
+    assert_hex(sealed, len,
+               "0101030000009629f90925e7e9500351f08a4105041bdd7fa371c00dbfa4fb52"
+               "75d3199e0684f1af294cb5ad8462c4bb21ed138b6270196ce06b1f24a0aded4c"
+               "6d30946c34bcf259fe1e068c58339c2abbcd572d339f");
+    assert_int_equal(hub_field_open(&field, &place, hub_span_of(sealed, len), plain, &content), HUB_OK);
+    assert_true(hub_span_is(content, CONTENT));
+    for (size_t i = 0; i < len; i++) {
+        sealed[i] ^= 0x20;
+        assert_int_equal(hub_field_open(&field, &place, hub_span_of(sealed, len), plain, &content),
+                         HUB_CRYPTO);
+        sealed[i] ^= 0x20;
+    }
+    place.remainder[0] ^= 1;
+    assert_int_equal(hub_field_open(&field, &place, hub_span_of(sealed, len), plain, &content), HUB_CRYPTO);
+}
+
+static void field_seal_text_is_written_and_read_back(void **state)
+{
+    (void)state;
+    struct hub_field_keys field, again;
+    struct hub_field_place place;
+    struct hub_buf text;
+    hub_buf_init(&text, 4096, false);
+    example(&field, &place);
+    hub_field_seal_write(&field, &text);
+    assert_string_equal(hub_buf_str(&text), SEAL);
+    assert_int_equal(hub_field_seal_parse(hub_buf_view(&text), &again), HUB_OK);
+    assert_memory_equal(again.salt, field.salt, sizeof field.salt);
+    assert_string_equal(again.secret_id.text, field.secret_id.text);
+    assert_string_equal(again.class_id[1].text, field.class_id[1].text);
+    assert_memory_equal(again.commitment[1], field.commitment[1], HUB_HASH_LEN);
+    assert_true(again.have[1]);
+    assert_false(again.have[2]);
+    hub_buf_deinit(&text);
+}
+
+static void field_seal_text_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "1",
+        "2;xc20p;QEFCQ0RFRkdISUpLTE1OTw;fedcba9876543210",
+        "1;aes;QEFCQ0RFRkdISUpLTE1OTw;fedcba9876543210",
+        "1;xc20p;QEFCQ0RFRkdISUpLTE1OT;fedcba9876543210",
+        "1;xc20p;QEFCQ0RFRkdISUpLTE1OTw;fedcba987654321",
+        "1;xc20p;QEFCQ0RFRkdISUpLTE1OTw;FEDCBA9876543210",
+        SEAL "A",
+        SEAL ";identity@0123456789abcdef:yOqzmvn6EQ7QoalWvV6UE97Eb5n9mX1ZLlJVOtkL0rI",
+        SEAL ";clear@0123456789abcdef:yOqzmvn6EQ7QoalWvV6UE97Eb5n9mX1ZLlJVOtkL0rI",
+        SEAL ";nobody@0123456789abcdef:yOqzmvn6EQ7QoalWvV6UE97Eb5n9mX1ZLlJVOtkL0rI"};
+    struct hub_field_keys field;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(hub_field_seal_parse(hub_span_str(bad[i]), &field), HUB_SYNTAX);
+}
+
+static void field_padding_is_whole_blocks_and_wastes_little(void **state)
+{
+    (void)state;
+    assert_int_equal(hub_field_sealed_len(0), 6 + 64 + 16);
+    assert_int_equal(hub_field_sealed_len(63), 6 + 64 + 16);
+    assert_int_equal(hub_field_sealed_len(64), 6 + 128 + 16);
+    size_t last = 0;
+    for (size_t len = 1; len < 300000; len += 1 + len / 50) {
+        const size_t padded = hub_field_sealed_len(len) - 22;
+        assert_true(padded >= len + 1 && padded >= last && padded % 64 == 0);
+        assert_true(padded <= len + 65 + len * 12 / 100);
+        last = padded;
+    }
+    assert_int_equal(hub_field_sealed_len(100000) - 22, 100352); /* E = 16, S = 5: multiples of 2048 */
+}
+
+int main(void)
+{
+    if (hub_crypto_init() != HUB_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(field_seals_the_documented_example),
+        cmocka_unit_test(field_seal_text_is_written_and_read_back),
+        cmocka_unit_test(field_seal_text_that_is_none_is_refused),
+        cmocka_unit_test(field_padding_is_whole_blocks_and_wastes_little),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
