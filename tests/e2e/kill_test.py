@@ -9,7 +9,7 @@ from messages import Hospital
 KILLS = int(os.environ.get("CHARTLINE_KILLS", "50"))
 SEED = int(os.environ.get("CHARTLINE_SEED", random.randrange(10 ** 6)))
 SENDERS = 4
-PER_KILL = 12
+PER_KILL = 100
 
 
 def feed(hub, messages, acked, stop):

@@ -2,6 +2,7 @@
 """Nothing in the clear (guarantee 4): a marker in every field of 1,000 messages is nowhere on disk, and all of them come back
 for the right role."""
 import base64
+import re
 
 from harness import *
 
@@ -81,8 +82,11 @@ def search(folder, needles):
 
 
 def seen(text):
-    import re
-    return set(re.findall(r"Qx7Zk[CN]\d{6}e", text))
+    """The markers in TEXT, those in the original message (a Binary's base64) included."""
+    found = set(re.findall(r"Qx7Zk[CN]\d{6}e", text))
+    for data in re.findall(r'"data": ?"([A-Za-z0-9+/=]+)"', text):
+        found |= set(re.findall(r"Qx7Zk[CN]\d{6}e", base64.b64decode(data).decode("utf-8", "replace")))
+    return found
 
 
 def markers_are_nowhere_and_come_back_by_role():

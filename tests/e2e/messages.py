@@ -49,7 +49,7 @@ class Hospital:
     def oru(self, n):
         self.order += 1
         m = [self.msh("ORU^R01^ORU_R01", "LAB"), self.pid(n), f"ORC|RE|P{self.seed}{self.order}^EHR|F{self.seed}{self.order}^LAB",
-             f"OBR|1|P{self.seed}{self.order}^EHR|F{self.seed}{self.order}^LAB|58410-2^CBC panel^LN|||{stamp(self.minute - 1)}||||||||||||||||"
+             f"OBR|1|P{self.seed}{self.order}^EHR|F{self.seed}{self.order}^LAB|58410-2^CBC panel^LN|||{stamp(self.minute - 1)}|||||||||||||||"
              f"{stamp(self.minute)}|||{'P' if self.random.random() < 0.3 else 'F'}"]
         for i, (code, name, unit, low_high) in enumerate(TESTS, 1):
             value = f"{self.random.uniform(5, 150):.1f}"
