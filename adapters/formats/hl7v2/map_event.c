@@ -120,6 +120,7 @@ static enum hub_result run_decl(struct map_run *run, struct map_seg *seg, const 
     }
     HUB_TRY(note_made(run, seg, res));
     scope = scope_of(run, seg, res);
+    scope.merging = rules != &decl->rules;
     return map_run_rules(&scope, rules);
 }
 

@@ -178,7 +178,7 @@ static enum hub_result support_of(struct map_scope *scope, const struct map_rule
     HUB_TRY(map_new_resource(run, target->resource, &res));
     res->seg = scope->seg;
     struct map_split split = {.done = false};
-    struct map_scope inner = {run, scope->seg, value, &split, res, res->json, NULL, (uint16_t)(scope->depth + 1)};
+    struct map_scope inner = {run, scope->seg, value, &split, res, res->json, NULL, (uint16_t)(scope->depth + 1), false};
     HUB_TRY(map_run_rules(&inner, &target->rules));
     res->dropped = res->json->len <= 1;
     struct map_support *added = HUB_ARENA_NEW(run->arena, struct map_support);
@@ -236,7 +236,7 @@ static enum hub_result put_structure(struct map_scope *scope, const struct map_r
     struct hub_json *object = keeps_element ? scope->element : there != NULL ? there : hub_json_new(run->arena, HUB_JSON_OBJECT);
     HUB_ENSURE(object != NULL, HUB_NO_MEMORY);
     uint32_t before = object->len;
-    struct map_scope inner = {run, scope->seg, value, &split, scope->res, object, &single, (uint16_t)(scope->depth + 1)};
+    struct map_scope inner = {run, scope->seg, value, &split, scope->res, object, &single, (uint16_t)(scope->depth + 1), false};
     if (keeps_element)
         inner.single = scope->single;
     HUB_TRY(map_run_rules(&inner, rules));
@@ -425,6 +425,10 @@ static enum hub_result run_from(struct map_scope *scope, const struct map_rule *
         }
         if (any)
             return HUB_OK;
+    }
+    if (rule->join != NULL && scope->merging) { /* an empty line is a line of the text too */
+        struct map_join *join = find_join(scope, hub_element_get(scope->element, &rule->to));
+        return join != NULL ? add_line(scope->run, join, HUB_SPAN_NONE) : HUB_OK;
     }
     if (scope->res != NULL && scope->depth == 0 && rule->to.count != 0 && scope->res->mode == HUB_MODE_FOLD)
         return note_deleted(scope, rule);

@@ -168,6 +168,7 @@ struct map_scope {
     struct hub_json *element; /* `to` is relative to it */
     struct hub_json **single; /* a data type that gives a single value puts it here */
     uint16_t depth;
+    bool merging; /* adding the lines of a merged segment */
 };
 
 /* map_group.c */

@@ -1,0 +1,342 @@
+/* Admissions, transfers, updates and merges through the real tables: what RULES says of them. */
+#include "tests/unit/adapters/map_fixture.h"
+
+#define MSH(trigger) "MSH|^~\\&|EHR|GENHOSP|HUB|X|20260301120000||" trigger "|M1|P|2.5.1\n"
+#define EVN "EVN||20260301115900\n"
+#define PID "PID|1||A100^^^GENHOSP^MR||Falk^Ida^Maria||19700102|F\n"
+#define PV1 "PV1|1|I|W2^201^B^GENHOSP||||||||||||||||V77^^^GENHOSP^VN|||||||||||||||||||||||||20260301103000\n"
+
+static void admission_makes_patient_encounter_and_place(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A01") EVN PID PV1);
+    assert_string_equal(f->decoded.trigger, "ADT^A01");
+    assert_span(f->decoded.control_id, "M1");
+    assert_int_equal(e->identifier_count, 1);
+    assert_span(e->identifiers[0].system, "urn:oid:1.2.3.4");
+    assert_span(e->identifiers[0].value, "A100");
+    assert_true(e->identifiers[0].primary);
+    struct hub_resource *patient = fixture_find(e, HUB_KIND_PATIENT, NULL, 0);
+    assert_non_null(patient);
+    assert_int_equal(patient->entry.mode, HUB_MODE_FOLD);
+    assert_true(patient->entry.keys[0].with_subject);
+    assert_json(f, hub_json_get(patient->json, "name"), "[{\"family\":\"Falk\",\"given\":[\"Ida\",\"Maria\"]}]");
+    assert_span(hub_json_get_span(patient->json, "birthDate"), "1970-01-02");
+    assert_span(hub_json_get_span(patient->json, "gender"), "female");
+    struct hub_resource *encounter = fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0);
+    assert_non_null(encounter);
+    assert_span(hub_json_get_span(encounter->json, "status"), "in-progress");
+    assert_string_equal(fixture_key(f, &encounter->entry.keys[0]), "/urn:oid:1.2.3.4|V77");
+    struct hub_resource *place = fixture_find(e, HUB_KIND_LOCATION, NULL, 0);
+    assert_non_null(place);
+    assert_string_equal(place->type, "Encounter");
+    assert_int_equal(place->entry.act, HUB_ACT_STATE);
+}
+
+static void time_without_zone_takes_the_feeds(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A01") EVN PID PV1);
+    struct hub_resource *encounter = fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0);
+    assert_json(f, hub_json_get(encounter->json, "period"), "{\"start\":\"2026-03-01T10:30:00-05:00\"}");
+    assert_span(e->time.text, "2026-03-01T10:30:00-05:00");
+    assert_string_equal(e->time_source, "PV1-44");
+}
+
+static void event_without_effective_time_takes_the_messages(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, "MSH|^~\\&|EHR|GENHOSP|HUB|X|20260301120000||QRY^A19|M1|P|2.5.1\nPID|1||A100^^^GENHOSP^MR\n");
+    assert_string_equal(e->time_source, "MSH-7");
+    assert_span(e->time.text, "2026-03-01T12:00:00-05:00");
+}
+
+static void update_leaves_the_status(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A08") EVN PID PV1);
+    struct hub_resource *encounter = fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0);
+    assert_span(hub_json_get_span(encounter->json, "status"), "unknown");
+    assert_int_equal(encounter->entry.mode, HUB_MODE_FOLD);
+}
+
+static void status_follows_the_trigger(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const cases[][2] = {{"A01", "in-progress"}, {"A03", "finished"}, {"A05", "planned"},   {"A11", "cancelled"},
+                                           {"A13", "in-progress"}, {"A02", "in-progress"}, {"A08", "unknown"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[2048];
+        (void)snprintf(text, sizeof text, "MSH|^~\\&|EHR|GENHOSP|HUB|X|20260301120000||ADT^%s|M1|P|2.5.1\n" EVN PID PV1, cases[i][0]);
+        struct hub_event *e = fixture_good(f, text);
+        struct hub_resource *encounter = fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0);
+        assert_non_null(encounter);
+        assert_span(hub_json_get_span(encounter->json, "status"), cases[i][1]);
+    }
+}
+
+static void cancels_carry_their_acts(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A12") EVN PID PV1);
+    assert_int_equal(fixture_find(e, HUB_KIND_LOCATION, NULL, 0)->entry.act, HUB_ACT_CANCEL_TRANSFER);
+    e = fixture_good(f, MSH("ADT^A11") EVN PID PV1);
+    assert_int_equal(fixture_find(e, HUB_KIND_LOCATION, NULL, 0)->entry.act, HUB_ACT_CANCEL_ADMISSION);
+    e = fixture_good(f, MSH("ADT^A13") EVN PID PV1);
+    assert_int_equal(fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0)->entry.act, HUB_ACT_CANCEL_DISCHARGE);
+}
+
+static void class_not_applicable_makes_no_encounter(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A28") EVN PID "PV1|1|N\n");
+    assert_null(fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0));
+    assert_null(fixture_find(e, HUB_KIND_NONE, "Encounter", 0));
+}
+
+static void visit_outside_adt_makes_no_encounter_entry(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ORU^R01") PID PV1 "OBR|1||F1|GLU^Glucose^L|||20260301\nOBX|1|NM|GLU^Glucose^L||5.5|mmol/L|||||F\n");
+    assert_null(fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0));
+    struct hub_resource *o = fixture_find(e, HUB_KIND_OBSERVATION, NULL, 0);
+    assert_string_equal(fixture_key(f, &o->entry.encounter), "/urn:oid:1.2.3.4|V77");
+    assert_int_equal(fixture_find(e, HUB_KIND_PATIENT, NULL, 0)->entry.mode, HUB_MODE_FILL);
+}
+
+static void two_quotes_delete_an_element(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A08") EVN "PID|1||A100^^^GENHOSP^MR||Falk^Ida||\"\"|F||||||||\"\"\n");
+    struct hub_resource *patient = fixture_find(e, HUB_KIND_PATIENT, NULL, 0);
+    const char *text = fixture_json(f, hub_json_get(patient->json, "extension"));
+    assert_non_null(strstr(text, "{\"url\":\"urn:chartline:deleted\",\"valueString\":\"birthDate\"}"));
+    assert_non_null(strstr(text, "{\"url\":\"urn:chartline:deleted\",\"valueString\":\"maritalStatus\"}"));
+    assert_null(strstr(text, "\"gender\""));
+    assert_null(hub_json_get(patient->json, "birthDate"));
+}
+
+static void empty_field_deletes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A08") EVN "PID|1||A100^^^GENHOSP^MR||Falk^Ida||||\n");
+    struct hub_resource *patient = fixture_find(e, HUB_KIND_PATIENT, NULL, 0);
+    assert_null(hub_json_get(patient->json, "extension"));
+}
+
+static void two_quotes_outside_folded_resources_make_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ORU^R01") PID "OBR|1||F1|GLU^Glucose^L\nOBX|1|NM|GLU^Glucose^L||\"\"|mmol/L|||||F\n");
+    struct hub_resource *o = fixture_find(e, HUB_KIND_OBSERVATION, NULL, 0);
+    assert_null(hub_json_get(o->json, "valueQuantity"));
+    assert_null(hub_json_get(o->json, "extension"));
+}
+
+static void merge_states_survivor_and_retired(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A40") EVN PID "MRG|B200^^^GENHOSP^MR\n");
+    assert_int_equal(e->identifier_count, 2);
+    const struct hub_identity_fact *merge = NULL;
+    for (uint16_t i = 0; i < e->fact_count; i++)
+        merge = e->facts[i].kind == HUB_FACT_MERGE ? &e->facts[i] : merge;
+    assert_non_null(merge);
+    assert_span(e->identifiers[merge->identifiers[0]].value, "A100");
+    assert_span(e->identifiers[merge->identifiers[1]].value, "B200");
+}
+
+static void merge_with_itself_is_refused_at_mrg_1(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(fixture_decode(f, MSH("ADT^A40") EVN PID "MRG|A100^^^GENHOSP^MR\n"), HUB_IDENTITY);
+    assert_string_equal(f->err.place, "MRG-1");
+    assert_string_equal(f->decoded.trigger, "ADT^A40");
+    assert_true(f->decoded.reply_head.len > 0);
+}
+
+static void retired_number_among_the_survivors_is_no_error(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A40") EVN "PID|1||A100^^^GENHOSP^MR~B200^^^GENHOSP^MR||Falk^Ida\nMRG|B200^^^GENHOSP^MR\n");
+    assert_int_equal(e->identifier_count, 2);
+    assert_span(e->identifiers[0].value, "A100");
+}
+
+static void several_merges_make_an_event_each_with_their_own_bytes(void **state)
+{
+    struct fixture *f = *state;
+    (void)fixture_good(f, MSH("ADT^A40") EVN PID "MRG|B200^^^GENHOSP^MR\n"
+                                             "PID|2||C300^^^GENHOSP^MR||Berg^Olaf\nMRG|D400^^^GENHOSP^MR\n");
+    assert_int_equal(f->decoded.event_count, 2);
+    struct hub_event *second = &f->decoded.events[1];
+    assert_span(second->identifiers[0].value, "C300");
+    const char *patient = fixture_json(f, fixture_find(second, HUB_KIND_PATIENT, NULL, 0)->json);
+    assert_null(strstr(patient, "Falk"));
+    char raw[4096];
+    (void)snprintf(raw, sizeof raw, "%.*s", (int)second->raw.len, (const char *)second->raw.ptr);
+    assert_non_null(strstr(raw, "MSH|"));
+    assert_non_null(strstr(raw, "C300"));
+    assert_null(strstr(raw, "A100"));
+    /* the pieces of both rebuild the message */
+    bool covered[FIXTURE_MESSAGE_MAX] = {false};
+    for (uint32_t i = 0; i < 2; i++) {
+        struct hub_event *e = &f->decoded.events[i];
+        char positions[256];
+        (void)snprintf(positions, sizeof positions, "%.*s", (int)e->raw_positions.len, (const char *)e->raw_positions.ptr);
+        size_t at = 0;
+        for (char *p = positions; *p != '\0'; p += *p == ',' ? 1 : 0) {
+            size_t from = strtoul(p, &p, 10);
+            size_t to = strtoul(p + 1, &p, 10);
+            assert_memory_equal(e->raw.ptr + at, f->message + from, to - from);
+            for (size_t k = from; k < to; k++)
+                covered[k] = true;
+            at += to - from;
+        }
+        assert_int_equal(at, e->raw.len);
+    }
+    for (size_t i = 0; i < f->message_len; i++)
+        assert_true(covered[i]);
+}
+
+static void merges_and_deletes_without_a_table_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(fixture_decode(f, MSH("ADT^A34") EVN PID "MRG|B200^^^GENHOSP^MR\n"), HUB_UNSUPPORTED_EVENT);
+    assert_int_equal(fixture_decode(f, MSH("ADT^A29") EVN PID), HUB_UNSUPPORTED_EVENT);
+    assert_int_equal(fixture_decode(f, MSH("ADT^A23") EVN PID), HUB_UNSUPPORTED_EVENT);
+}
+
+static void inspect_maps_what_decode_refuses(void **state)
+{
+    struct fixture *f = *state;
+    fixture_load(f, MSH("ADT^A29") EVN PID);
+    assert_int_equal(hub_format_hl7v2.inspect(f->context, &f->arena, hub_span_of(f->message, f->message_len), 0, &f->decoded,
+                                              &f->report, &f->err),
+                     HUB_OK);
+    assert_int_equal(f->decoded.event_count, 1);
+}
+
+static void message_about_a_patient_needs_a_pid(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(fixture_decode(f, MSH("ADT^A01") EVN PV1), HUB_REQUIRED);
+    assert_string_equal(f->err.place, "PID");
+}
+
+static void header_is_checked(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(fixture_decode(f, "MSH|^~\\&|EHR|GENHOSP|||20260301||ADT^A01|M1|T|2.5\n" EVN PID), HUB_UNSUPPORTED_PROCESSING);
+    assert_int_equal(fixture_decode(f, "MSH|^~\\&|EHR|GENHOSP|||20260301||ADT^A01|M1|P|3.0\n" EVN PID), HUB_UNSUPPORTED_VERSION);
+    assert_int_equal(fixture_decode(f, "MSH|^~\\&|EHR|GENHOSP|||20260301|||M1|P|2.5\n" EVN PID), HUB_REQUIRED);
+    assert_int_equal(fixture_decode(f, "MSH|^~\\&|EHR|GENHOSP|||20260301||a*b^A01|M1|P|2.5\n" EVN PID), HUB_UNSUPPORTED_TYPE);
+    assert_int_equal(fixture_decode(f, "MSH|^~\\&|EHR|GENHOSP|||20260301||ADT^A01|M1|P\n" EVN PID), HUB_OK);
+    assert_int_equal(fixture_decode(f, "no message"), HUB_SYNTAX);
+}
+
+static void unidentified_patient_has_no_tokens(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A01") EVN "PID|1||UNKNOWN^^^GENHOSP^MR||Doe^Jan\n" PV1);
+    assert_int_equal(e->identifier_count, 0);
+    assert_true(e->has_patient);
+    assert_non_null(fixture_find(e, HUB_KIND_PATIENT, NULL, 0));
+}
+
+static void only_record_numbers_and_configured_authorities_make_tokens(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A01") EVN "PID|1||S1^^^SSA^SS~9^^^STATE^XX~7^^^OTHER^PI~5^^^OTHER^XX~A100^^^GENHOSP^MR||Doe^Jan\n" PV1);
+    assert_int_equal(e->identifier_count, 3);
+    assert_span(e->identifiers[0].value, "A100"); /* the primary authority's stands first */
+    assert_span(e->identifiers[1].value, "9");
+    assert_span(e->identifiers[2].system, "urn:chartline:ns:GENHOSP:OTHER");
+    assert_int_equal(e->fact_count, 1);
+    assert_int_equal(e->facts[0].kind, HUB_FACT_SAME);
+    assert_int_equal(e->facts[0].count, 3);
+}
+
+static void unknown_authority_is_refused_where_the_feed_says_so(void **state)
+{
+    struct fixture *f = *state;
+    f->feed.known_authorities_only = true;
+    enum hub_result result = fixture_decode(f, MSH("ADT^A01") EVN "PID|1||A100^^^GENHOSP^MR~7^^^OTHER^PI||Doe^Jan\n" PV1);
+    f->feed.known_authorities_only = false;
+    assert_int_equal(result, HUB_AUTHORITY);
+    assert_string_equal(f->err.place, "PID-3[2].4");
+}
+
+static void message_without_patient_is_an_event_without_chart(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("MFN^M02") "MFI|PRA||UPD|||AL\nMFE|MAD|1||77\n");
+    assert_false(e->has_patient);
+    assert_int_equal(e->identifier_count, 0);
+    for (uint32_t i = 0; i < e->resource_count; i++)
+        assert_int_equal(e->resources[i].entry.kind, HUB_KIND_NONE);
+}
+
+static void nothing_is_left_of_the_message_before(void **state)
+{
+    struct fixture *f = *state;
+    (void)fixture_good(f, MSH("ADT^A01") EVN "PID|1||A100^^^GENHOSP^MR||Marker^One||19700102|F|||Street 1^^Town\n" PV1 "AL1|1|DA|PEN^Penicillin\n");
+    struct hub_event *e = fixture_good(f, MSH("ADT^A01") EVN "PID|1||B200^^^GENHOSP^MR||Other^Two\n");
+    for (uint32_t i = 0; i < e->resource_count; i++) {
+        const char *text = fixture_json(f, e->resources[i].json);
+        assert_null(strstr(text, "Marker"));
+        assert_null(strstr(text, "A100"));
+        assert_null(strstr(text, "Penicillin"));
+        assert_null(strstr(text, "1970"));
+    }
+    assert_null(fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0));
+}
+
+static void old_trigger_stands_in_evn_1(void **state)
+{
+    struct fixture *f = *state;
+    (void)fixture_good(f, "MSH|^~\\&|EHR|GENHOSP|||20260301||ADT|M1|P|2.1\nEVN|A01|20260301\n" PID PV1);
+    assert_string_equal(f->decoded.trigger, "ADT^A01");
+}
+
+static void every_reference_points_at_a_resource(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A01") EVN PID PV1 "AL1|1|DA|PEN^Penicillin\nDG1|1||I10^Hypertension^I10\n");
+    assert_true(e->reference_count > 3);
+    for (uint32_t i = 0; i < e->reference_count; i++)
+        assert_true(e->references[i].target < e->resource_count);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(admission_makes_patient_encounter_and_place),
+        cmocka_unit_test(time_without_zone_takes_the_feeds),
+        cmocka_unit_test(event_without_effective_time_takes_the_messages),
+        cmocka_unit_test(update_leaves_the_status),
+        cmocka_unit_test(status_follows_the_trigger),
+        cmocka_unit_test(cancels_carry_their_acts),
+        cmocka_unit_test(class_not_applicable_makes_no_encounter),
+        cmocka_unit_test(visit_outside_adt_makes_no_encounter_entry),
+        cmocka_unit_test(two_quotes_delete_an_element),
+        cmocka_unit_test(empty_field_deletes_nothing),
+        cmocka_unit_test(two_quotes_outside_folded_resources_make_nothing),
+        cmocka_unit_test(merge_states_survivor_and_retired),
+        cmocka_unit_test(merge_with_itself_is_refused_at_mrg_1),
+        cmocka_unit_test(retired_number_among_the_survivors_is_no_error),
+        cmocka_unit_test(several_merges_make_an_event_each_with_their_own_bytes),
+        cmocka_unit_test(merges_and_deletes_without_a_table_are_refused),
+        cmocka_unit_test(inspect_maps_what_decode_refuses),
+        cmocka_unit_test(message_about_a_patient_needs_a_pid),
+        cmocka_unit_test(header_is_checked),
+        cmocka_unit_test(unidentified_patient_has_no_tokens),
+        cmocka_unit_test(only_record_numbers_and_configured_authorities_make_tokens),
+        cmocka_unit_test(unknown_authority_is_refused_where_the_feed_says_so),
+        cmocka_unit_test(message_without_patient_is_an_event_without_chart),
+        cmocka_unit_test(nothing_is_left_of_the_message_before),
+        cmocka_unit_test(old_trigger_stands_in_evn_1),
+        cmocka_unit_test(every_reference_points_at_a_resource),
+    };
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
