@@ -144,23 +144,25 @@ static void check_certificate(struct checking *c, const char *path, const char *
             "replace it by your own authority's before real patients' data comes", until);
 }
 
-static void check_tls(struct checking *c, const struct hub_tls_server *tls, const char *prefix)
+static void check_key_mode(struct checking *c, const char *path, const char *name)
 {
-    char name[96];
     struct stat st;
+    if (path != NULL && stat(path, &st) == 0 && (st.st_mode & 077) != 0)
+        add(c, HUB_SEVERITY_ERROR, path, 0, name, "others may read the private key", "chmod 600 it", "");
+}
+
+/* The API's listener; feeds' own are looked at by their transport. */
+static void check_api_tls(struct checking *c)
+{
+    const struct hub_tls_server *tls = &c->config->api_tls;
     struct hub_tls_context *context = NULL;
     struct hub_error err = {0};
     if (!tls->enabled)
         return;
     size_t before = c->problems->errors;
-    (void)snprintf(name, sizeof name, "%s.tls.cert", prefix);
-    check_certificate(c, tls->cert, name);
-    (void)snprintf(name, sizeof name, "%s.tls.client_ca", prefix);
-    check_certificate(c, tls->client_ca, name);
-    (void)snprintf(name, sizeof name, "%s.tls.key", prefix);
-    if (stat(tls->key, &st) == 0 && (st.st_mode & 077) != 0)
-        add(c, HUB_SEVERITY_ERROR, tls->key, 0, name, "others may read the private key", "chmod 600 it", "");
-    (void)snprintf(name, sizeof name, "%s.tls", prefix);
+    check_certificate(c, tls->cert, "api.tls.cert");
+    check_certificate(c, tls->client_ca, "api.tls.client_ca");
+    check_key_mode(c, tls->key, "api.tls.key");
     struct hub_tls_server_options options = {.cert = tls->cert,
                                              .key = tls->key,
                                              .client_ca = tls->client_ca,
@@ -168,8 +170,18 @@ static void check_tls(struct checking *c, const struct hub_tls_server *tls, cons
                                              .allow_count = tls->allow_count};
     /* What was said above would only be said again. */
     if (c->problems->errors == before && hub_tls_server_new(&options, &context, &err) != HUB_OK)
-        add_error(c, &err, name);
+        add_error(c, &err, "api.tls");
     hub_tls_context_free(context);
+}
+
+/* An earlier feed names the same authorities: said once. */
+static bool authorities_seen(const struct hub_config *config, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (config->feeds[i].tls.client_ca != NULL &&
+            strcmp(config->feeds[i].tls.client_ca, config->feeds[index].tls.client_ca) == 0)
+            return true;
+    return false;
 }
 
 /* --- feeds --- */
@@ -178,9 +190,12 @@ static void check_feed(struct checking *c, const struct hub_feed *feed, size_t i
 {
     const struct hub_format *format = hub_registry_format(hub_cli_registry(), feed->format);
     const struct hub_transport *transport = hub_registry_transport(hub_cli_registry(), feed->transport);
-    char prefix[64];
-    (void)snprintf(prefix, sizeof prefix, "feeds[%zu].transport.%s", index, feed->transport);
-    check_tls(c, &feed->tls, prefix);
+    char name[96];
+    (void)snprintf(name, sizeof name, "feeds[%zu].transport.%s.tls.key", index, feed->transport);
+    check_key_mode(c, feed->tls.key, name);
+    (void)snprintf(name, sizeof name, "feeds[%zu].transport.%s.tls.client_ca", index, feed->transport);
+    if (feed->tls.client_ca != NULL && !authorities_seen(c->config, index))
+        check_certificate(c, feed->tls.client_ca, name);
     if (transport != NULL && transport->check != NULL)
         transport->check(c->config, feed, c->problems);
     if (format == NULL)
@@ -217,7 +232,7 @@ static void check_all(struct checking *c)
     check_keys(c, roles);
     hub_roles_free(roles);
     check_data_dir(c);
-    check_tls(c, &c->config->api_tls, "api");
+    check_api_tls(c);
     for (size_t i = 0; i < c->config->feed_count; i++)
         check_feed(c, &c->config->feeds[i], i);
     if (opt.connect && c->config->bus == HUB_BUS_LOCAL)

@@ -69,11 +69,9 @@ static void check_tls(const struct checker *c, uint32_t line, const char *path,
 {
     if (!tls->enabled)
         return;
-    if (tls->client_ca == NULL)
-        add(c, tls->allow_count > 0 ? HUB_SEVERITY_ERROR : HUB_SEVERITY_WARNING, line, path,
-            tls->allow_count > 0 ? "allow needs client certificates to check"
-                                 : "clients are not asked for a certificate",
-            "add client_ca", "");
+    if (tls->client_ca == NULL && tls->allow_count > 0)
+        add(c, HUB_SEVERITY_ERROR, line, path, "allow needs client certificates to check", "add client_ca",
+            "");
     for (size_t i = 0; i < tls->allow_count; i++)
         if ((strncmp(tls->allow[i], "CN=", 3) != 0 && strncmp(tls->allow[i], "DNS:", 4) != 0) ||
             strlen(tls->allow[i]) > 250 || tls->allow[i][strcspn(tls->allow[i], "=:") + 1] == '\0')
