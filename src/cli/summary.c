@@ -77,6 +77,18 @@ static void add_patient(struct hub_buf *out, size_t start, const struct hub_json
     add(out, start, ", ", hub_json_get_span(identifier, "value"));
 }
 
+/* The last place that is active, else the last one. */
+static const struct hub_json *place_now(const struct hub_json *encounter)
+{
+    const struct hub_json *places = hub_json_get(encounter, "location"), *last = NULL, *active = NULL;
+    for (const struct hub_json *place = places != NULL ? places->first : NULL; place != NULL; place = place->next) {
+        last = place;
+        if (hub_span_is(hub_json_get_span(place, "status"), "active"))
+            active = place;
+    }
+    return active != NULL ? active : last;
+}
+
 static void add_encounter(struct hub_buf *out, size_t start, const struct hub_json *resource)
 {
     const struct hub_json *class_ = hub_json_get(resource, "class");
