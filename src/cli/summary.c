@@ -81,7 +81,8 @@ static void add_patient(struct hub_buf *out, size_t start, const struct hub_json
 static const struct hub_json *place_now(const struct hub_json *encounter)
 {
     const struct hub_json *places = hub_json_get(encounter, "location"), *last = NULL, *active = NULL;
-    for (const struct hub_json *place = places != NULL ? places->first : NULL; place != NULL; place = place->next) {
+    for (const struct hub_json *place = places != NULL ? places->first : NULL; place != NULL;
+         place = place->next) {
         last = place;
         if (hub_span_is(hub_json_get_span(place, "status"), "active"))
             active = place;
@@ -94,8 +95,7 @@ static void add_encounter(struct hub_buf *out, size_t start, const struct hub_js
     const struct hub_json *class_ = hub_json_get(resource, "class");
     struct hub_span display = hub_json_get_span(class_, "display");
     add(out, start, " ", display.len > 0 ? display : hub_json_get_span(class_, "code"));
-    const struct hub_json *location =
-        hub_json_get(hub_json_at(hub_json_get(resource, "location"), 0), "location");
+    const struct hub_json *location = hub_json_get(place_now(resource), "location");
     add(out, start, " at ", hub_json_get_span(location, "display"));
     add_concept(out, start, ", ", resource, "reasonCode");
 }

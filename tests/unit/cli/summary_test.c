@@ -40,8 +40,10 @@ static void summary_names_what_a_reader_looks_for(void **state)
     reads("{\"resourceType\":\"Encounter\",\"class\":{\"code\":\"IMP\"},\"location\":[{\"location\":{"
           "\"display\":\"CARD 12\"}}]}",
           "IMP at CARD 12");
-    reads("{\"resourceType\":\"Encounter\",\"class\":{\"code\":\"IMP\"},\"location\":[{\"location\":{\"display\":\"ED\"},\"status\":\"completed\"},"
-          "{\"location\":{\"display\":\"CARD\"},\"status\":\"active\"},{\"location\":{\"display\":\"X\"},\"status\":\"planned\"}]}",
+    reads("{\"resourceType\":\"Encounter\",\"class\":{\"code\":\"IMP\"},\"location\":[{\"location\":{"
+          "\"display\":\"ED\"},\"status\":\"completed\"},"
+          "{\"location\":{\"display\":\"CARD\"},\"status\":\"active\"},{\"location\":{\"display\":\"X\"},"
+          "\"status\":\"planned\"}]}",
           "IMP at CARD");
     reads("{\"resourceType\":\"AllergyIntolerance\",\"code\":{\"text\":\"Aspirin\"},\"reaction\":[{"
           "\"manifestation\":[{\"text\":\"Urticaria\"}]}]}",
