@@ -63,6 +63,48 @@ static bool same_on_disk(struct hub_audit *audit, const char *name, struct hub_s
     return same;
 }
 
+/* Makes the names of what was written durable: once for all files of a folder, before a checkpoint needs them. */
+static enum hub_result sync_folders(struct hub_audit *audit, struct hub_error *err)
+{
+    char path[HUB_AUDIT_PATH_MAX];
+    for (; audit->dirty_count != 0; audit->dirty_count--) {
+        HUB_TRY(hub_audit_path(audit->folder, audit->dirty[audit->dirty_count - 1], path, err));
+        HUB_TRY(audit->disk->ops->sync_dir(audit->disk, path, err));
+    }
+    return HUB_OK;
+}
+
+static enum hub_result mark_dirty(struct hub_audit *audit, const char *folder, struct hub_error *err)
+{
+    for (size_t i = 0; i < audit->dirty_count; i++) {
+        if (strcmp(audit->dirty[i], folder) == 0)
+            return HUB_OK;
+    }
+    if (audit->dirty_count == HUB_AUDIT_DIRTY_MAX)
+        HUB_TRY(sync_folders(audit, err));
+    (void)snprintf(audit->dirty[audit->dirty_count++], HUB_TILE_PATH_MAX, "%s", folder);
+    return HUB_OK;
+}
+
+/* As hub_disk_replace, without the sync of the folder. */
+static enum hub_result write_synced(struct hub_audit *audit, const char *path, struct hub_span bytes, struct hub_error *err)
+{
+    struct hub_disk *disk = audit->disk;
+    char temp[HUB_AUDIT_PATH_MAX];
+    int fd = -1;
+    HUB_ENSURE((size_t)snprintf(temp, sizeof temp, "%s.new", path) < sizeof temp,
+               hub_fail(err, HUB_IO, "a path is too long", NULL));
+    HUB_TRY(disk->ops->open(disk, temp, HUB_DISK_WRITE, &fd, err));
+    enum hub_result result = disk->ops->truncate(disk, fd, 0, err);
+    if (result == HUB_OK)
+        result = disk->ops->write(disk, fd, 0, bytes, err);
+    if (result == HUB_OK)
+        result = disk->ops->sync(disk, fd, err);
+    disk->ops->close(disk, fd);
+    HUB_TRY(result);
+    return disk->ops->rename(disk, temp, path, err);
+}
+
 static enum hub_result write_tile(struct hub_audit *audit, const struct hub_tile *tile, struct hub_span bytes, struct hub_error *err)
 {
     char name[HUB_TILE_PATH_MAX];
@@ -75,7 +117,8 @@ static enum hub_result write_tile(struct hub_audit *audit, const struct hub_tile
     }
     HUB_TRY(hub_audit_path(audit->folder, name, path, err));
     HUB_TRY(make_folder(audit, tile, name, path, err));
-    return hub_disk_replace(audit->disk, path, bytes, err);
+    HUB_TRY(mark_dirty(audit, audit->made[tile->level + 1], err));
+    return write_synced(audit, path, bytes, err);
 }
 
 static enum hub_result write_hashes(struct hub_audit *audit, int level, struct hub_error *err)
@@ -270,6 +313,7 @@ enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err
     hub_merkle_root(&audit->tree, &checkpoint.root);
     HUB_ASSERT(checkpoint.size >= atomic_load(&audit->signed_size));
     HUB_TRY(write_partials(audit, err)); /* durable before the checkpoint that needs them */
+    HUB_TRY(sync_folders(audit, err));
     HUB_TRY(write_checkpoint(audit, &checkpoint, err));
     atomic_store(&audit->signed_size, checkpoint.size);
     audit->published = true;

@@ -7,6 +7,7 @@
 #include "src/audit/files.h"
 #include "src/audit/note.h"
 
+enum { HUB_AUDIT_DIRTY_MAX = 32 };
 enum { HUB_AUDIT_KEPT = 8 }; /* partial tiles of so many checkpoints stay, for readers that hold one of them */
 
 struct hub_audit {
@@ -28,6 +29,9 @@ struct hub_audit {
     } levels[HUB_TILE_LEVELS];
     struct hub_buf bundle; /* the entries of levels[0] */
     char made[HUB_TILE_LEVELS + 1][HUB_TILE_PATH_MAX]; /* the folder each level wrote to last */
+
+    char dirty[HUB_AUDIT_DIRTY_MAX][HUB_TILE_PATH_MAX]; /* folders with names that are not durable yet */
+    size_t dirty_count;
 
     uint64_t record;               /* the last one applied whole */
     struct hub_merkle_hash payload; /* SHA-256 of its payload */

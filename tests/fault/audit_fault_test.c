@@ -401,7 +401,8 @@ struct faulty {
     uint64_t nth;  /* this change fails; 0: none */
     bool lasting;  /* and all after it: the process is dead */
     enum hub_result result;
-    unsigned dirty_files, dirty_folders; /* since their last sync */
+    unsigned dirty_files;                /* since their last sync */
+    char dirty[64][700];                 /* folders with new names; "" = none */
     bool disordered;                     /* a checkpoint went out before what it needs */
 };
 
@@ -463,8 +464,32 @@ static enum hub_result faulty_sync_dir(struct hub_disk *disk, const char *path, 
 {
     if (fails(disk, err))
         return ((struct faulty *)disk)->result;
-    ((struct faulty *)disk)->dirty_folders = 0;
+    struct faulty *faulty = (struct faulty *)disk;
+    for (size_t i = 0; i < 64; i++) {
+        if (strcmp(faulty->dirty[i], path) == 0)
+            faulty->dirty[i][0] = '\0';
+    }
     return hub_disk_system()->ops->sync_dir(hub_disk_system(), path, err);
+}
+
+/* The folder of PATH has a new name in it. */
+static void new_name(struct faulty *faulty, const char *path)
+{
+    char folder[700];
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    size_t at = 0;
+    while (at < 63 && faulty->dirty[at][0] != '\0' && strcmp(faulty->dirty[at], folder) != 0)
+        at++;
+    memcpy(faulty->dirty[at], folder, sizeof folder);
+}
+
+static bool folders_dirty(const struct faulty *faulty)
+{
+    for (size_t i = 0; i < 64; i++) {
+        if (faulty->dirty[i][0] != '\0')
+            return true;
+    }
+    return false;
 }
 
 static enum hub_result faulty_rename(struct hub_disk *disk, const char *from, const char *to, struct hub_error *err)
@@ -473,9 +498,9 @@ static enum hub_result faulty_rename(struct hub_disk *disk, const char *from, co
     if (fails(disk, err))
         return faulty->result;
     size_t len = strlen(to);
-    if (len > 11 && strcmp(to + len - 11, "/checkpoint") == 0 && faulty->dirty_files + faulty->dirty_folders != 0)
+    if (len > 11 && strcmp(to + len - 11, "/checkpoint") == 0 && (faulty->dirty_files != 0 || folders_dirty(faulty)))
         faulty->disordered = true;
-    faulty->dirty_folders++;
+    new_name(faulty, to);
     return hub_disk_system()->ops->rename(hub_disk_system(), from, to, err);
 }
 
@@ -490,7 +515,12 @@ static enum hub_result faulty_mkdir(struct hub_disk *disk, const char *path, str
 {
     if (fails(disk, err))
         return ((struct faulty *)disk)->result;
-    ((struct faulty *)disk)->dirty_folders++;
+    if (strstr(path, "/tile") != NULL) { /* it makes the parents too */
+        char parent[700];
+        (void)snprintf(parent, sizeof parent, "%s", path);
+        for (; access(parent, F_OK) != 0; *strrchr(parent, '/') = '\0')
+            new_name((struct faulty *)disk, parent);
+    }
     return hub_disk_system()->ops->mkdir(hub_disk_system(), path, err);
 }
 
