@@ -22,11 +22,13 @@ void query_drop_extension(struct hub_json *resource, const char *url)
     struct hub_json *list = hub_json_get(resource, "extension");
     if (list == NULL || list->type != HUB_JSON_ARRAY)
         return;
-    for (size_t i = 0; i < list->len;) {
-        if (hub_span_is(hub_json_get_span(hub_json_at(list, i), "url"), url))
-            (void)hub_json_remove_at(list, i);
-        else
-            i++;
+    struct hub_json *item = list->first;
+    list->first = list->last = NULL;
+    list->len = 0;
+    for (struct hub_json *next; item != NULL; item = next) {
+        next = item->next;
+        if (!hub_span_is(hub_json_get_span(item, "url"), url))
+            (void)!hub_json_push(list, item); /* cannot fail: the node is there */
     }
     if (list->len == 0)
         (void)hub_json_remove(resource, "extension");
