@@ -48,7 +48,7 @@ def bench_ingest(folder, seconds):
         total = send(max(5, int(rate * seconds / len(files))))
         lag = hub.json("status")
         status = hub.caught_up(600)
-        row = {"name": "ingest", "per_second": round(total["per_second"]), "p50_ms": total["p50_ms"], "p99_ms": total["p99_ms"],
+        row = {"name": "ingest", "per_second": round(total["per_second"]), "p50_ms": total["latency_ms"]["p50"], "p99_ms": total["latency_ms"]["p99"],
                "failed": total["rejected"] + total["missing"], "floor": FLOOR["ingest"], "lag_at_end": lag["events"] - lag["applied"],
                "log_bytes_a_message": round(status["log_bytes"] / max(1, status["events"]))}
         hub.stop()

@@ -76,7 +76,8 @@ int main(int argc, char **argv)
     double seconds = strtod(argv[2], NULL);
     struct hub_problems problems;
     hub_problems_init(&problems);
-    void *context = hub_format_hl7v2.open(NULL, NULL, &problems);
+    const struct hub_config config = {.schema_dir = CHARTLINE_SOURCE_DIR "/schemas"};
+    void *context = hub_format_hl7v2.open(&config, NULL, &problems);
     if (context == NULL || count == 0) {
         (void)hub_problems_print(&problems, stderr);
         return 1;
