@@ -179,9 +179,9 @@ static enum hub_result next_line(struct hub_client *client, struct hub_span *lin
 {
     size_t looked = client->used;
     for (;;) {
-        uint8_t *start = client->in.ptr + client->used;
-        uint8_t *end = client->in.len > looked ? memchr(client->in.ptr + looked, '\n', client->in.len - looked) : NULL;
+        const uint8_t *end = client->in.len > looked ? memchr(client->in.ptr + looked, '\n', client->in.len - looked) : NULL;
         if (end != NULL) {
+            const uint8_t *start = client->in.ptr + client->used;
             *line = hub_span_of(start, (size_t)(end - start));
             client->used += line->len + 1;
             return HUB_OK;
