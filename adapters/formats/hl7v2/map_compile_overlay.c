@@ -150,7 +150,7 @@ static void add_table(struct map_compiler *c, struct hub_tables *tables, struct 
         return;
     for (size_t i = 0; i < tables->count; i++)
         items[i] = tables->items[i];
-    *name = (struct hub_yaml){.type = HUB_YAML_SCALAR, .line = from->line, .key = top_key, .key_line = from->line, .text = from->key};
+    *name = (struct hub_yaml){.type = HUB_YAML_SCALAR, .line = from->line, .key = top_key, .key_line = from->line, .text = from->key, .used = true};
     name->next = from->first;
     from->first = name;
     from->count++;
