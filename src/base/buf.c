@@ -61,6 +61,8 @@ uint8_t *hub_buf_reserve(struct hub_buf *buf, size_t len)
 {
     if (buf->failed != HUB_OK)
         return NULL;
+    if (len <= buf->cap - buf->len && buf->cap != 0)
+        return buf->ptr + buf->len;
     if (len > buf->bytes_max || buf->len > buf->bytes_max - len) {
         buf->failed = HUB_TOO_LARGE;
         return NULL;
@@ -98,7 +100,11 @@ void hub_buf_append_str(struct hub_buf *buf, const char *str)
 
 void hub_buf_append_byte(struct hub_buf *buf, uint8_t byte)
 {
-    hub_buf_append(buf, &byte, 1);
+    uint8_t *to = hub_buf_reserve(buf, 1);
+    if (to != NULL) {
+        *to = byte;
+        buf->len++;
+    }
 }
 
 void hub_buf_append_u64(struct hub_buf *buf, uint64_t number)

@@ -217,52 +217,83 @@ bool hub_json_equal(const struct hub_json *a, const struct hub_json *b)
     return x == y;
 }
 
-static void write_escape(struct hub_buf *out, uint8_t c)
+/* Every event is written through here: room is reserved once per scalar, and bytes that need no escape are
+ * found eight at a time. */
+static bool needs_escape(uint8_t c)
+{
+    return c < 0x20 || c == '"' || c == '\\';
+}
+
+/* Length of the run at P that can be copied as it is. */
+static size_t plain_len(const uint8_t *p, size_t len)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t highs = UINT64_C(0x8080808080808080);
+    size_t i = 0;
+    while (len - i >= sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, p + i, sizeof word);
+        uint64_t quote = word ^ (ones * '"');
+        uint64_t slash = word ^ (ones * '\\');
+        /* a byte below 0x20, or zero after the exclusive or, borrows into its own high bit */
+        uint64_t hit = ((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+        if ((hit & highs) != 0)
+            break;
+        i += sizeof word;
+    }
+    while (i < len && !needs_escape(p[i]))
+        i++;
+    return i;
+}
+
+static size_t put_escape(uint8_t *to, uint8_t c)
 {
     static const char hex[] = "0123456789abcdef";
-    char text[7] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15], '\0'};
-    switch (c) {
-    case '"':
-        hub_buf_append_str(out, "\\\"");
-        break;
-    case '\\':
-        hub_buf_append_str(out, "\\\\");
-        break;
-    case '\b':
-        hub_buf_append_str(out, "\\b");
-        break;
-    case '\t':
-        hub_buf_append_str(out, "\\t");
-        break;
-    case '\n':
-        hub_buf_append_str(out, "\\n");
-        break;
-    case '\f':
-        hub_buf_append_str(out, "\\f");
-        break;
-    case '\r':
-        hub_buf_append_str(out, "\\r");
-        break;
-    default:
-        hub_buf_append(out, text, 6);
+    static const char letters[] = "btn\0fr"; /* 0x08 to 0x0d; 0x0b has none */
+    char letter = c == '"' || c == '\\' ? (char)c : c >= 0x08 && c <= 0x0d ? letters[c - 0x08] : '\0';
+    to[0] = '\\';
+    if (letter != '\0') {
+        to[1] = (uint8_t)letter;
+        return 2;
     }
+    to[1] = 'u';
+    to[2] = to[3] = '0';
+    to[4] = (uint8_t)hex[c >> 4];
+    to[5] = (uint8_t)hex[c & 15];
+    return 6;
+}
+
+/* TEXT, an opening byte before it and a closing one behind it; only the text is escaped. */
+static void write_text(struct hub_buf *out, struct hub_span text, bool member)
+{
+    enum { ESCAPED = 6, AROUND = 3 };
+    size_t at = plain_len(text.ptr, text.len);
+    size_t room = at == text.len ? text.len : at + (text.len - at) * ESCAPED;
+    uint8_t *to = hub_buf_reserve(out, room + AROUND);
+    if (to == NULL)
+        return;
+    uint8_t *begin = to;
+    *to++ = '"';
+    size_t from = 0;
+    for (;;) {
+        if (at > from)
+            memcpy(to, text.ptr + from, at - from);
+        to += at - from;
+        if (at == text.len)
+            break;
+        to += put_escape(to, text.ptr[at]);
+        from = at + 1;
+        at = from + plain_len(text.ptr + from, text.len - from);
+    }
+    *to++ = '"';
+    if (member)
+        *to++ = ':';
+    out->len += (size_t)(to - begin);
 }
 
 void hub_json_write_string(struct hub_buf *out, struct hub_span str)
 {
-    hub_buf_append_byte(out, '"');
-    size_t from = 0;
-    for (size_t i = 0; i < str.len; i++) {
-        uint8_t c = str.ptr[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        hub_buf_append(out, str.ptr + from, i - from);
-        write_escape(out, c);
-        from = i + 1;
-    }
-    if (str.len > from)
-        hub_buf_append(out, str.ptr + from, str.len - from);
-    hub_buf_append_byte(out, '"');
+    write_text(out, str, false);
 }
 
 static void write_scalar(struct hub_buf *out, const struct hub_json *node)
@@ -281,7 +312,7 @@ static void write_scalar(struct hub_buf *out, const struct hub_json *node)
         hub_buf_append(out, node->str, node->len);
         break;
     case HUB_JSON_STRING:
-        hub_json_write_string(out, hub_span_of(node->str, node->len));
+        write_text(out, hub_span_of(node->str, node->len), false);
         break;
     case HUB_JSON_ARRAY:
     case HUB_JSON_OBJECT:
@@ -300,10 +331,8 @@ void hub_json_write(struct hub_buf *out, const struct hub_json *node)
     for (const struct hub_json *child = node->first; child != NULL; child = child->next) {
         if (child != node->first)
             hub_buf_append_byte(out, ',');
-        if (object) {
-            hub_json_write_string(out, hub_span_of(child->key, child->key_len));
-            hub_buf_append_byte(out, ':');
-        }
+        if (object)
+            write_text(out, hub_span_of(child->key, child->key_len), true);
         hub_json_write(out, child);
     }
     hub_buf_append_byte(out, object ? '}' : ']');
