@@ -166,7 +166,8 @@ static enum hub_result recount_line(struct hub_timeline *t, struct hub_span line
                                     struct hub_span without_event, struct hub_error *err)
 {
     struct hub_json *entry = NULL;
-    HUB_TRY(hub_json_parse(&t->scratch, line, &entry, err));
+    if (hub_json_parse(&t->scratch, line, &entry, NULL) != HUB_OK)
+        return hub_fail(err, HUB_CORRUPT, "an entry record of the timeline is damaged", NULL);
     if (hub_span_equal(hub_json_get_span(entry, "event"), without_event))
         return HUB_OK;
     return timeline_token_count(t, record, entry, err);
