@@ -199,7 +199,9 @@ static enum hub_result show_chart(struct hub_client *client, struct hub_arena *a
     HUB_TRY_OUT(hub_cli_collect(client, &request, arena, &lines, err));
     HUB_TRY_OUT(take_lines(arena, lines, &chart, &records, &count, err));
     HUB_TRY_OUT(chart_secrets(reader, arena, chart, err));
-    HUB_TRY_OUT(hub_query_chart(arena, hub_json_get_span(chart, "chart"), records, count, query,
+    struct hub_query asked = *query;
+    asked.chart = chart; /* demographics follow the surviving identifier */
+    HUB_TRY_OUT(hub_query_chart(arena, hub_json_get_span(chart, "chart"), records, count, &asked,
                                 hub_cli_reader_opener(reader), &view, err));
     print_chart(view);
 out:
