@@ -53,6 +53,7 @@ struct hub_cli_globals {
     const char *role, *key, *purpose; /* who reads */
 };
 extern struct hub_cli_globals hub_cli;
+extern const char hub_cli_default_config[]; /* what hub_cli.config points at when -c was not given */
 #define HUB_CLI_OPTION_CONFIG                                                                                \
     {                                                                                                        \
         "config", 'c', HUB_CLI_TEXT, &hub_cli.config, "FILE", "configuration (default hub.yaml)"             \

@@ -7,7 +7,8 @@
 
 #include "src/cli/cli.h"
 
-struct hub_cli_globals hub_cli = {.config = "hub.yaml", .purpose = "TREAT"};
+const char hub_cli_default_config[] = "hub.yaml";
+struct hub_cli_globals hub_cli = {.config = hub_cli_default_config, .purpose = "TREAT"};
 
 int hub_cli_fail(const struct hub_error *err)
 {

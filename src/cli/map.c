@@ -189,7 +189,7 @@ static void map_file(struct mapper *m, const char *file)
 static struct hub_config *choose_config(const struct hub_feed **feed)
 {
     *feed = NULL;
-    if (opt.feed == NULL && strcmp(hub_cli.config, "hub.yaml") == 0) {
+    if (opt.feed == NULL && hub_cli.config == hub_cli_default_config) {
         const char *share = hub_cli_share_dir();
         char schemas[4096];
         (void)snprintf(schemas, sizeof schemas, "%s/schemas", share != NULL ? share : "");

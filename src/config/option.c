@@ -19,6 +19,11 @@ static void problem(const struct hub_option_context *context, uint32_t line, con
                      detail);
 }
 
+static void no_memory(const struct hub_option_context *context, const char *path)
+{
+    problem(context, 0, path, "out of memory", NULL, "");
+}
+
 const char *hub_option_join(struct hub_arena *arena, const char *folder, const char *path)
 {
     bool as_is = path[0] == '/' || folder[0] == '\0' || strcmp(folder, ".") == 0;
@@ -248,8 +253,10 @@ static void store_texts(const struct hub_option_context *context, const struct h
         return;
     }
     const char **items = HUB_ARENA_ARRAY(context->arena, const char *, node->count + 1);
-    if (items == NULL)
+    if (items == NULL) {
+        no_memory(context, path);
         return;
+    }
     size_t count = 0;
     for (struct hub_yaml *child = node->first; child != NULL; child = child->next) {
         struct scalar s = {context, row, path, child->line, child->text};
@@ -270,13 +277,17 @@ static void default_texts(const struct hub_option_context *context, const struct
     for (const char *c = rest; *c != '\0'; c++)
         count += *c == ',';
     const char **items = HUB_ARENA_ARRAY(context->arena, const char *, count + 2);
-    if (items == NULL)
+    if (items == NULL) {
+        no_memory(context, path);
         return;
+    }
     size_t n = 0;
     while (*rest != '\0') {
         size_t len = strcspn(rest, ",");
         struct scalar s = {context, row, path, 0, hub_arena_printf(context->arena, "%.*s", (int)len, rest)};
-        if (s.text != NULL && store_string(&s, &items[n]))
+        if (s.text == NULL)
+            no_memory(context, path);
+        else if (store_string(&s, &items[n]))
             n++;
         rest += len + (rest[len] == ',');
     }
@@ -302,8 +313,10 @@ static void load_items(const struct hub_option_context *context, const struct hu
         return;
     }
     char *items = hub_arena_zalloc(context->arena, node->count == 0 ? 1 : node->count * row->item_size);
-    if (items == NULL)
+    if (items == NULL) {
+        no_memory(context, path);
         return;
+    }
     size_t count = 0;
     for (struct hub_yaml *child = node->first; child != NULL; child = child->next) {
         char item_path[PATH_MAX_LEN];

@@ -220,6 +220,31 @@ def timeline_shows_each_role_what_is_its_own():
         hub.close()
 
 
+def follow_shows_what_comes():
+    hub = harbor().start()
+    try:
+        send(hub, demo("ehr-1-registration.hl7"))
+        hub.caught_up()
+        follower = subprocess.Popen([PROGRAM, "timeline", PATIENT, "--follow", "--json", *hub.as_role("clinician")], cwd=hub.dir,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            first = json.loads(follower.stdout.readline())
+            check(first["kind"] in ("patient", "allergy", "related-person"), f"first: {first}")
+            send(hub, demo("ehr-2-admission.hl7"), demo("mpi-1-merge.hl7"))
+            seen = ""
+            limit = time.monotonic() + 20
+            while "Chest pain" not in seen:
+                check(time.monotonic() < limit, "what came is not shown")
+                seen += follower.stdout.readline().decode()
+        finally:
+            follower.kill()
+            follower.communicate()
+        hub.stop()
+        check("no hub runs here" in run("timeline", PATIENT, "--follow", cwd=hub.dir, expect=1)[1], "followed nothing")
+    finally:
+        hub.close()
+
+
 def messages_and_dead_letters_are_found_and_opened():
     hub = harbor().start()
     try:
@@ -346,6 +371,6 @@ def second_hub_on_one_directory_is_refused():
 if __name__ == "__main__":
     main([usage_mistakes_end_with_2, init_makes_a_directory_that_runs_as_it_is, check_says_every_problem_at_once,
           check_sees_keys_and_certificates_that_do_not_fit, map_gives_bundles_and_errors_by_line, map_explains_and_lists_what_it_does_not_map,
-          send_shows_answers_and_figures, timeline_shows_each_role_what_is_its_own, messages_and_dead_letters_are_found_and_opened,
+          send_shows_answers_and_figures, timeline_shows_each_role_what_is_its_own, follow_shows_what_comes, messages_and_dead_letters_are_found_and_opened,
           audit_log_proves_itself_and_who_looked, seal_and_open_by_hand, keys_are_listed_and_exported_without_secrets,
           stop_drains_and_reload_keeps_running, second_hub_on_one_directory_is_refused])
