@@ -65,11 +65,14 @@ def main():
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(prefix="chartline-bench-") as folder:
-        subprocess.run([sys.executable, os.path.join(HERE, "messages.py"), folder, "200"], check=True)
+        four, one = os.path.join(folder, "4k"), os.path.join(folder, "1k")
+        subprocess.run([sys.executable, os.path.join(HERE, "messages.py"), four, "200"], check=True)
+        subprocess.run([sys.executable, os.path.join(HERE, "messages.py"), one, "200", "1000"], check=True)
         if "map" in options.only:
-            rows += bench_map(folder, options.seconds)
+            rows += bench_map(four, options.seconds)
         if "ingest" in options.only:
-            rows += bench_ingest(folder, options.seconds)
+            rows += bench_ingest(one, options.seconds)
+            rows += [dict(row, name="ingest-4k", floor=0) for row in bench_ingest(four, options.seconds)]
     for row in rows:
         rest = "  ".join(f"{k} {v}" for k, v in row.items() if k not in ("name", "per_second", "messages", "seconds"))
         print(f"{row['name']:<12} {row['per_second']:>9.0f} msg/s   {rest}")
