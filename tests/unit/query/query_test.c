@@ -666,7 +666,7 @@ static void query_dropped_cover_and_kin_stay_as_cancelled(void **state)
 
 #define ALLERGY(code)                                                                                        \
     ",\"clinicalStatus\":{\"coding\":[{\"code\":\"active\"}]},\"code\":{\"coding\":[{\"code\":\"" code "\"}" \
-                                                                                                       "]}"
+    "]}"
 
 static void query_allergies_are_never_dropped_only_marked(void **state)
 {
@@ -758,6 +758,26 @@ static void query_damaged_records_are_refused(void **state)
         struct hub_json *out = NULL;
         assert_int_equal(hub_query_chart(&arena, HUB_SPAN("1a"), &bad[i], 1, &query, NULL, &out, NULL),
                          HUB_CORRUPT);
+    }
+}
+
+static void query_says_when_memory_is_out(void **state)
+{
+    (void)state;
+    observe("o1", "f", 10, 1, "final", NULL, NULL);
+    demographics("p1", "1a", 10, "fold", ",\"birthDate\":\"1970-01-01\"");
+    visit("v1", "ADT^A01", 10, NULL, ",\"status\":\"in-progress\"");
+    place("l1", "ADT^A01", 10, NULL, "ER");
+    for (size_t cap = 1; cap < 100000; cap += 97) {
+        struct hub_arena small;
+        struct hub_json *out = NULL;
+        hub_arena_init(&small, cap);
+        enum hub_result result =
+            hub_query_chart(&small, HUB_SPAN("1a"), records, record_count, &query, NULL, &out, NULL);
+        assert_true(result == HUB_OK || result == HUB_NO_MEMORY);
+        hub_arena_deinit(&small);
+        if (cap == 1)
+            assert_int_equal(result, HUB_NO_MEMORY);
     }
 }
 
@@ -859,6 +879,7 @@ int main(void)
         TEST(query_gives_the_practitioners_that_entries_refer_to),
         TEST(query_entry_extension_is_not_shown),
         TEST(query_damaged_records_are_refused),
+        TEST(query_says_when_memory_is_out),
         TEST(query_content_digest_is_of_what_was_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

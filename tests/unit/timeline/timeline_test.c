@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "src/base/mem.h"
 #include "src/codec/encode.h"
 #include "src/crypto/crypto.h"
 #include "src/identity/identity.h"
@@ -545,6 +546,42 @@ static void timeline_digests_of_partitions_add_up(void **state)
     }
 }
 
+/* Whatever allocation fails: the result says so, and applying again from the position gives the same state.
+ */
+static void timeline_survives_every_failing_allocation(void **state)
+{
+    (void)state;
+    const struct event_spec merge = {
+        .id = "e3", .subject = "1a", .identity = "same:1a;merge:1a,1b", .time = 3, .recorded = 4};
+    const struct hub_span events[] = {event("e1", "1a", "same:1a,1e", 1), event("e2", "1b", "same:1b", 2),
+                                      make_event(&arena, &merge)};
+    const char *want = state_of(&OPTIONS, events, 3, false);
+    bool failed = true;
+    for (uint64_t nth = 1; failed; nth++) {
+        struct store store = open_store(&OPTIONS);
+        enum hub_result result = HUB_OK;
+        (void)hub_mem_fail_nth(nth, 0);
+        for (size_t i = 0; i < 3 && result == HUB_OK; i++)
+            result = hub_timeline_apply(store.timeline, events[i], NULL);
+        if (result == HUB_OK)
+            result = hub_timeline_flush(store.timeline, 3, false, NULL);
+        (void)hub_mem_fail_nth(0, 0);
+        failed = result != HUB_OK;
+        if (failed) {
+            assert_int_equal(result, HUB_NO_MEMORY);
+            hub_timeline_close(store.timeline);
+            assert_int_equal(hub_timeline_open(store.kv, &OPTIONS, &store.timeline, NULL), HUB_OK);
+            assert_int_equal(hub_timeline_position(store.timeline), 0);
+            for (size_t i = 0; i < 3; i++)
+                apply(&store, events[i]);
+            flush(&store, 3);
+        }
+        assert_string_equal(digest_of(&store), want);
+        close_store(&store);
+        assert_true(nth < 1000);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -559,6 +596,7 @@ int main(void)
         TEST(timeline_charts_are_those_of_the_pure_function),
         TEST(timeline_of_two_values_of_one_event_the_smallest_stands),
         TEST(timeline_digests_of_partitions_add_up),
+        TEST(timeline_survives_every_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
