@@ -24,7 +24,7 @@ static void print_text(struct hub_arena *arena, const struct hub_json *status)
         struct hub_span key = hub_span_of(member->key, member->key_len);
         if (hub_span_is(key, "feeds"))
             continue;
-        (void)printf("%-14.*s ", (int)key.len, (const char *)key.ptr);
+        (void)printf("%-20.*s ", (int)key.len, (const char *)key.ptr);
         hub_cli_print_text(hub_cli_list_text(arena, member), stdout);
         (void)fputc('\n', stdout);
     }
