@@ -67,6 +67,9 @@ enum hub_result timeline_add_facts(struct hub_timeline *t, const struct hub_iden
 enum hub_result timeline_withdraw_facts(struct hub_timeline *t, struct hub_span event_id, size_t count, struct hub_error *err);
 /* Computes the charts of the components that TOKENS are in. */
 enum hub_result timeline_recompute(struct hub_timeline *t, const struct hub_span *tokens, size_t count, struct hub_error *err);
+
+/* --- fact.c --- */
+
 struct hub_json *timeline_statement_json(struct hub_arena *arena, const struct hub_identity_statement *statement);
 enum hub_result timeline_statement_of(struct hub_arena *arena, const struct hub_json *json, struct hub_identity_statement *out, struct hub_error *err);
 

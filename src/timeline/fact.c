@@ -1,0 +1,80 @@
+/* Identity facts as JSON: how they stand in the family `facts` and in nodes. */
+#include "src/base/clock.h"
+#include "src/timeline/state.h"
+
+static struct hub_json *strings_json(struct hub_arena *arena, const struct hub_span *items, size_t count)
+{
+    struct hub_json *list = hub_json_new(arena, HUB_JSON_ARRAY);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        if (hub_json_push(list, hub_json_string(arena, items[i])) != HUB_OK)
+            return NULL;
+    }
+    return list;
+}
+
+static enum hub_result set_time(struct hub_arena *arena, struct hub_json *object, const char *key, int64_t us)
+{
+    char text[HUB_TIME_TEXT_LEN + 1];
+    hub_time_format(us, text);
+    struct hub_span copy = hub_arena_copy(arena, hub_span_str(text));
+    HUB_ENSURE(copy.ptr != NULL, HUB_NO_MEMORY);
+    return hub_json_set_string(arena, object, key, copy);
+}
+
+static enum hub_result fill_statement_json(struct hub_arena *arena, struct hub_json *json,
+                                           const struct hub_identity_statement *s)
+{
+    HUB_ENSURE(json != NULL, HUB_NO_MEMORY);
+    HUB_TRY(hub_json_set_string(arena, json, "event", s->order.event));
+    HUB_TRY(hub_json_set_string(arena, json, "kind", hub_span_str(hub_identity_kind_name(s->kind))));
+    HUB_TRY(set_time(arena, json, "message", s->order.message_us));
+    HUB_TRY(hub_json_set_c(json, "n", hub_json_number_i64(arena, s->order.n)));
+    HUB_TRY(hub_json_set_string(arena, json, "source", s->source));
+    HUB_TRY(hub_json_set_c(json, "tags", strings_json(arena, s->tags, s->count)));
+    HUB_TRY(set_time(arena, json, "time", s->order.time_us));
+    return hub_json_set_c(json, "tokens", strings_json(arena, s->tokens, s->count));
+}
+
+struct hub_json *timeline_statement_json(struct hub_arena *arena,
+                                         const struct hub_identity_statement *statement)
+{
+    struct hub_json *json = hub_json_new(arena, HUB_JSON_OBJECT);
+    return fill_statement_json(arena, json, statement) == HUB_OK ? json : NULL;
+}
+
+static bool spans_of(struct hub_arena *arena, const struct hub_json *list, const struct hub_span **out,
+                     uint32_t *count)
+{
+    if (list == NULL || list->type != HUB_JSON_ARRAY)
+        return false;
+    struct hub_span *items = HUB_ARENA_ARRAY(arena, struct hub_span, (size_t)list->len + 1);
+    if (items == NULL)
+        return false;
+    *count = 0;
+    for (const struct hub_json *item = list->first; item != NULL; item = item->next)
+        items[(*count)++] = hub_json_span(item);
+    *out = items;
+    return true;
+}
+
+enum hub_result timeline_statement_of(struct hub_arena *arena, const struct hub_json *json,
+                                      struct hub_identity_statement *out, struct hub_error *err)
+{
+    memset(out, 0, sizeof *out);
+    struct hub_span kind = hub_json_get_span(json, "kind");
+    bool known = false;
+    for (unsigned k = HUB_FACT_SAME; k <= HUB_FACT_MATCH && !known; k++) {
+        out->kind = (enum hub_fact_kind)k;
+        known = hub_span_is(kind, hub_identity_kind_name(out->kind));
+    }
+    out->order.event = hub_json_get_span(json, "event");
+    out->order.n = (uint32_t)timeline_json_number(json, "n");
+    out->source = hub_json_get_span(json, "source");
+    uint32_t tags = 0;
+    if (!known || !hub_moment_us(hub_json_get_span(json, "message"), &out->order.message_us) ||
+        !hub_moment_us(hub_json_get_span(json, "time"), &out->order.time_us) ||
+        !spans_of(arena, hub_json_get(json, "tokens"), &out->tokens, &out->count) ||
+        !spans_of(arena, hub_json_get(json, "tags"), &out->tags, &tags) || tags != out->count)
+        return hub_fail(err, HUB_CORRUPT, "an identity fact of the timeline is damaged", NULL);
+    return HUB_OK;
+}
