@@ -40,65 +40,126 @@ static enum hub_result take_keys(struct sealer *s, struct hub_error *err)
 
 /* --- one resource --- */
 
-static enum hub_result place_of(struct sealer *s, const struct hub_json *remainder,
-                                struct hub_field_place *place)
+static void place_of(const struct sealer *s, struct hub_span id, struct hub_span remainder,
+                     struct hub_field_place *place)
 {
-    hub_buf_reset(&s->scratch);
-    hub_json_write(&s->scratch, remainder);
-    HUB_TRY(hub_buf_result(&s->scratch));
     place->event_id = hub_span_str(s->prepared.id.text);
     place->subject = hub_span_str(s->prepared.subject.text);
-    place->resource_id = hub_json_get_span(remainder, "id");
-    hub_blake2b(NULL, hub_buf_view(&s->scratch), place->remainder, HUB_HASH_LEN);
-    return HUB_OK;
+    place->resource_id = id;
+    hub_blake2b(NULL, remainder, place->remainder, HUB_HASH_LEN);
 }
 
-/* The sealed content as base64 text in the arena. HEAD and BODY are written one after the other. */
-static enum hub_result seal_text(struct sealer *s, const struct hub_field_place *place,
-                                 enum hub_data_class class_, struct hub_span head, struct hub_span body,
-                                 struct hub_span *text)
+/* The sealed content in the arena. HEAD and BODY are put one after the other. */
+static enum hub_result seal_content(struct sealer *s, const struct hub_field_place *place,
+                                    enum hub_data_class class_, struct hub_span head, struct hub_span body,
+                                    struct hub_span *sealed)
 {
     const size_t content_len = head.len + body.len, len = hub_field_sealed_len(content_len);
     uint8_t *bytes = hub_arena_alloc(s->arena, len);
-    char *encoded = hub_arena_bytes(s->arena, hub_encoded_len(HUB_BASE64, len) + 1);
-    HUB_ENSURE(bytes != NULL && encoded != NULL, HUB_NO_MEMORY);
+    HUB_ENSURE(bytes != NULL, HUB_NO_MEMORY);
     if (head.len != 0)
         memcpy(bytes + HUB_SEALED_HEAD, head.ptr, head.len);
     if (body.len != 0)
         memcpy(bytes + HUB_SEALED_HEAD + head.len, body.ptr, body.len);
     hub_field_seal(&s->field, place, class_, s->ordinal++, bytes, content_len);
-    *text = hub_span_of(encoded, hub_encode(HUB_BASE64, hub_span_of(bytes, len), encoded,
-                                            hub_encoded_len(HUB_BASE64, len) + 1));
+    *sealed = hub_span_of(bytes, len);
     return HUB_OK;
 }
 
-static enum hub_result add_sealed(struct sealer *s, struct hub_json *resource, struct hub_span text)
+/* Where the sealed extensions go in a resource that is already written: the clear remainder is hashed where
+ * it stands and written once only. */
+struct gap {
+    size_t at;    /* offset in the buffer */
+    bool in_list; /* behind the last item of `extension`; else `extension` itself is missing there */
+    bool first;   /* nothing stands before it in the object */
+};
+
+static enum hub_result write_remainder(struct hub_buf *json, const struct hub_json *resource, struct gap *gap)
 {
-    struct hub_json *list = hub_json_get(resource, "extension"),
-                    *item = hub_json_new(s->arena, HUB_JSON_OBJECT);
-    HUB_ENSURE(item != NULL, HUB_NO_MEMORY);
-    HUB_TRY(hub_json_set_string(s->arena, item, "url", HUB_SPAN(HUB_URL_SEALED)));
-    HUB_TRY(hub_json_set_string(s->arena, item, "valueBase64Binary", text));
-    if (list == NULL) {
-        list = hub_json_new(s->arena, HUB_JSON_ARRAY);
-        HUB_TRY(hub_json_set_c(resource, "extension", list));
+    const struct hub_span list = HUB_SPAN("extension");
+    bool first = true, found = false;
+    hub_buf_append_byte(json, '{');
+    for (const struct hub_json *m = resource->first; m != NULL; m = m->next, first = false) {
+        const int order = found ? 1 : hub_span_compare(hub_span_of(m->key, m->key_len), list);
+        if (!found && order > 0) {
+            *gap = (struct gap){json->len, false, first};
+            found = true;
+        }
+        if (!first)
+            hub_buf_append_byte(json, ',');
+        hub_json_write_string(json, hub_span_of(m->key, m->key_len));
+        hub_buf_append_byte(json, ':');
+        hub_json_write(json, m);
+        if (order == 0) {
+            HUB_ENSURE(m->type == HUB_JSON_ARRAY && m->len != 0, HUB_TYPE);
+            *gap = (struct gap){json->len - 1, true, false};
+            found = true;
+        }
     }
-    return hub_json_push(list, item);
+    HUB_ASSERT(found); /* resourceType comes after extension */
+    hub_buf_append_byte(json, '}');
+    return hub_buf_result(json);
 }
 
-static enum hub_result seal_lists(struct sealer *s, struct hub_json *resource)
+#define ITEM_HEAD "{\"url\":\"" HUB_URL_SEALED "\",\"valueBase64Binary\":\""
+#define ITEM_TAIL "\"}"
+#define LIST_HEAD "\"extension\":["
+
+static uint8_t *put_text(uint8_t *at, struct hub_span text)
+{
+    memcpy(at, text.ptr, text.len);
+    return at + text.len;
+}
+
+/* Opens the gap and writes the fields into it. */
+static enum hub_result fill_gap(struct hub_buf *json, const struct gap *gap, const struct hub_span *sealed,
+                                size_t count)
+{
+    size_t len = gap->in_list ? 1 : sizeof LIST_HEAD - 1 + 2; /* a comma; the list, its end and a comma */
+    for (size_t i = 0; i < count; i++)
+        len += (i != 0) + sizeof ITEM_HEAD - 1 + hub_encoded_len(HUB_BASE64, sealed[i].len) +
+               sizeof ITEM_TAIL - 1;
+    HUB_ENSURE(hub_buf_reserve(json, len) != NULL, hub_buf_result(json));
+    uint8_t *at = json->ptr + gap->at;
+    uint8_t *const end = at + len;
+    memmove(end, at, json->len - gap->at);
+    json->len += len;
+    if (!gap->first)
+        *at++ = ',';
+    if (!gap->in_list)
+        at = put_text(at, HUB_SPAN(LIST_HEAD));
+    for (size_t i = 0; i < count; i++) {
+        if (i != 0)
+            *at++ = ',';
+        at = put_text(at, HUB_SPAN(ITEM_HEAD));
+        at += hub_encode(HUB_BASE64, sealed[i], (char *)at, (size_t)(end - at)); /* its NUL is overwritten */
+        at = put_text(at, HUB_SPAN(ITEM_TAIL));
+    }
+    if (!gap->in_list)
+        *at++ = ']';
+    if (gap->first)
+        *at++ = ',';
+    HUB_ASSERT(at == end);
+    return HUB_OK;
+}
+
+static enum hub_result write_sealed(struct sealer *s, const struct hub_json *resource, struct hub_buf *json)
 {
     struct hub_field_place place;
-    HUB_TRY(place_of(s, resource, &place));
+    struct hub_span sealed[HUB_DATA_CLASSES];
+    struct gap gap = {0, false, false};
+    size_t count = 0;
+    const size_t begin = json->len;
+    HUB_TRY(write_remainder(json, resource, &gap));
+    place_of(s, hub_json_get_span(resource, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
     for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
-        struct hub_span text;
         if (s->take.lists[c].len == 0)
             continue;
-        HUB_TRY(seal_text(s, &place, (enum hub_data_class)c, HUB_SPAN_NONE, hub_buf_view(&s->take.lists[c]),
-                          &text));
-        HUB_TRY(add_sealed(s, resource, text));
+        HUB_TRY(seal_content(s, &place, (enum hub_data_class)c, HUB_SPAN_NONE,
+                             hub_buf_view(&s->take.lists[c]), &sealed[count]));
+        count++;
     }
-    return HUB_OK;
+    return count != 0 ? fill_gap(json, &gap, sealed, count) : HUB_OK;
 }
 
 /* A Binary has no extensions: its `data` is the sealed field, and the content starts with a byte that says
@@ -107,7 +168,7 @@ static enum hub_result seal_binary(struct sealer *s, struct hub_json *binary, st
                                    struct hub_span body)
 {
     struct hub_field_place place;
-    struct hub_span text;
+    struct hub_span sealed;
     const struct hub_policy_node *node =
         hub_policy_child(hub_policy_resource(s->policy, "Binary"), "data", 4);
     enum hub_data_class class_ = node != NULL
@@ -115,9 +176,16 @@ static enum hub_result seal_binary(struct sealer *s, struct hub_json *binary, st
                                      : hub_policy_node_class(hub_policy_resource(s->policy, "Binary"));
     if (class_ == HUB_DATA_CLEAR)
         class_ = HUB_DATA_RAW; /* a Binary of the line is always somebody's content */
-    HUB_TRY(place_of(s, binary, &place));
-    HUB_TRY(seal_text(s, &place, class_, head, body, &text));
-    return hub_json_set_string(s->arena, binary, "data", text);
+    hub_buf_reset(&s->scratch);
+    hub_json_write(&s->scratch, binary);
+    HUB_TRY(hub_buf_result(&s->scratch));
+    place_of(s, hub_json_get_span(binary, "id"), hub_buf_view(&s->scratch), &place);
+    HUB_TRY(seal_content(s, &place, class_, head, body, &sealed));
+    const size_t cap = hub_encoded_len(HUB_BASE64, sealed.len) + 1;
+    char *text = hub_arena_bytes(s->arena, cap);
+    HUB_ENSURE(text != NULL, HUB_NO_MEMORY);
+    return hub_json_set_string(s->arena, binary, "data",
+                               hub_span_of(text, hub_encode(HUB_BASE64, sealed, text, cap)));
 }
 
 static enum hub_result seal_sent_binary(struct sealer *s, struct hub_json *binary)
@@ -153,33 +221,32 @@ static enum hub_result seal_raw(struct sealer *s, struct hub_json **out)
     return seal_binary(s, *out, hub_span_of(long_head, positions.len + 3), s->event->raw);
 }
 
-static enum hub_result seal_resource(struct sealer *s, struct hub_resource *resource, struct hub_error *err)
+static enum hub_result write_resource(struct sealer *s, struct hub_resource *resource, struct hub_buf *json,
+                                      struct hub_error *err)
 {
     enum hub_result result;
     if (strcmp(resource->type, "Binary") == 0) {
         result = seal_sent_binary(s, resource->json);
+        hub_json_write(json, resource->json);
         return result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL);
     }
     s->take.sensitive = resource->entry.sensitive || hub_take_lifts(s->policy, resource->json);
     s->take.root = hub_policy_resource(s->policy, resource->type);
     HUB_TRY(hub_entry_add(&s->prepared, resource, s->take.sensitive, err));
     HUB_TRY(hub_take_resource(&s->take, resource->json, err));
-    result = seal_lists(s, resource->json);
+    result = write_sealed(s, resource->json, json);
     return result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL);
 }
 
 /* --- the CloudEvent --- */
 
-static void write_entry(struct hub_buf *json, bool first, const char *type, const char *id,
-                        const struct hub_json *resource)
+static void begin_entry(struct hub_buf *json, bool first, const char *type, const char *id)
 {
     hub_buf_append_str(json, first ? "{\"fullUrl\":\"" HUB_FULL_URL : ",{\"fullUrl\":\"" HUB_FULL_URL);
     hub_buf_append_str(json, type);
     hub_buf_append_byte(json, '/');
     hub_buf_append_str(json, id);
     hub_buf_append_str(json, "\",\"resource\":");
-    hub_json_write(json, resource);
-    hub_buf_append_byte(json, '}');
 }
 
 static enum hub_result write_data(struct sealer *s, struct hub_buf *json, struct hub_error *err)
@@ -188,14 +255,16 @@ static enum hub_result write_data(struct sealer *s, struct hub_buf *json, struct
     struct hub_json *raw = NULL;
     hub_buf_append_str(json, "{\"data\":{\"entry\":[");
     for (uint32_t i = 0; i < event->resource_count; i++) {
-        HUB_TRY(seal_resource(s, &event->resources[i], err));
-        write_entry(json, i == 0, event->resources[i].type, s->prepared.ids[i], event->resources[i].json);
+        begin_entry(json, i == 0, event->resources[i].type, s->prepared.ids[i]);
+        HUB_TRY(write_resource(s, &event->resources[i], json, err));
+        hub_buf_append_byte(json, '}');
     }
     const enum hub_result result = seal_raw(s, &raw);
     if (result != HUB_OK)
         return hub_fail(err, result, NULL, NULL);
-    write_entry(json, event->resource_count == 0, "Binary", s->prepared.ids[event->resource_count], raw);
-    hub_buf_append_str(json, "],\"resourceType\":\"Bundle\",\"type\":\"collection\"}");
+    begin_entry(json, event->resource_count == 0, "Binary", s->prepared.ids[event->resource_count]);
+    hub_json_write(json, raw);
+    hub_buf_append_str(json, "}],\"resourceType\":\"Bundle\",\"type\":\"collection\"}");
     return HUB_OK;
 }
 
