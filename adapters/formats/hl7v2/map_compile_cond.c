@@ -159,17 +159,29 @@ static struct map_cond *numeric(struct cond_parser *s, enum map_cond_op op)
     return cond;
 }
 
+/* 2.5 or 2.5.1 as 250 or 251; 0 when it is no version. */
+static uint32_t version_number(struct hub_span text)
+{
+    uint32_t number = 0;
+    uint32_t scale = 100;
+    for (size_t i = 0; i < text.len; i++) {
+        bool digit = i % 2 == 0;
+        if (scale == 0 || (digit ? text.ptr[i] < '0' || text.ptr[i] > '9' : text.ptr[i] != '.'))
+            return 0;
+        if (digit) {
+            number += scale * (uint32_t)(text.ptr[i] - '0');
+            scale /= 10;
+        }
+    }
+    return text.len == 3 || text.len == 5 ? number : 0;
+}
+
 static struct map_cond *version(struct cond_parser *s)
 {
     struct map_cond *cond = node(s, MAP_VERSION);
     struct hub_span text;
-    unsigned major = 0;
-    unsigned minor = 0;
-    unsigned patch = 0;
-    if (cond == NULL || !take_compare(s, &cond->compare) || !take_value(s, &text) ||
-        sscanf((const char *)text.ptr, "%1u.%1u.%1u", &major, &minor, &patch) < 2)
+    if (cond == NULL || !take_compare(s, &cond->compare) || !take_value(s, &text) || (cond->number = version_number(text)) == 0)
         return fail(s);
-    cond->number = major * 100 + minor * 10 + patch;
     return cond;
 }
 
