@@ -1,8 +1,10 @@
 /* Dispatch: finds the command's row, parses its options, runs it. */
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/cli/cli.h"
 #include "src/config/value.h"
@@ -148,6 +150,13 @@ static int run(const struct hub_cli_command *command, int argc, char **argv)
     return command->run(argc - optind, argv + optind);
 }
 
+/* `| head` has seen enough: nothing to tell. */
+static bool reader_left(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 int main(int argc, char **argv)
 {
     /* A reader of our output that went away shows as a failed write. */
@@ -170,7 +179,8 @@ int main(int argc, char **argv)
         return unknown_command(argv[1]);
     int code = run(command, argc - words, argv + words);
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        (void)fprintf(stderr, "chartline: the output could not be written\n");
+        if (!reader_left())
+            (void)fprintf(stderr, "chartline: the output could not be written\n");
         return code == HUB_EXIT_OK ? HUB_EXIT_WRONG : code;
     }
     return code;
