@@ -7,7 +7,7 @@
 
 #include "src/base/diag.h"
 
-enum { APPLY_WAIT_MS = 500, AUDIT_STEP_MS = 200, NOTE_EVERY = 5 };
+enum { APPLY_WAIT_MS = 100, AUDIT_STEP_MS = 200, NOTE_EVERY = 5 };
 
 static const char component[] = "hub";
 

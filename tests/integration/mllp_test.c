@@ -522,7 +522,12 @@ static void check_tells_what_is_wrong_with_a_listener(void **state)
     hub_problems_init(&problems);
     hub_transport_mllp.check(&server.config, &server.feed, &problems);
     assert_int_equal(problems.errors, 0);
-    assert_true(problems.count >= 1); /* a test certificate */
+    assert_int_equal(problems.count, 0);
+    server.feed.tls.client_ca = NULL;
+    server.feed.tls.allow_count = 0;
+    hub_transport_mllp.check(&server.config, &server.feed, &problems);
+    assert_int_equal(problems.errors, 0);
+    assert_int_equal(problems.count, 1); /* anyone may send */
     server.feed.listen = "no port";
     server.feed.tls.key = pki.lab_key;
     hub_transport_mllp.check(&server.config, &server.feed, &problems);

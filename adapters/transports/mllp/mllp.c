@@ -3,9 +3,8 @@
 #include "adapters/transports/mllp/conn.h"
 #include "src/base/clock.h"
 #include "src/base/mem.h"
-#include "src/net/cert.h"
 
-enum { SWEEP_MS_MIN = 10, SWEEP_MS_MAX = 1000, CHECK_DAYS = 30 };
+enum { SWEEP_MS_MIN = 10, SWEEP_MS_MAX = 1000 };
 
 static struct hub_tls_server_options tls_options(const struct hub_feed *feed)
 {
@@ -29,7 +28,6 @@ static void check_tls(const struct hub_config *config, const struct hub_feed *fe
 {
     struct hub_error err = {0};
     struct hub_tls_context *context = NULL;
-    struct hub_cert_info info;
     struct hub_tls_server_options options = tls_options(feed);
     if (hub_tls_server_new(&options, &context, &err) != HUB_OK) {
         add_error(problems, config, feed, &err);
@@ -40,14 +38,6 @@ static void check_tls(const struct hub_config *config, const struct hub_feed *fe
         hub_problems_add(problems, HUB_SEVERITY_WARNING, config->path, feed->line, feed->name,
                          "this listener asks for no client certificate: anyone who reaches it can send",
                          "name client_ca and the allowed names", NULL);
-    if (hub_cert_load(feed->tls.cert, &info, &err) != HUB_OK)
-        return;
-    if (info.not_after_us - hub_clock_wall_us(hub_clock_system()) < (int64_t)CHECK_DAYS * 86400 * 1000000)
-        hub_problems_add(problems, HUB_SEVERITY_WARNING, config->path, feed->line, feed->name, "the certificate expires within 30 days",
-                         "renew it", "%s", feed->tls.cert);
-    if (info.test)
-        hub_problems_add(problems, HUB_SEVERITY_WARNING, config->path, feed->line, feed->name, "a test certificate, made by init",
-                         "use certificates of your own authority", "%s", feed->tls.cert);
 }
 
 static void mllp_check(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
