@@ -202,13 +202,15 @@ static enum hub_result write_deletions(struct map_run *run)
     return HUB_OK;
 }
 
-/* Takes out resources that came to nothing; ordinals and references follow. Nothing refers to them. */
+/* Takes out resources that came to nothing and that nothing refers to; ordinals and references follow. */
 static void drop_empty(struct map_run *run)
 {
     uint32_t kept = 0;
+    for (uint32_t i = 0; i < run->ref_count; i++)
+        run->res[run->refs[i].target]->referenced = true;
     for (uint32_t i = 0; i < run->res_count; i++) {
         struct map_res *res = run->res[i];
-        res->dropped = res->dropped || res->json->len <= 1;
+        res->dropped = !res->referenced && (res->dropped || res->json->len <= 1);
         if (!res->dropped)
             run->res[kept++] = res;
     }

@@ -16,6 +16,7 @@ static struct map_group *new_group(struct map_run *run, const struct map_group_d
     group->def = def;
     group->parent = parent;
     group->position = MAP_NONE;
+    group->before = parent != NULL ? parent->last_child : NULL;
     if (parent != NULL && parent->last_child != NULL)
         parent->last_child->sibling = group;
     else if (parent != NULL)
@@ -66,6 +67,18 @@ static uint16_t next_item(const struct map_group *group, uint16_t name)
     return def->item_count;
 }
 
+/* The newest child group of that kind, looked for a bounded way back. */
+static struct map_group *last_instance(const struct map_group *group, const struct map_group_def *def)
+{
+    enum { STEPS_MAX = 64 };
+    unsigned steps = 0;
+    for (struct map_group *child = group->last_child; child != NULL && steps < STEPS_MAX; child = child->before, steps++) {
+        if (child->def == def)
+            return child;
+    }
+    return NULL;
+}
+
 /* The last instance of the groups in which DEF's item chain knows NAME, made where missing. For a segment that
  * comes too late: positions stay where they are. */
 static struct map_group *late_place(struct map_run *run, struct map_group *group, uint16_t name)
@@ -79,9 +92,7 @@ static struct map_group *late_place(struct map_run *run, struct map_group *group
         }
         if (found == NULL || found->group == NULL)
             return group;
-        struct map_group *inner = NULL;
-        for (struct map_group *child = group->first_child; child != NULL; child = child->sibling)
-            inner = child->def == found->group ? child : inner;
+        struct map_group *inner = last_instance(group, found->group);
         if (inner == NULL && found->group->opens_patient && !has_bit(found->group->begins, name))
             return group;
         if (inner == NULL || (found->repeats && has_bit(found->group->begins, name)))
@@ -202,16 +213,18 @@ enum hub_result map_place(struct map_run *run)
     return HUB_OK;
 }
 
-static struct map_seg *nearest(struct map_seg_index *entry, const struct map_seg *from)
+/* The last one before FROM, else the first. Looks back a bounded way, so that long groups stay linear. */
+static struct map_seg *nearest(struct map_seg_index *entry, struct map_seg *from)
 {
+    enum { STEPS_MAX = 256 };
     if (entry->last->index <= from->index)
         return entry->last;
-    struct map_seg *best = entry->first;
-    for (struct map_seg *seg = entry->first; seg != NULL && seg->index <= from->index; seg = seg->next) {
-        if (seg->name == entry->name)
-            best = seg;
+    struct map_seg *seg = from->group == entry->first->group ? from : entry->last;
+    for (unsigned steps = 0; seg != NULL && steps < STEPS_MAX; seg = seg->prev, steps++) {
+        if (seg->name == entry->name && seg->index <= from->index)
+            return seg;
     }
-    return best;
+    return entry->first;
 }
 
 struct map_seg *map_reach(const struct map_run *run, struct map_seg *from, uint16_t name)

@@ -46,27 +46,32 @@ struct hub_span map_plain(const struct map_run *run, struct hub_span raw)
     return hub_span_trim(text);
 }
 
+uint8_t map_split_count(const struct map_run *run, struct map_value value, struct map_split *split)
+{
+    uint8_t cut = delimiter(run, value.level);
+    if (split->done)
+        return split->count;
+    struct hub_span rest = value.span;
+    split->done = true;
+    split->count = 0;
+    while (split->count < MAP_PARTS_MAX) {
+        const uint8_t *end = rest.len != 0 && cut != 0 ? memchr(rest.ptr, cut, rest.len) : NULL;
+        split->part[split->count++] = hub_span_of(rest.ptr, end != NULL ? (size_t)(end - rest.ptr) : rest.len);
+        if (end == NULL)
+            break;
+        rest.len -= (size_t)(end - rest.ptr) + 1;
+        rest.ptr = end + 1;
+    }
+    return split->count;
+}
+
 /* A part of the present value through the cut kept in the scope. */
 static struct map_value own_part(const struct map_run *run, struct map_value value, struct map_split *split, unsigned n)
 {
-    uint8_t cut = delimiter(run, value.level);
-    if (split == NULL || cut == 0)
+    if (split == NULL)
         return map_part_of(run, value, n);
-    if (!split->done) {
-        struct hub_span rest = value.span;
-        split->done = true;
-        split->count = 0;
-        while (split->count < MAP_PARTS_MAX) {
-            const uint8_t *end = rest.len != 0 ? memchr(rest.ptr, cut, rest.len) : NULL;
-            split->part[split->count++] = hub_span_of(rest.ptr, end != NULL ? (size_t)(end - rest.ptr) : rest.len);
-            if (end == NULL)
-                break;
-            rest.len -= (size_t)(end - rest.ptr) + 1;
-            rest.ptr = end + 1;
-        }
-    }
-    struct map_value out = {HUB_SPAN_NONE, (uint8_t)(value.level + 1)};
-    if (n <= split->count)
+    struct map_value out = {HUB_SPAN_NONE, (uint8_t)(value.level < 3 ? value.level + 1 : 3)};
+    if (n <= map_split_count(run, value, split))
         out.span = split->part[n - 1];
     return out;
 }

@@ -435,8 +435,22 @@ static enum hub_result run_from(struct map_scope *scope, const struct map_rule *
     return HUB_OK;
 }
 
+/* Most rules read what was not sent; seen at once, before any condition is looked at. */
+static bool reads_nothing(const struct map_scope *scope, const struct map_rule *rule)
+{
+    if (rule->from_count != 1 || rule->cases != NULL || rule->ref != NULL || scope->merging)
+        return false;
+    const struct map_path *path = &rule->from[0];
+    if (path->segment == scope->seg->name)
+        return path->field > scope->seg->hl7->field_count;
+    return path->segment == MAP_SELF && path->component > 1 && scope->split != NULL &&
+           path->component > map_split_count(scope->run, scope->value, scope->split);
+}
+
 static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule)
 {
+    if (reads_nothing(scope, rule))
+        return HUB_OK;
     if (rule->when != NULL && !map_cond_true(scope, rule->when))
         return HUB_OK;
     if (rule->fallback && is_there(scope, rule))

@@ -45,7 +45,7 @@ struct map_res_index {
 struct map_group {
     const struct map_group_def *def;
     struct map_group *parent;
-    struct map_group *first_child, *last_child, *sibling;
+    struct map_group *first_child, *last_child, *sibling, *before; /* siblings after and before */
     struct map_seg *first, *last;
     struct map_seg_index *segs;
     struct map_res_index *resources;
@@ -92,6 +92,7 @@ struct map_res {
     struct hub_span label;
     bool labelled;
     bool dropped;
+    bool referenced;
 };
 
 struct map_pending { /* a reference rule, carried out when all resources are there */
@@ -206,6 +207,8 @@ bool map_read(const struct map_scope *scope, const struct map_path *path, struct
 struct hub_span map_read_code(const struct map_scope *scope, const struct map_path *path);
 /* The raw field a path names (all repetitions), of the present value for MAP_SELF. */
 struct hub_span map_read_raw(const struct map_scope *scope, const struct map_path *path);
+/* Cuts VALUE into its parts, once; how many there are (at most MAP_PARTS_MAX). */
+uint8_t map_split_count(const struct map_run *run, struct map_value value, struct map_split *split);
 struct map_value map_part_of(const struct map_run *run, struct map_value value, unsigned n);
 /* Down to the first subcomponent. */
 struct hub_span map_first_part(const struct map_run *run, struct map_value value);

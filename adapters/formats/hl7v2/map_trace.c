@@ -156,7 +156,9 @@ static bool locate_in_field(const struct hub_hl7 *message, struct hub_span field
     struct hub_span rest = field;
     struct hub_span part = field;
     for (out->repetition = 1; !whole && hub_hl7_cut(&rest, message->delimiters.repetition, &part); out->repetition++) {
-        if (at < part.ptr + part.len || part.ptr + part.len == field.ptr + field.len)
+        if (part.len != 0 && at < part.ptr + part.len)
+            break;
+        if (rest.len == 0)
             break;
     }
     out->has_components = !whole && hub_hl7_component_count(message, part) > 1;
