@@ -268,6 +268,7 @@ static enum hub_result reset_event(struct map_run *run)
 static enum hub_result make_event(struct map_run *run, const struct map_patient *patient, struct hub_event *event)
 {
     HUB_TRY(reset_event(run));
+    run->patient_group = patient != NULL ? patient->group : NULL;
     HUB_TRY(map_identify(run, patient, event));
     HUB_TRY(run_segments(run, run->head_first));
     if (patient != NULL)

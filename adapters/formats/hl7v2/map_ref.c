@@ -89,8 +89,11 @@ static enum hub_result resolve_below(struct map_run *run, const struct map_pendi
         if (res->decl->slot == pending->rule->ref->slot && res != pending->res)
             HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, pending->res, res));
     }
-    for (const struct map_group *child = group->first_child; child != NULL; child = child->sibling)
+    for (const struct map_group *child = group->first_child; child != NULL; child = child->sibling) {
+        if (child->def->opens_patient && child != run->patient_group)
+            continue; /* another patient's */
         HUB_TRY(resolve_below(run, pending, child));
+    }
     return HUB_OK;
 }
 

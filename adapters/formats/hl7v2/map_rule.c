@@ -39,6 +39,8 @@ enum hub_result map_new_resource(struct map_run *run, const char *type, struct m
 
 enum hub_result map_add_reference(struct map_run *run, struct hub_json *element, const struct map_res *target)
 {
+    /* A resource of another patient's event can never be meant. */
+    HUB_ENSURE(target->ordinal < run->res_count && run->res[target->ordinal] == target, HUB_INTERNAL);
     if (run->ref_count == run->ref_cap) {
         size_t cap = run->ref_cap == 0 ? 32 : (size_t)run->ref_cap * 2;
         struct hub_reference *grown = HUB_ARENA_ARRAY(run->arena, struct hub_reference, cap);

@@ -136,6 +136,7 @@ struct map_run {
     uint32_t patient_count;
     uint32_t patient_cap;
     /* the event being made */
+    const struct map_group *patient_group; /* its patient's, NULL: the whole message is one's */
     struct map_res **res;
     uint32_t res_count, res_cap;
     struct hub_reference *refs;

@@ -188,6 +188,24 @@ static void several_patients_make_an_event_each(void **state)
     assert_null(strstr(fixture_json(f, fixture_find(&f->decoded.events[1], HUB_KIND_PATIENT, NULL, 0)->json), "Falk"));
 }
 
+static void head_of_the_message_refers_to_no_other_patients_resources(void **state)
+{
+    struct fixture *f = *state;
+    (void)fixture_good(f, "MSH|^~\\&|LAB|NORTH|HUB|X|20260301120000||OUL^R22|M1|P|2.5.1\nOBR|1||F1|CHEM^Chemistry^L\n"
+                          "PID|1||A100^^^GENHOSP^MR\nOBR|1||F9|HEM^Hem^L\nSPM|1|S1&X||BLD^Blood^L\n"
+                          "PID|2||B200^^^GENHOSP^MR\nOBR|1||F10|HEM^Hem^L\nSPM|1|S2&X||BLD^Blood^L\n");
+    assert_int_equal(f->decoded.event_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct hub_event *e = &f->decoded.events[i];
+        for (uint32_t k = 0; k < e->resource_count; k++) {
+            const char *text = fixture_json(f, e->resources[k].json);
+            assert_null(strstr(text, i == 0 ? "S2" : "S1"));
+        }
+        for (uint32_t k = 0; k < e->reference_count; k++)
+            assert_true(e->references[k].target < e->resource_count);
+    }
+}
+
 static void segments_out_of_place_are_mapped_all_the_same(void **state)
 {
     struct fixture *f = *state;
@@ -275,6 +293,7 @@ int main(void)
         cmocka_unit_test(deleted_result_is_withdrawn_and_cancelled_has_no_value),
         cmocka_unit_test(result_for_a_parent_points_at_it),
         cmocka_unit_test(several_patients_make_an_event_each),
+        cmocka_unit_test(head_of_the_message_refers_to_no_other_patients_resources),
         cmocka_unit_test(segments_out_of_place_are_mapped_all_the_same),
         cmocka_unit_test(message_type_no_table_names_is_mapped_by_nearest_openers),
         cmocka_unit_test(specimen_time_comes_before_the_observations),
