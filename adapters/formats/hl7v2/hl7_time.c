@@ -170,32 +170,55 @@ static int32_t offset_of(const struct hub_hl7_zone *zone, const struct stamp *st
 
 /* --- writing --- */
 
+/* Every message has dozens of times: digits by hand instead of snprintf. */
+static size_t put_digits(char *to, uint32_t number, unsigned count)
+{
+    for (unsigned i = count; i-- > 0; number /= 10)
+        to[i] = (char)('0' + number % 10);
+    return count;
+}
+
 static size_t print_date(const struct stamp *stamp, char text[TEXT_MAX])
 {
-    int len;
+    size_t len = put_digits(text, stamp->year, 4);
     if (stamp->precision == YEAR)
-        len = snprintf(text, TEXT_MAX, "%04u", stamp->year);
-    else if (stamp->precision == MONTH)
-        len = snprintf(text, TEXT_MAX, "%04u-%02u", stamp->year, stamp->month);
-    else
-        len = snprintf(text, TEXT_MAX, "%04u-%02u-%02u", stamp->year, stamp->month, stamp->day);
-    return (size_t)len;
+        return len;
+    text[len++] = '-';
+    len += put_digits(text + len, stamp->month, 2);
+    if (stamp->precision == MONTH)
+        return len;
+    text[len++] = '-';
+    return len + put_digits(text + len, stamp->day, 2);
 }
 
-static size_t print_clock(const struct stamp *stamp, char *text, size_t cap)
+/* TEXT_MAX has room for a date, a clock with FRACTION_MAX digits and an offset. */
+static size_t print_clock(const struct stamp *stamp, char *text)
 {
-    bool fraction = stamp->fraction.len != 0;
-    return (size_t)snprintf(text, cap, "%02u:%02u:%02u%s%.*s", stamp->hour, stamp->minute, stamp->second, fraction ? "." : "",
-                            (int)stamp->fraction.len, fraction ? (const char *)stamp->fraction.ptr : "");
+    size_t len = put_digits(text, stamp->hour, 2);
+    text[len++] = ':';
+    len += put_digits(text + len, stamp->minute, 2);
+    text[len++] = ':';
+    len += put_digits(text + len, stamp->second, 2);
+    if (stamp->fraction.len == 0)
+        return len;
+    text[len++] = '.';
+    memcpy(text + len, stamp->fraction.ptr, stamp->fraction.len);
+    return len + stamp->fraction.len;
 }
 
-static size_t print_offset(const struct hub_hl7_zone *zone, const struct stamp *stamp, int32_t offset_s, char *text, size_t cap)
+static size_t print_offset(const struct hub_hl7_zone *zone, const struct stamp *stamp, int32_t offset_s, char *text)
 {
-    if (!stamp->has_offset && zone->assumed)
-        return (size_t)snprintf(text, cap, "Z");
+    if (!stamp->has_offset && zone->assumed) {
+        text[0] = 'Z';
+        return 1;
+    }
     bool negative = offset_s < 0 || (stamp->has_offset && stamp->offset_negative);
-    int32_t seconds = offset_s < 0 ? -offset_s : offset_s;
-    return (size_t)snprintf(text, cap, "%c%02d:%02d", negative ? '-' : '+', seconds / 3600, seconds / 60 % 60);
+    uint32_t seconds = (uint32_t)(offset_s < 0 ? -offset_s : offset_s);
+    text[0] = negative ? '-' : '+';
+    (void)put_digits(text + 1, seconds / 3600, 2);
+    text[3] = ':';
+    (void)put_digits(text + 4, seconds / 60 % 60, 2);
+    return 6;
 }
 
 static enum hub_result bad_time(struct hub_error *err, struct hub_when *out)
@@ -213,8 +236,8 @@ static enum hub_result give(struct hub_arena *arena, const struct hub_hl7_zone *
     int32_t offset_s = offset_of(zone, stamp, at_s);
     if (stamp->precision >= MINUTE) {
         text[len++] = 'T';
-        len += print_clock(stamp, text + len, sizeof text - len);
-        len += print_offset(zone, stamp, offset_s, text + len, sizeof text - len);
+        len += print_clock(stamp, text + len);
+        len += print_offset(zone, stamp, offset_s, text + len);
     }
     out->us = (at_s - offset_s) * 1000000 + fraction_us(stamp->fraction);
     out->text = hub_arena_copy(arena, hub_span_of(text, len));
@@ -283,7 +306,7 @@ enum hub_result hub_hl7_time_of_day(struct hub_arena *arena, struct hub_span val
         return HUB_OK;
     if (!take_clock(&in, &stamp) || stamp.precision < MINUTE || !take_offset(in, &stamp))
         return hub_fail(err, HUB_TYPE, "not an HL7 time of day", "send HHMM[SS[.SSSS]]");
-    *out = hub_arena_copy(arena, hub_span_of(text, print_clock(&stamp, text, sizeof text)));
+    *out = hub_arena_copy(arena, hub_span_of(text, print_clock(&stamp, text)));
     return out->ptr != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
 }
 
