@@ -156,6 +156,14 @@ static enum hub_result check_header(const struct context *context, const struct 
     return HUB_OK;
 }
 
+/* A sender that broke off in the middle of a frame and began anew on the same connection: what was cut off may be half a
+ * value, which must not become a fact. */
+static bool begins_anew(struct hub_span bytes)
+{
+    static const char start[] = "\x0bMSH";
+    return bytes.len > 1 && memmem(bytes.ptr + 1, bytes.len - 1, start, sizeof start - 1) != NULL;
+}
+
 /* What a refused message is called in logs and lists. */
 static void name_message(const struct hub_hl7 *message, struct hub_decoded *out)
 {
@@ -190,6 +198,8 @@ static enum hub_result decode_with(const struct context *context, struct hub_are
     if (input.message.segment_count != 0)
         name_message(&input.message, out);
     HUB_TRY(result);
+    if (begins_anew(bytes))
+        return hub_fail(err, HUB_SYNTAX, "another message begins inside this one", "send the messages again, each in a frame of its own");
     HUB_TRY(check_header(context, &input.message, err));
     struct hub_map_trace *trace = NULL;
     if (flags != 0) {

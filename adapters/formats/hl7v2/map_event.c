@@ -370,6 +370,7 @@ static void find_definition(struct map_run *run, const struct hub_decoded *out)
         for (uint16_t t = 0; t < message->trigger_count; t++) {
             if (hub_span_is(message->triggers[t], out->trigger)) {
                 run->definition = message;
+                run->by_trigger = true;
                 return;
             }
         }
@@ -385,18 +386,29 @@ static enum hub_result refuse_unimplemented(struct map_run *run)
     for (size_t i = 0; i < run->message->segment_count; i++)
         has_mrg = has_mrg || strcmp(run->message->segments[i].id, "MRG") == 0;
     bool deletes = hub_span_is(run->type, "ADT") && (hub_span_is(run->trigger, "A23") || hub_span_is(run->trigger, "A29"));
-    if (run->options->lenient || ((!has_mrg || run->definition->does_merge) && (!deletes || run->definition->does_delete)))
+    bool merges = run->by_trigger && run->definition->does_merge; /* A41 looks like A40 and is about accounts */
+    if (run->options->lenient || ((!has_mrg || merges) && (!deletes || (run->by_trigger && run->definition->does_delete))))
         return HUB_OK;
     (void)hub_fail(run->err, HUB_UNSUPPORTED_EVENT, "a merge or delete that no message table implements", NULL);
     (void)hub_error_at(run->err, "MSH-9.2");
     return HUB_UNSUPPORTED_EVENT;
 }
 
-static bool has_pid(const struct map_run *run, const struct map_seg *first)
+static unsigned count_pid(const struct map_run *run, const struct map_seg *first)
 {
-    while (first != NULL && first->name != run->tables->pid)
-        first = first->after;
-    return first != NULL;
+    unsigned count = 0;
+    for (; first != NULL; first = first->after)
+        count += first->name == run->tables->pid;
+    return count;
+}
+
+/* Two PIDs where the message has room for one patient (a frame that was cut off and begun anew, a sender's mistake): one
+ * Patient made of both would be two people in one chart. */
+static enum hub_result refuse_second_pid(struct map_run *run)
+{
+    (void)hub_fail(run->err, HUB_SYNTAX, "a second PID in a message about one patient", "send a message for each patient");
+    (void)hub_error_at(run->err, "PID[2]");
+    return HUB_SYNTAX;
 }
 
 static enum hub_result check_patients(struct map_run *run)
@@ -406,9 +418,16 @@ static enum hub_result check_patients(struct map_run *run)
         hub_error_number(run->err, run->options->patients_max);
         return HUB_TOO_MANY;
     }
-    bool good = run->patient_count != 0 || has_pid(run, run->head_first);
-    for (uint32_t i = 0; i < run->patient_count; i++)
-        good = good && has_pid(run, run->patients[i].first);
+    unsigned head = count_pid(run, run->head_first);
+    bool good = run->patient_count != 0 || head != 0;
+    if (head > 1)
+        return refuse_second_pid(run);
+    for (uint32_t i = 0; i < run->patient_count; i++) {
+        unsigned own = count_pid(run, run->patients[i].first);
+        good = good && own != 0;
+        if (head + own > 1)
+            return refuse_second_pid(run);
+    }
     if (good || run->options->lenient || !run->definition->needs_pid)
         return HUB_OK;
     (void)hub_fail(run->err, HUB_REQUIRED, "a message about a patient without PID", NULL);

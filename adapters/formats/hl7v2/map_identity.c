@@ -146,7 +146,7 @@ static enum hub_result merge_facts(struct collector *c, const struct map_seg *mr
             at = c->count;
             c->items[c->count++] = retired.items[i];
         }
-        if (own_count != 0 && run->definition->does_merge)
+        if (own_count != 0 && run->by_trigger && run->definition->does_merge)
             HUB_TRY(add_fact(run, event, facts, HUB_FACT_MERGE, (uint16_t[]){0, at}, 2));
     }
     return HUB_OK;

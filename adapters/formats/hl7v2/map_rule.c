@@ -305,7 +305,7 @@ static enum hub_result put_format(struct map_scope *scope, const struct map_rule
     *made = text.len != 0;
     if (text.len == 0)
         return HUB_OK;
-    return put(scope, rule, hub_json_string(arena_of(scope), text), HUB_SPAN_NONE);
+    return put(scope, rule, map_string(scope->run, text), HUB_SPAN_NONE);
 }
 
 static enum hub_result apply(struct map_scope *scope, const struct map_rule *rule, struct map_value value)

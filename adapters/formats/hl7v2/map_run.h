@@ -121,6 +121,7 @@ struct map_run {
     struct hub_map_trace *trace;
     struct hub_error *err;
     const struct map_message *definition;
+    bool by_trigger; /* the definition names this very trigger, not only its structure */
     struct hub_span original;
     struct hub_span type, trigger;
     uint32_t version; /* 2.5.1 -> 251, 0 = not said */
@@ -224,6 +225,9 @@ bool map_time_when(const struct map_run *run, struct hub_span raw, struct hub_wh
 bool map_time_text(const struct map_run *run, enum map_type type, struct hub_span raw, struct hub_span *out);
 
 /* map_value.c */
+/* A FHIR string. Control characters, which FHIR forbids below U+0020 but for tab and line ends, show as U+FFFD; the
+ * original message keeps them. NULL: no memory. */
+struct hub_json *map_string(const struct map_run *run, struct hub_span text);
 /* VALUE as JSON of a built-in type, NULL when it cannot be converted (or memory is out: *RESULT). */
 struct hub_json *map_convert(const struct map_scope *scope, const struct map_rule *rule, struct map_value value,
                              enum hub_result *result);

@@ -32,6 +32,34 @@ static struct hub_span trim_all(struct hub_span s)
     return s;
 }
 
+static bool is_control(uint8_t c)
+{
+    return c < 0x20 && c != '\t' && c != '\n' && c != '\r';
+}
+
+struct hub_json *map_string(const struct map_run *run, struct hub_span text)
+{
+    static const char mark[] = "\xef\xbf\xbd"; /* U+FFFD */
+    size_t controls = 0;
+    for (size_t i = 0; i < text.len; i++)
+        controls += is_control(text.ptr[i]);
+    if (controls == 0)
+        return hub_json_string(run->arena, text);
+    char *copy = hub_arena_bytes(run->arena, text.len + controls * 2);
+    size_t n = 0;
+    if (copy == NULL)
+        return NULL;
+    for (size_t i = 0; i < text.len; i++) {
+        if (is_control(text.ptr[i])) {
+            memcpy(copy + n, mark, sizeof mark - 1);
+            n += sizeof mark - 1;
+        } else {
+            copy[n++] = (char)text.ptr[i];
+        }
+    }
+    return hub_json_string(run->arena, hub_span_of(copy, n));
+}
+
 /* FHIR code: single spaces inside, none around. */
 static struct hub_span code_text(const struct map_run *run, struct hub_span text)
 {
@@ -150,7 +178,7 @@ static struct hub_json *coded(const struct map_scope *scope, const struct map_ru
         if (found != NULL)
             code = found->code;
     }
-    return code.len != 0 ? hub_json_string(scope->run->arena, code) : NULL;
+    return code.len != 0 ? map_string(scope->run, code) : NULL;
 }
 
 static bool is_absolute(struct hub_span s)
@@ -294,18 +322,18 @@ static struct hub_json *text_value(const struct map_run *run, const struct map_r
             return NULL;
         text = found == NULL ? text : found->display.len != 0 ? found->display : found->code;
     }
-    return text.len != 0 ? hub_json_string(run->arena, text) : NULL;
+    return text.len != 0 ? map_string(run, text) : NULL;
 }
 
 static struct hub_json *uri_value(const struct map_run *run, enum map_type type, struct hub_span text)
 {
     if (type == MAP_T_SYSTEM) {
         struct hub_span system = map_coding_system(run, text);
-        return system.len != 0 ? hub_json_string(run->arena, system) : NULL;
+        return system.len != 0 ? map_string(run, system) : NULL;
     }
     if (type == MAP_T_OID)
         return is_oid(text) ? hub_json_string(run->arena, joined_text(run, "urn:oid:", text)) : NULL;
-    return is_absolute(text) ? hub_json_string(run->arena, text) : NULL;
+    return is_absolute(text) ? map_string(run, text) : NULL;
 }
 
 static struct hub_json *number_value(const struct map_run *run, enum map_type type, struct hub_span text)
@@ -349,7 +377,7 @@ struct hub_json *map_convert(const struct map_scope *scope, const struct map_rul
     case MAP_T_AUTHORITY:
     case MAP_T_NUMBER_AUTHORITY:
         *result = map_authority(run, value, rule->type == MAP_T_NUMBER_AUTHORITY, &authority);
-        return *result == HUB_OK && authority.system.len != 0 ? hub_json_string(run->arena, authority.system) : NULL;
+        return *result == HUB_OK && authority.system.len != 0 ? map_string(run, authority.system) : NULL;
     case MAP_T_QUANTITY:
     case MAP_T_TABLE:
     case MAP_T_RULES:
