@@ -98,15 +98,20 @@ static bool cache_evict(struct hub_keys_stripe *s, uint64_t synced, uint32_t *in
     return false;
 }
 
-static enum hub_result cache_add(struct hub_keys *keys, struct hub_keys_stripe *s,
-                                 const struct hub_token *subject, const uint8_t record[RECORD_LEN],
-                                 uint64_t generation)
+/* A slot in no bucket, to be filled at once. */
+static enum hub_result cache_room(struct hub_keys *keys, struct hub_keys_stripe *s, uint32_t *index)
 {
-    uint32_t index = s->count;
-    if (s->count == s->cap && (s->cap < ENTRIES_MAX || !cache_evict(s, atomic_load(&keys->synced), &index)))
+    *index = s->count;
+    if (s->count == s->cap && (s->cap < ENTRIES_MAX || !cache_evict(s, atomic_load(&keys->synced), index)))
         HUB_TRY(cache_grow(s));
-    if (index == s->count)
+    if (*index == s->count)
         s->count++;
+    return HUB_OK;
+}
+
+static void cache_fill(struct hub_keys_stripe *s, uint32_t index, const struct hub_token *subject,
+                       const uint8_t record[RECORD_LEN], uint64_t generation)
+{
     struct hub_keys_entry *entry = &s->entries[index];
     memcpy(entry->token, subject->text, HUB_TOKEN_LEN);
     memcpy(entry->id, record, HUB_KEY_ID_BYTES);
@@ -114,7 +119,6 @@ static enum hub_result cache_add(struct hub_keys *keys, struct hub_keys_stripe *
     entry->referenced = true;
     memcpy(s->secrets[index], record + RECORD_LEN - HUB_KEY_LEN, HUB_KEY_LEN);
     cache_link(s, index);
-    return HUB_OK;
 }
 
 /* --- records --- */
@@ -161,18 +165,25 @@ static enum hub_result load_or_make(struct hub_keys *keys, struct hub_keys_strip
     const struct hub_span name = hub_span_of(subject->text, HUB_TOKEN_LEN);
     uint8_t record[RECORD_LEN];
     uint64_t generation = 0;
+    uint32_t index = 0;
     enum hub_result result =
         hub_keys_get(keys, HUB_KEYS_PATIENTS, "patient", name, record, sizeof record, err);
-    if (result == HUB_NOT_FOUND) {
-        if (!create)
-            return absent(keys, name, err);
+    const bool make = result == HUB_NOT_FOUND;
+    if (make && !create)
+        return absent(keys, name, err);
+    if (result != HUB_OK && !make)
+        return result;
+    /* Room first: a secret that was made must be known until it is durable, or a second one would be made. */
+    result = cache_room(keys, s, &index);
+    if (result == HUB_OK && make) {
         record_new(keys, record);
         generation = record_put(keys, HUB_KEYS_PATIENTS, "patient", name, record);
         *created = true;
-        result = HUB_OK;
     }
-    if (result == HUB_OK && cache_add(keys, s, subject, record, generation) != HUB_OK)
-        result = hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    if (result == HUB_OK)
+        cache_fill(s, index, subject, record, generation);
+    else
+        (void)hub_fail(err, result, NULL, NULL);
     hub_mem_wipe(record, sizeof record);
     return result;
 }

@@ -8,16 +8,7 @@
 #include "src/policy/policy.h"
 #include "src/protect/keys.h"
 
-/* Assigns ids and references; without KEYS (the `map` command) ids derive from the message bytes alone and
- * so are the same in every run. Fills json "id", reference texts and, with keys, the urn:chartline:entry
- * extensions; tokens follow hub_event.identifiers' order. */
-struct hub_event_names {
-    struct hub_event_id id;
-    struct hub_token subject;
-    const struct hub_token *tokens; /* of identifiers, arena */
-    uint16_t token_count;
-};
-
+/* Where a message came from. */
 struct hub_origin {
     struct hub_span feed_id;   /* permanent id */
     struct hub_span feed_name; /* goes into `source` */
@@ -26,7 +17,8 @@ struct hub_origin {
     uint32_t revision;
 };
 
-/* The FHIR Bundle of an event without keys, for `map`: ids from the message. RAW adds the Binary. */
+/* The FHIR Bundle of an event without keys, for `map`: ids from the message, the same in every run, no entry
+ * extensions. RAW adds the Binary. EVENT's trees get ids and reference texts and become part of the Bundle. */
 enum hub_result hub_protect_plain_bundle(struct hub_arena *arena, struct hub_event *event, const struct hub_origin *origin,
                                          uint32_t index, bool raw, struct hub_json **out, struct hub_error *err) HUB_MUST_USE;
 
@@ -40,6 +32,9 @@ struct hub_sealed {
     bool new_secret; /* the subject's secret was created for this event */
     struct hub_key_id secret_id;
 };
+/* Appends to JSON; on failure JSON is as it was. EVENT's trees are taken apart: it cannot be sealed twice. The subject
+ * is the token of the first identifier that is no placeholder; without one it is the event's own, without patient the
+ * feed's. A new secret is durable only after hub_keys_sync. HUB_TYPE: control characters in an identifier. */
 enum hub_result hub_protect_seal(struct hub_keys *keys, const struct hub_policy *policy, struct hub_arena *arena,
                                  struct hub_event *event, const struct hub_decoded *message, const struct hub_origin *origin,
                                  uint32_t index, int64_t received_us, struct hub_buf *json, struct hub_sealed *out, struct hub_error *err) HUB_MUST_USE;
@@ -59,7 +54,7 @@ struct hub_opener {
 };
 /* Opens what OPENER can in one resource (of an event or of a timeline record) in place; the rest stays masked.
  * SEAL is the event's `seal` text. HUB_CRYPTO with the place when a ciphertext, the clear remainder or a key
- * commitment was tampered with. *masked counts ciphertexts left. */
+ * commitment was tampered with; the resource is then good for nothing. *masked counts ciphertexts left. */
 enum hub_result hub_protect_open_resource(struct hub_arena *arena, struct hub_json *resource, struct hub_span event_id,
                                           struct hub_span subject, struct hub_span seal, const struct hub_opener *opener,
                                           size_t *masked, struct hub_error *err) HUB_MUST_USE;

@@ -384,6 +384,7 @@ enum hub_result hub_protect_seal(struct hub_keys *keys, const struct hub_policy 
 {
     struct sealer s;
     const size_t base = json->len;
+    const enum hub_result before = json->failed;
     enum hub_result result;
     sealer_init(&s, keys, policy, arena, event);
     HUB_TRY_OUT(hub_prepare_event(&s.prepared, arena, keys, event, origin, index, err));
@@ -394,8 +395,10 @@ enum hub_result hub_protect_seal(struct hub_keys *keys, const struct hub_policy 
     out->new_secret = s.new_secret;
     out->secret_id = s.field.secret_id;
 out:
-    if (result != HUB_OK && json->len > base)
-        json->len = base; /* nothing half done is left behind */
+    if (result != HUB_OK) { /* nothing half done is left behind */
+        json->len = base;
+        json->failed = before;
+    }
     sealer_deinit(&s);
     return result;
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "src/base/mem.h"
 #include "src/codec/encode.h"
 #include "src/protect/protect.h"
 
@@ -858,6 +859,32 @@ static void plain_bundle_is_the_same_in_every_run(void **state)
     assert_int_equal(hub_json_get(b, "entry")->len, hub_json_get(a, "entry")->len + 1);
 }
 
+static void seal_fails_whole_when_memory_is_out(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_buf json;
+    struct hub_sealed sealed;
+    struct hub_error err;
+    enum hub_result result = HUB_NO_MEMORY;
+    unsigned failures = 0;
+    hub_buf_init(&json, 1024 * 1024, false);
+    for (uint64_t nth = 1; result != HUB_OK; nth++) {
+        hub_arena_reset(&f->arena);
+        f->event.resource_count = f->event.reference_count = 0;
+        fill(f);
+        (void)hub_mem_fail_nth(nth, 1);
+        result = hub_protect_seal(f->keys, f->policy, &f->arena, &f->event, &f->message, &f->origin, 0, 0,
+                                  &json, &sealed, &err);
+        (void)hub_mem_fail_nth(0, 0);
+        assert_true(result == HUB_OK || result == HUB_NO_MEMORY);
+        assert_true((json.len != 0) == (result == HUB_OK));
+        failures += result != HUB_OK;
+        assert_true(nth < 1000);
+    }
+    assert_true(failures > 3);
+    hub_buf_deinit(&json);
+}
+
 /* --- dead letters --- */
 
 static char *dead_letter(struct fixture *f)
@@ -925,6 +952,7 @@ int main(void)
         T(open_resource_opens_a_timeline_record_by_itself),
         T(seal_keeps_the_positions_of_a_split_message),
         T(plain_bundle_is_the_same_in_every_run),
+        T(seal_fails_whole_when_memory_is_out),
         T(dead_letter_opens_to_the_original_bytes_and_nothing_else_shows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
