@@ -132,6 +132,7 @@ struct hub_event {
     uint32_t reference_count;
     struct hub_when time;     /* earliest effective time; else MSH-7, else receive time */
     const char *time_source;  /* "OBX-14", "EVN-2", "MSH-7", "received": static */
+    struct hub_span speaker;   /* who speaks inside the feed (MSH-3 and MSH-4): its PID-3 lists replace its own only */
     struct hub_span raw;      /* this patient's part of the original bytes (the whole message when there is one patient) */
     struct hub_span raw_positions; /* "" or the positions of raw's pieces in the message: "0-120,540-900" */
     bool test;                /* MSH-11 T or D taken by the feed: meta.security HTEST, chart marked test */

@@ -13,7 +13,8 @@
 struct hub_identity_statement {
     enum hub_fact_kind kind;
     struct hub_order order;        /* n = the fact's number in the event */
-    struct hub_span source;        /* the event's source */
+    struct hub_span speaker;       /* as written behind the kind, "" when absent */
+    struct hub_span source;        /* the event's source, with the speaker */
     const struct hub_span *tokens; /* distinct; MERGE: the first survives the others */
     const struct hub_span *tags;   /* authority tag of each token, empty when its authority is not primary */
     uint32_t count;
@@ -23,7 +24,7 @@ struct hub_identity_statement {
 const char *hub_identity_kind_name(enum hub_fact_kind kind);
 
 /* Reads an event's `identity` attribute:
- *   facts = fact *(";" fact); fact = kind ":" token ["~" tag] *("," token ["~" tag])
+ *   facts = fact *(";" fact); fact = kind ["@" speaker] ":" token ["~" tag] *("," token ["~" tag])
  * An empty text has no facts. Fills kind, tokens, tags, count and order.n; views into TEXT. HUB_SYNTAX: an
  * unknown kind, an empty or over-long token, fewer than two different tokens where two are needed. */
 enum hub_result hub_identity_parse(struct hub_arena *arena, struct hub_span text, struct hub_identity_statement **out,

@@ -43,12 +43,15 @@ static bool names_token(const struct hub_identity_statement *statement, struct h
 static enum hub_result parse_fact(struct hub_arena *arena, struct hub_span text,
                                   struct hub_identity_statement *out, struct hub_error *err)
 {
-    struct hub_span kind = cut(&text, ':');
+    out->speaker = cut(&text, ':');
+    struct hub_span kind = cut(&out->speaker, '@');
     unsigned at = 0;
     while (at < KIND_COUNT && !hub_span_is(kind, KINDS[at]))
         at++;
     if (at == KIND_COUNT)
         return hub_fail(err, HUB_SYNTAX, "an identity fact of an unknown kind", NULL);
+    if (out->speaker.len > HUB_IDENTITY_TOKEN_MAX)
+        return hub_fail(err, HUB_SYNTAX, "an identity fact of a speaker that is none", NULL);
     out->kind = (enum hub_fact_kind)at;
     size_t cap = count_of(text, ',');
     struct hub_span *tokens = HUB_ARENA_ARRAY(arena, struct hub_span, cap);

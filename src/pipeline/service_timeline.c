@@ -73,6 +73,8 @@ struct list {
 static bool list_one(void *ctx, const struct hub_chart *chart)
 {
     struct list *list = ctx;
+    if (chart->entry_count == 0) /* a number that was only named beside others: nothing is known under it */
+        return true;
     list->result = hub_answer_json(list->request, "chart", hub_chart_json(list->arena, chart));
     hub_arena_reset(list->arena);
     return list->result == HUB_OK;

@@ -56,6 +56,16 @@ static unsigned fact_tokens(const struct hub_prepared *p, const struct hub_event
     return count;
 }
 
+/* A feed may carry several applications; a list that one of them sends says nothing of another's. */
+static void speaker_write(const struct hub_prepared *p, const struct hub_event *event, struct hub_buf *out)
+{
+    enum { SPEAKER_LEN = 8 };
+    struct hub_hash_token token;
+    hub_keys_measure_token(p->keys, "speaker", &event->speaker, 1, &token);
+    hub_buf_append_byte(out, '@');
+    hub_buf_append(out, token.text, SPEAKER_LEN);
+}
+
 enum hub_result hub_identity_write(const struct hub_prepared *p, const struct hub_event *event,
                                    struct hub_buf *out)
 {
@@ -71,6 +81,8 @@ enum hub_result hub_identity_write(const struct hub_prepared *p, const struct hu
             hub_buf_append_byte(out, ';');
         first = false;
         hub_buf_append_str(out, fact_names[fact->kind]);
+        if (fact->kind == HUB_FACT_SAME && event->speaker.len != 0)
+            speaker_write(p, event, out);
         (void)fact_tokens(p, event, fact, out);
     }
     return hub_buf_result(out);

@@ -74,12 +74,25 @@ static enum hub_result read_times(struct event *e, struct hub_error *err)
     return HUB_OK;
 }
 
+static enum hub_result source_of(struct hub_timeline *t, struct event *e, struct hub_identity_statement *fact)
+{
+    fact->source = e->source;
+    if (fact->speaker.len == 0)
+        return HUB_OK;
+    const char *text = hub_arena_printf(&t->scratch, "%.*s@%.*s", (int)e->source.len, (const char *)e->source.ptr,
+                                        (int)fact->speaker.len, (const char *)fact->speaker.ptr);
+    HUB_ENSURE(text != NULL, HUB_NO_MEMORY);
+    fact->source = hub_span_str(text);
+    return HUB_OK;
+}
+
 static enum hub_result read_facts(struct hub_timeline *t, struct event *e, struct hub_error *err)
 {
     HUB_TRY(hub_identity_parse(&t->scratch, hub_json_get_span(e->json, "identity"), &e->facts, &e->fact_count,
                                err));
     for (size_t i = 0; i < e->fact_count; i++) {
-        e->facts[i].source = e->source;
+        if (source_of(t, e, &e->facts[i]) != HUB_OK)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
         e->facts[i].order.event = e->id;
         e->facts[i].order.message_us = e->message_us;
         e->facts[i].order.time_us = e->time_us < e->recorded_us ? e->time_us : e->recorded_us;

@@ -172,6 +172,7 @@ enum hub_result map_identify(struct map_run *run, const struct map_patient *pati
     struct hub_identity_fact *facts = HUB_ARENA_ARRAY(run->arena, struct hub_identity_fact, (size_t)IDENTIFIERS_MAX + 1);
     HUB_ENSURE(c.items != NULL && facts != NULL, HUB_NO_MEMORY);
     event->has_patient = pid != NULL;
+    event->speaker = run->application_urn;
     if (pid == NULL)
         return HUB_OK;
     HUB_TRY(add_field(&c, pid, 3));
