@@ -73,15 +73,16 @@ static enum hub_result make_urn(struct hub_arena *arena, const char *prefix, str
 
 static bool is_oid(struct hub_span s)
 {
-    if (s.len == 0 || s.ptr[0] < '0' || s.ptr[0] > '2')
+    if (s.len < 3 || s.ptr[0] < '0' || s.ptr[0] > '2' || s.ptr[1] != '.')
         return false;
     for (size_t i = 0; i < s.len; i++) {
         bool digit = s.ptr[i] >= '0' && s.ptr[i] <= '9';
         bool inner_dot = s.ptr[i] == '.' && i > 0 && i + 1 < s.len && s.ptr[i - 1] != '.';
-        if (!digit && !inner_dot)
+        bool leading_zero = s.ptr[i] == '0' && i > 0 && s.ptr[i - 1] == '.' && i + 1 < s.len && s.ptr[i + 1] != '.';
+        if ((!digit && !inner_dot) || leading_zero)
             return false;
     }
-    return memchr(s.ptr, '.', s.len) != NULL;
+    return true;
 }
 
 static bool is_hex(uint8_t c)

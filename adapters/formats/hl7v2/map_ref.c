@@ -107,6 +107,16 @@ static enum hub_result resolve_event(struct map_run *run, const struct map_pendi
     return HUB_OK;
 }
 
+/* What the segment itself made is the nearest: each DG1 means its own condition. */
+static const struct map_res *own_resource(const struct map_seg *seg, uint16_t slot)
+{
+    for (const struct map_made *made = seg->made; made != NULL; made = made->next) {
+        if (made->res->decl != NULL && made->res->decl->slot == slot)
+            return made->res;
+    }
+    return NULL;
+}
+
 enum hub_result map_resolve_references(struct map_run *run)
 {
     for (const struct map_pending *pending = run->pending_first; pending != NULL; pending = pending->next) {
@@ -118,7 +128,9 @@ enum hub_result map_resolve_references(struct map_run *run)
         } else if (ref->all == MAP_REF_EVENT) {
             HUB_TRY(resolve_event(run, pending));
         } else {
-            const struct map_res *target = map_reach_resource(run, pending->seg->group, ref->slot);
+            const struct map_res *target = own_resource(pending->seg, ref->slot);
+            if (target == NULL)
+                target = map_reach_resource(run, pending->seg->group, ref->slot);
             if (target != NULL && target != pending->res)
                 HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, pending->res, target));
         }
