@@ -152,11 +152,11 @@ static struct hub_json *message_json(struct hub_span message)
     memset(&decoded, 0, sizeof decoded);
     enum hub_result result = hub_format_hl7v2.inspect(context, &arena, message, HUB_INSPECT_COVERAGE, &decoded, &report, &err);
     struct hub_json *out = new_object();
-    set_text(out, "trigger", hub_span_str(decoded.trigger));
+    set_text(out, "trigger", hub_arena_copy(&arena, hub_span_str(decoded.trigger)));
     set_text(out, "message_time", decoded.message_time.text);
     if (result != HUB_OK) {
         set_text(out, "error", hub_span_str(hub_result_row(result)->metric));
-        set_text(out, "at", hub_span_str(err.place));
+        set_text(out, "at", hub_arena_copy(&arena, hub_span_str(err.place)));
         return out;
     }
     struct hub_json *events = new_array();
