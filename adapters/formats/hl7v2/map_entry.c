@@ -185,5 +185,11 @@ enum hub_result map_make_entries(struct map_run *run, struct hub_event *event)
     } else if (event->time.text.len == 0) {
         event->time_source = "received";
     }
+    /* What says no time of its own happened when the message's matter did. */
+    for (uint32_t i = 0; i < event->resource_count; i++) {
+        struct hub_entry *entry = &event->resources[i].entry;
+        if (entry->kind != HUB_KIND_NONE && entry->effective.text.len == 0)
+            entry->effective = event->time;
+    }
     return HUB_OK;
 }

@@ -16,7 +16,7 @@ struct candidate {
 struct collector {
     struct map_run *run;
     struct candidate *items;
-    uint16_t count;
+    uint16_t count, cap;
 };
 
 static struct hub_span part(const struct map_run *run, struct map_value cx, unsigned n)
@@ -48,6 +48,14 @@ static bool is_known(const struct collector *c, struct hub_span system, struct h
     return false;
 }
 
+/* Room for what these fields list, so that an ordinary message does not clear pages for nothing. */
+static uint16_t room_for(const struct map_run *run, const struct map_seg *pid, const struct map_seg *mrg)
+{
+    uint32_t count = hub_hl7_repetitions(run->message, hub_hl7_field(pid->hl7, 3));
+    count += mrg != NULL ? hub_hl7_repetitions(run->message, hub_hl7_field(mrg->hl7, 1)) : 0;
+    return count < IDENTIFIERS_MAX ? (uint16_t)(count + 1) : IDENTIFIERS_MAX;
+}
+
 static enum hub_result add_cx(struct collector *c, struct map_value cx, const struct map_seg *seg, unsigned field, unsigned repetition)
 {
     struct map_run *run = c->run;
@@ -62,7 +70,7 @@ static enum hub_result add_cx(struct collector *c, struct map_value cx, const st
         return HUB_AUTHORITY;
     }
     /* A placeholder would make one patient of all who have it. */
-    if (hub_identifier_placeholder(run->options->config, value) || is_known(c, authority.system, value) || c->count == IDENTIFIERS_MAX)
+    if (hub_identifier_placeholder(run->options->config, value) || is_known(c, authority.system, value) || c->count == c->cap)
         return HUB_OK;
     c->items[c->count++] = (struct candidate){
         {authority.system, value, authority.primary, false}, authority.rank, is_trusted(run, authority.system)};
@@ -130,7 +138,7 @@ static enum hub_result merge_facts(struct collector *c, const struct map_seg *mr
                                    struct hub_identity_fact *facts, uint16_t own_count)
 {
     struct map_run *run = c->run;
-    struct collector retired = {run, HUB_ARENA_ARRAY(run->arena, struct candidate, (size_t)IDENTIFIERS_MAX), 0};
+    struct collector retired = {run, HUB_ARENA_ARRAY(run->arena, struct candidate, (size_t)c->cap), 0, c->cap};
     HUB_ENSURE(retired.items != NULL, HUB_NO_MEMORY);
     HUB_TRY(add_field(&retired, mrg, 1));
     for (uint16_t i = 0; i < retired.count; i++) {
@@ -141,7 +149,7 @@ static enum hub_result merge_facts(struct collector *c, const struct map_seg *mr
             return HUB_IDENTITY;
         }
         if (at == MAP_NONE) {
-            if (c->count == IDENTIFIERS_MAX)
+            if (c->count == c->cap)
                 break;
             at = c->count;
             c->items[c->count++] = retired.items[i];
@@ -168,13 +176,14 @@ enum hub_result map_identify(struct map_run *run, const struct map_patient *pati
     const struct map_seg *first = patient != NULL ? patient->first : run->head_first;
     const struct map_seg *pid = find_segment(first, run->tables->pid);
     const struct map_seg *mrg = find_segment(first, run->tables->mrg);
-    struct collector c = {run, HUB_ARENA_ARRAY(run->arena, struct candidate, (size_t)IDENTIFIERS_MAX), 0};
-    struct hub_identity_fact *facts = HUB_ARENA_ARRAY(run->arena, struct hub_identity_fact, (size_t)IDENTIFIERS_MAX + 1);
-    HUB_ENSURE(c.items != NULL && facts != NULL, HUB_NO_MEMORY);
     event->has_patient = pid != NULL;
     event->speaker = run->application_urn;
     if (pid == NULL)
         return HUB_OK;
+    uint16_t room = room_for(run, pid, mrg);
+    struct collector c = {run, HUB_ARENA_ARRAY(run->arena, struct candidate, (size_t)room), 0, room};
+    struct hub_identity_fact *facts = HUB_ARENA_ARRAY(run->arena, struct hub_identity_fact, (size_t)room + 1);
+    HUB_ENSURE(c.items != NULL && facts != NULL, HUB_NO_MEMORY);
     HUB_TRY(add_field(&c, pid, 3));
     if (c.count > 1)
         choose_subject(c.items, c.count);

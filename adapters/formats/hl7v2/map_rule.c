@@ -444,9 +444,11 @@ static bool reads_nothing(const struct map_scope *scope, const struct map_rule *
         return false;
     const struct map_path *path = &rule->from[0];
     if (path->segment == scope->seg->name)
-        return path->field > scope->seg->hl7->field_count;
-    return path->segment == MAP_SELF && path->component > 1 && scope->split != NULL &&
-           path->component > map_split_count(scope->run, scope->value, scope->split);
+        return hub_hl7_field(scope->seg->hl7, path->field).len == 0;
+    if (path->segment != MAP_SELF || path->component == 0 || scope->split == NULL)
+        return false;
+    uint8_t count = map_split_count(scope->run, scope->value, scope->split);
+    return path->component > count || scope->split->part[path->component - 1].len == 0;
 }
 
 static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule)
