@@ -1,4 +1,5 @@
-/* For tests: a hub directory with keys and certificates, a hub in a thread of its own, senders, and requests to it. */
+/* For tests: a hub directory with keys and certificates, a hub in a thread of its own, senders, and requests
+ * to it. */
 #pragma once
 
 #include <pthread.h>
@@ -42,6 +43,7 @@ struct test_hub {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool ready, ended;
+    struct hub_disk *disk;    /* NULL: the machine's */
     uint64_t in_flight_bytes; /* less than a configuration may say; 0 = as configured */
 };
 
@@ -79,22 +81,25 @@ static inline void test_make_folder(const char *folder, const char *name)
 }
 
 /* LIMITS: what stands in `limits: {...}`; DATA: data_dir, relative. */
-static inline void test_hub_yaml(struct test_hub *hub, const char *data, const char *limits, const char *on_error)
+static inline void test_hub_yaml(struct test_hub *hub, const char *data, const char *limits,
+                                 const char *on_error)
 {
     char text[4096];
-    (void)snprintf(text, sizeof(text),
-                   "hub: {name: testhub, data_dir: %s, root_key: {file: root.key}, schema_dir: %s/schemas}\n"
-                   "feeds:\n"
-                   "  - name: adt\n"
-                   "    id: f1\n"
-                   "    transport: {mllp: {listen: \"127.0.0.1:%u\", tls: {cert: hub.pem, key: hub.key, client_ca: ca.pem, allow: [\"CN=ehr-test\", \"CN=lab-test\"]}}}\n"
-                   "    format: {hl7v2: {timezone: UTC}}\n"
-                   "    ack: {on_error: %s}\n"
-                   "    identity: {default_authority: GENHOSP, trust_links: [GENHOSP]}\n"
-                   "authorities: [{name: GENHOSP, system: \"urn:oid:1.2.3\", aliases: [GH], primary: true}]\n"
-                   "policy: {protect: %s/policies/protect/default.yaml, access: %s/policies/access/roles.yaml}\n"
-                   "limits: {workers: 2, %s}\n",
-                   data, CHARTLINE_SOURCE_DIR, hub->port, on_error, CHARTLINE_SOURCE_DIR, CHARTLINE_SOURCE_DIR, limits);
+    (void)snprintf(
+        text, sizeof(text),
+        "hub: {name: testhub, data_dir: %s, root_key: {file: root.key}, schema_dir: %s/schemas}\n"
+        "feeds:\n"
+        "  - name: adt\n"
+        "    id: f1\n"
+        "    transport: {mllp: {listen: \"127.0.0.1:%u\", tls: {cert: hub.pem, key: hub.key, client_ca: "
+        "ca.pem, allow: [\"CN=ehr-test\", \"CN=lab-test\"]}}}\n"
+        "    format: {hl7v2: {timezone: UTC}}\n"
+        "    ack: {on_error: %s}\n"
+        "    identity: {default_authority: GENHOSP, trust_links: [GENHOSP]}\n"
+        "authorities: [{name: GENHOSP, system: \"urn:oid:1.2.3\", aliases: [GH], primary: true}]\n"
+        "policy: {protect: %s/policies/protect/default.yaml, access: %s/policies/access/roles.yaml}\n"
+        "limits: {workers: 2, %s}\n",
+        data, CHARTLINE_SOURCE_DIR, hub->port, on_error, CHARTLINE_SOURCE_DIR, CHARTLINE_SOURCE_DIR, limits);
     test_write_file(hub->folder, "hub.yaml", text);
     (void)snprintf(hub->yaml, sizeof(hub->yaml), "%s/hub.yaml", hub->folder);
     (void)snprintf(hub->data_dir, sizeof(hub->data_dir), "%s/%s", hub->folder, data);
@@ -109,7 +114,8 @@ static inline void test_hub_make(struct test_hub *hub)
     assert_non_null(temp_folder_new(hub->folder));
     assert_int_equal(hub_crypto_init(), HUB_OK);
     assert_int_equal(test_pki_new(hub->folder, &hub->pki), 0);
-    test_write_file(hub->folder, "root.key", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+    test_write_file(hub->folder, "root.key",
+                    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
     test_make_folder(hub->folder, "keys");
     test_make_folder(hub->folder, "keys/roles");
     for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
@@ -126,7 +132,7 @@ static inline void test_hub_make(struct test_hub *hub)
 static inline enum hub_result test_hub_open(struct test_hub *hub, unsigned roles)
 {
     struct hub_problems problems;
-    struct hub_options options = {.roles = roles};
+    struct hub_options options = {.roles = roles, .disk = hub->disk};
     memset(&hub->err, 0, sizeof(hub->err));
     hub_problems_init(&problems);
     hub->config = hub_config_load(hub->yaml, &problems);
@@ -213,7 +219,8 @@ static inline void test_hub_remove(struct test_hub *hub)
 
 /* --- sending --- */
 
-static inline void test_message(struct hub_buf *out, const char *control_id, const char *patient, const char *family)
+static inline void test_message(struct hub_buf *out, const char *control_id, const char *patient,
+                                const char *family)
 {
     hub_buf_reset(out);
     hub_buf_printf(out,
@@ -228,7 +235,8 @@ static inline void test_sender_open(struct test_hub *hub, struct test_peer *peer
 {
     struct hub_error err = {0};
     assert_int_equal(test_peer_connect(peer, hub->port, 0), 0);
-    assert_int_equal(test_peer_secure(peer, hub->pki.ca, hub->pki.sender, hub->pki.sender_key, "localhost", &err), HUB_OK);
+    assert_int_equal(
+        test_peer_secure(peer, hub->pki.ca, hub->pki.sender, hub->pki.sender_key, "localhost", &err), HUB_OK);
 }
 
 /* One frame, without its framing; 0 at the end of the connection. */
@@ -249,7 +257,8 @@ static inline size_t test_receive_answer(struct test_peer *peer, char *out, size
     return 0;
 }
 
-static inline void test_send_message(struct test_hub *hub, const char *control_id, const char *patient, const char *family, char answer[2048])
+static inline void test_send_message(struct test_hub *hub, const char *control_id, const char *patient,
+                                     const char *family, char answer[2048])
 {
     struct test_peer peer;
     struct hub_buf message;
@@ -291,7 +300,9 @@ static inline void test_answer_deinit(struct test_answer *answer)
     hub_arena_deinit(&answer->arena);
 }
 
-static inline enum hub_result test_ask(struct hub_client *client, struct test_answer *answer, struct hub_error *err, const char *format, ...)
+__attribute__((format(printf, 4, 5)))
+static inline enum hub_result test_ask(struct hub_client *client, struct test_answer *answer,
+                                       struct hub_error *err, const char *format, ...)
 {
     char request[8192];
     va_list args;

@@ -1,4 +1,5 @@
-/* For tests over real sockets: a set of certificates, good and bad, and a blocking peer with or without TLS. */
+/* For tests over real sockets: a set of certificates, good and bad, and a blocking peer with or without TLS.
+ */
 #pragma once
 
 #include <arpa/inet.h>
@@ -24,8 +25,8 @@ struct test_pki {
     char purpose[600], purpose_key[600]; /* CN=ehr-test for servers only */
 };
 
-static inline int test_pki_issue(struct hub_cert_authority *by, const char *folder, const char *name, struct hub_cert_request request,
-                                 char cert[600], char key[600])
+static inline int test_pki_issue(struct hub_cert_authority *by, const char *folder, const char *name,
+                                 struct hub_cert_request request, char cert[600], char key[600])
 {
     (void)snprintf(cert, 600, "%s/%s.pem", folder, name);
     (void)snprintf(key, 600, "%s/%s.key", folder, name);
@@ -47,16 +48,27 @@ static inline int test_pki_new(const char *folder, struct test_pki *pki)
     int bad = hub_cert_authority_new("test authority", pki->ca, &ca, &err) != HUB_OK ||
               hub_cert_authority_new("other authority", pki->other_ca, &other, &err) != HUB_OK;
     if (!bad) {
-        bad |= test_pki_issue(ca, folder, "hub", (struct hub_cert_request){"hub", local, address, true, 0, 0}, pki->hub, pki->hub_key);
-        bad |= test_pki_issue(ca, folder, "sender", (struct hub_cert_request){"ehr-test", ehr, NULL, false, 0, 0}, pki->sender, pki->sender_key);
-        bad |= test_pki_issue(ca, folder, "lab", (struct hub_cert_request){"lab-test", NULL, NULL, false, 0, 0}, pki->lab, pki->lab_key);
-        bad |= test_pki_issue(ca, folder, "expired", (struct hub_cert_request){"ehr-test", NULL, NULL, false, now - 9 * day, now - day},
-                              pki->expired, pki->expired_key);
-        bad |= test_pki_issue(ca, folder, "future", (struct hub_cert_request){"ehr-test", NULL, NULL, false, now + day, now + 9 * day},
-                              pki->future, pki->future_key);
-        bad |= test_pki_issue(other, folder, "foreign", (struct hub_cert_request){"ehr-test", NULL, NULL, false, 0, 0}, pki->foreign,
+        bad |= test_pki_issue(ca, folder, "hub", (struct hub_cert_request){"hub", local, address, true, 0, 0},
+                              pki->hub, pki->hub_key);
+        bad |= test_pki_issue(ca, folder, "sender",
+                              (struct hub_cert_request){"ehr-test", ehr, NULL, false, 0, 0}, pki->sender,
+                              pki->sender_key);
+        bad |=
+            test_pki_issue(ca, folder, "lab", (struct hub_cert_request){"lab-test", NULL, NULL, false, 0, 0},
+                           pki->lab, pki->lab_key);
+        bad |=
+            test_pki_issue(ca, folder, "expired",
+                           (struct hub_cert_request){"ehr-test", NULL, NULL, false, now - 9 * day, now - day},
+                           pki->expired, pki->expired_key);
+        bad |=
+            test_pki_issue(ca, folder, "future",
+                           (struct hub_cert_request){"ehr-test", NULL, NULL, false, now + day, now + 9 * day},
+                           pki->future, pki->future_key);
+        bad |= test_pki_issue(other, folder, "foreign",
+                              (struct hub_cert_request){"ehr-test", NULL, NULL, false, 0, 0}, pki->foreign,
                               pki->foreign_key);
-        bad |= test_pki_issue(ca, folder, "purpose", (struct hub_cert_request){"ehr-test", NULL, NULL, true, 0, 0}, pki->purpose,
+        bad |= test_pki_issue(ca, folder, "purpose",
+                              (struct hub_cert_request){"ehr-test", NULL, NULL, true, 0, 0}, pki->purpose,
                               pki->purpose_key);
     }
     hub_cert_authority_free(ca);
@@ -71,7 +83,8 @@ struct test_peer {
 
 static inline int test_peer_connect(struct test_peer *peer, uint16_t port, int receive_buffer)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval patience = {.tv_sec = 20};
     peer->tls = NULL;
     peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -83,8 +96,8 @@ static inline int test_peer_connect(struct test_peer *peer, uint16_t port, int r
 }
 
 /* CERT may be NULL. */
-static inline enum hub_result test_peer_secure(struct test_peer *peer, const char *ca, const char *cert, const char *key, const char *host,
-                                               struct hub_error *err)
+static inline enum hub_result test_peer_secure(struct test_peer *peer, const char *ca, const char *cert,
+                                               const char *key, const char *host, struct hub_error *err)
 {
     struct hub_tls_client_options options = {.ca = ca, .cert = cert, .key = key, .host = host};
     struct hub_tls_context *context = NULL;

@@ -16,7 +16,8 @@ static enum hub_result split(const char *text, char host[HOST_MAX], uint16_t *po
     const char *colon = strrchr(text, ':');
     uint64_t number = 0;
     if (colon == NULL || !hub_span_parse_u64(hub_span_str(colon + 1), &number) || number > UINT16_MAX)
-        return hub_fail(err, HUB_CONFIG, "an address has no port", "write host:port, or [address]:port for IPv6");
+        return hub_fail(err, HUB_CONFIG, "an address has no port",
+                        "write host:port, or [address]:port for IPv6");
     size_t len = (size_t)(colon - text);
     if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
         text++;
@@ -51,13 +52,15 @@ static bool numeric(const char *host, uint16_t port, struct hub_net_address *out
     return false;
 }
 
-static enum hub_result resolve(const char *host, uint16_t port, struct hub_net_address *out, struct hub_error *err)
+static enum hub_result resolve(const char *host, uint16_t port, struct hub_net_address *out,
+                               struct hub_error *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     char service[8];
     (void)snprintf(service, sizeof(service), "%u", port);
-    if (getaddrinfo(host, service, &hints, &found) != 0 || found == NULL || found->ai_addrlen > sizeof(out->storage)) {
+    if (getaddrinfo(host, service, &hints, &found) != 0 || found == NULL ||
+        found->ai_addrlen > sizeof(out->storage)) {
         if (found != NULL)
             freeaddrinfo(found);
         return hub_fail(err, HUB_NETWORK, "the host name cannot be resolved", NULL);
@@ -68,7 +71,8 @@ static enum hub_result resolve(const char *host, uint16_t port, struct hub_net_a
     return HUB_OK;
 }
 
-enum hub_result hub_net_address_parse(const char *text, bool listen, struct hub_net_address *out, struct hub_error *err)
+enum hub_result hub_net_address_parse(const char *text, bool listen, struct hub_net_address *out,
+                                      struct hub_error *err)
 {
     char host[HOST_MAX];
     uint16_t port = 0;
@@ -81,7 +85,8 @@ enum hub_result hub_net_address_parse(const char *text, bool listen, struct hub_
     if (numeric(host, port, out))
         return HUB_OK;
     if (listen)
-        return hub_fail(err, HUB_CONFIG, "a listener needs a numeric address", "write an address, localhost or *");
+        return hub_fail(err, HUB_CONFIG, "a listener needs a numeric address",
+                        "write an address, localhost or *");
     return resolve(host, port, out, err);
 }
 

@@ -60,7 +60,9 @@ enum hub_result hub_cert_load(const char *path, struct hub_cert_info *out, struc
         (void)fclose(file);
     ERR_clear_error();
     if (cert == NULL) {
-        (void)hub_fail(err, HUB_CONFIG, file == NULL ? "the file cannot be read" : "no certificate in the file", "name a PEM file");
+        (void)hub_fail(err, HUB_CONFIG,
+                       file == NULL ? "the file cannot be read" : "no certificate in the file",
+                       "name a PEM file");
         return hub_error_in(err, path, 0);
     }
     X509_NAME *subject = X509_get_subject_name(cert);
@@ -83,8 +85,10 @@ enum hub_result hub_cert_load(const char *path, struct hub_cert_info *out, struc
 static bool set_subject(X509 *cert, const char *name)
 {
     X509_NAME *subject = X509_get_subject_name(cert);
-    return X509_NAME_add_entry_by_txt(subject, "OU", MBSTRING_UTF8, (const unsigned char *)test_unit, -1, -1, 0) == 1 &&
-           X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0) == 1;
+    return X509_NAME_add_entry_by_txt(subject, "OU", MBSTRING_UTF8, (const unsigned char *)test_unit, -1, -1,
+                                      0) == 1 &&
+           X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0) ==
+               1;
 }
 
 static bool set_serial(X509 *cert)
@@ -123,8 +127,9 @@ static bool set_times(X509 *cert, int64_t not_before_us, int64_t not_after_us)
 static X509 *cert_begin(const char *name, int64_t not_before_us, int64_t not_after_us, EVP_PKEY *key)
 {
     X509 *cert = X509_new();
-    if (cert != NULL && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) && set_subject(cert, name) &&
-        set_times(cert, not_before_us, not_after_us) && X509_set_pubkey(cert, key) == 1)
+    if (cert != NULL && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
+        set_subject(cert, name) && set_times(cert, not_before_us, not_after_us) &&
+        X509_set_pubkey(cert, key) == 1)
         return cert;
     X509_free(cert);
     return NULL;
@@ -137,8 +142,9 @@ static enum hub_result write_pem(const char *path, X509 *cert, EVP_PKEY *key, st
     char *text = NULL;
     long len = 0;
     enum hub_result result = HUB_OK;
-    bool made = bio != NULL && (cert != NULL ? PEM_write_bio_X509(bio, cert) == 1
-                                             : PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1);
+    bool made = bio != NULL &&
+                (cert != NULL ? PEM_write_bio_X509(bio, cert) == 1
+                              : PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1);
     if (!made) {
         result = library_failed(err);
         goto out;
@@ -154,7 +160,8 @@ out:
     return result;
 }
 
-enum hub_result hub_cert_authority_new(const char *name, const char *ca_path, struct hub_cert_authority **out, struct hub_error *err)
+enum hub_result hub_cert_authority_new(const char *name, const char *ca_path, struct hub_cert_authority **out,
+                                       struct hub_error *err)
 {
     enum hub_result result = HUB_OK;
     *out = NULL;
@@ -163,12 +170,14 @@ enum hub_result hub_cert_authority_new(const char *name, const char *ca_path, st
         return hub_fail(err, HUB_NO_MEMORY, "no memory for a certificate", NULL);
     authority->key = EVP_EC_gen("P-256");
     if (authority->key != NULL)
-        authority->cert = cert_begin(name, 0, hub_clock_wall_us(hub_clock_system()) + (int64_t)3650 * 86400 * 1000000, authority->key);
+        authority->cert = cert_begin(
+            name, 0, hub_clock_wall_us(hub_clock_system()) + (int64_t)3650 * 86400 * 1000000, authority->key);
     X509 *cert = authority->cert;
     bool made = cert != NULL && X509_set_issuer_name(cert, X509_get_subject_name(cert)) == 1 &&
                 add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
                 add_extension(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-                add_extension(cert, cert, NID_subject_key_identifier, "hash") && X509_sign(cert, authority->key, EVP_sha256()) > 0;
+                add_extension(cert, cert, NID_subject_key_identifier, "hash") &&
+                X509_sign(cert, authority->key, EVP_sha256()) > 0;
     if (!made)
         result = library_failed(err);
     else if (ca_path != NULL)
@@ -208,28 +217,34 @@ static bool alternative_names(const struct hub_cert_request *request, struct hub
     return hub_buf_result(out) == HUB_OK;
 }
 
-static bool finish_issue(X509 *cert, struct hub_cert_authority *authority, const struct hub_cert_request *request)
+static bool finish_issue(X509 *cert, struct hub_cert_authority *authority,
+                         const struct hub_cert_request *request)
 {
     struct hub_buf names;
     hub_buf_init(&names, 4096, false);
-    bool made = X509_set_issuer_name(cert, X509_get_subject_name(authority->cert)) == 1 &&
-                add_extension(cert, authority->cert, NID_basic_constraints, "critical,CA:FALSE") &&
-                add_extension(cert, authority->cert, NID_key_usage, "critical,digitalSignature") &&
-                add_extension(cert, authority->cert, NID_ext_key_usage, request->server ? "serverAuth" : "clientAuth") &&
-                add_extension(cert, authority->cert, NID_subject_key_identifier, "hash") &&
-                add_extension(cert, authority->cert, NID_authority_key_identifier, "keyid") && alternative_names(request, &names) &&
-                (names.len == 0 || add_extension(cert, authority->cert, NID_subject_alt_name, hub_buf_str(&names))) &&
-                X509_sign(cert, authority->key, EVP_sha256()) > 0;
+    bool made =
+        X509_set_issuer_name(cert, X509_get_subject_name(authority->cert)) == 1 &&
+        add_extension(cert, authority->cert, NID_basic_constraints, "critical,CA:FALSE") &&
+        add_extension(cert, authority->cert, NID_key_usage, "critical,digitalSignature") &&
+        add_extension(cert, authority->cert, NID_ext_key_usage,
+                      request->server ? "serverAuth" : "clientAuth") &&
+        add_extension(cert, authority->cert, NID_subject_key_identifier, "hash") &&
+        add_extension(cert, authority->cert, NID_authority_key_identifier, "keyid") &&
+        alternative_names(request, &names) &&
+        (names.len == 0 || add_extension(cert, authority->cert, NID_subject_alt_name, hub_buf_str(&names))) &&
+        X509_sign(cert, authority->key, EVP_sha256()) > 0;
     hub_buf_deinit(&names);
     return made;
 }
 
-enum hub_result hub_cert_issue(struct hub_cert_authority *authority, const struct hub_cert_request *request, const char *cert_path,
-                               const char *key_path, struct hub_error *err)
+enum hub_result hub_cert_issue(struct hub_cert_authority *authority, const struct hub_cert_request *request,
+                               const char *cert_path, const char *key_path, struct hub_error *err)
 {
     enum hub_result result = HUB_OK;
     EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *cert = key != NULL ? cert_begin(request->common_name, request->not_before_us, request->not_after_us, key) : NULL;
+    X509 *cert = key != NULL
+                     ? cert_begin(request->common_name, request->not_before_us, request->not_after_us, key)
+                     : NULL;
     if (cert == NULL || !finish_issue(cert, authority, request)) {
         result = library_failed(err);
         goto out;

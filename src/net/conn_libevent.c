@@ -125,8 +125,8 @@ static void set_deadline(struct hub_net_conn *conn, uint32_t ms)
         destroy(conn);
 }
 
-/* Closing a socket with unread input resets the connection, and the peer may lose what was sent last: so the end is
- * told first, and input is thrown away until the peer closes too. */
+/* Closing a socket with unread input resets the connection, and the peer may lose what was sent last: so the
+ * end is told first, and input is thrown away until the peer closes too. */
 static void linger(struct hub_net_conn *conn, uint32_t ms)
 {
     hub_tls_stream_free(conn->tls);
@@ -267,7 +267,8 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 
 /* --- output --- */
 
-static enum hub_result transmit(struct hub_net_conn *conn, struct hub_span bytes, size_t *put, enum hub_tls_wait *wait)
+static enum hub_result transmit(struct hub_net_conn *conn, struct hub_span bytes, size_t *put,
+                                enum hub_tls_wait *wait)
 {
     *put = 0;
     *wait = HUB_TLS_WAIT_WRITE;
@@ -291,7 +292,8 @@ static enum hub_result send_out(struct hub_net_conn *conn)
         size_t put;
         enum hub_tls_wait wait;
         enum hub_result result =
-            transmit(conn, hub_span_of(conn->out.ptr + conn->sent, left < WRITE_CHUNK ? left : WRITE_CHUNK), &put, &wait);
+            transmit(conn, hub_span_of(conn->out.ptr + conn->sent, left < WRITE_CHUNK ? left : WRITE_CHUNK),
+                     &put, &wait);
         conn->sent += put;
         if (result == HUB_AGAIN) {
             if (wait == HUB_TLS_WAIT_WRITE)
@@ -441,8 +443,8 @@ static struct hub_net_conn *conn_new(struct hub_net_loop *loop, int fd, const st
     return conn;
 }
 
-void hub_net_conn_accepted(struct hub_net_loop *loop, int fd, const struct hub_net_address *peer, struct hub_tls_context *tls, hub_net_accept_fn accept,
-                           void *ctx)
+void hub_net_conn_accepted(struct hub_net_loop *loop, int fd, const struct hub_net_address *peer,
+                           struct hub_tls_context *tls, hub_net_accept_fn accept, void *ctx)
 {
     struct hub_net_conn *conn = conn_new(loop, fd, peer);
     if (conn == NULL)
@@ -466,8 +468,9 @@ void hub_net_conn_accepted(struct hub_net_loop *loop, int fd, const struct hub_n
         update_read(conn);
 }
 
-enum hub_result hub_net_connect(struct hub_net_loop *loop, const char *address, struct hub_tls_context *tls, const struct hub_net_events *events,
-                                void *ctx, struct hub_net_conn **out, struct hub_error *err)
+enum hub_result hub_net_connect(struct hub_net_loop *loop, const char *address, struct hub_tls_context *tls,
+                                const struct hub_net_events *events, void *ctx, struct hub_net_conn **out,
+                                struct hub_error *err)
 {
     struct hub_net_address peer;
     *out = NULL;

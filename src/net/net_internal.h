@@ -1,4 +1,5 @@
-/* Between the two files that use libevent: net_libevent.c (loop, tasks, timers, listeners) and conn_libevent.c (connections). */
+/* Between the two files that use libevent: net_libevent.c (loop, tasks, timers, listeners) and
+ * conn_libevent.c (connections). */
 #pragma once
 
 #include <pthread.h>
@@ -33,8 +34,8 @@ void hub_net_leave(struct hub_net_loop *loop);
 void hub_net_wake(struct hub_net_loop *loop);
 
 /* Takes FD: asks ACCEPT, then starts the handshake or opens. */
-void hub_net_conn_accepted(struct hub_net_loop *loop, int fd, const struct hub_net_address *peer, struct hub_tls_context *tls, hub_net_accept_fn accept,
-                           void *ctx);
+void hub_net_conn_accepted(struct hub_net_loop *loop, int fd, const struct hub_net_address *peer,
+                           struct hub_tls_context *tls, hub_net_accept_fn accept, void *ctx);
 /* Sends what waits in the connections marked for it, then frees the closed ones. */
 void hub_net_flush_dirty(struct hub_net_loop *loop);
 void hub_net_bury(struct hub_net_loop *loop);

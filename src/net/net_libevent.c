@@ -246,7 +246,8 @@ static void on_accept(evutil_socket_t fd, short what, void *ctx)
     hub_net_enter(loop);
     for (unsigned turn = 0; turn < ACCEPTS_A_TURN && !listener->paused; turn++) {
         struct hub_net_address peer = {.len = sizeof(peer.storage)};
-        int accepted_fd = accept4(fd, (struct sockaddr *)&peer.storage, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int accepted_fd =
+            accept4(fd, (struct sockaddr *)&peer.storage, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted_fd >= 0) {
             hub_net_conn_accepted(loop, accepted_fd, &peer, listener->tls, listener->accept, listener->ctx);
             continue;
@@ -280,7 +281,8 @@ static int try_bind(const struct hub_net_address *address, bool share, bool back
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
     if (address->storage.ss_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-    if (bind(fd, (const struct sockaddr *)&address->storage, address->len) == 0 && (!backlog || listen(fd, BACKLOG) == 0))
+    if (bind(fd, (const struct sockaddr *)&address->storage, address->len) == 0 &&
+        (!backlog || listen(fd, BACKLOG) == 0))
         return fd;
     int problem = errno;
     (void)close(fd);
@@ -288,21 +290,25 @@ static int try_bind(const struct hub_net_address *address, bool share, bool back
     return -1;
 }
 
-static enum hub_result bind_listener(struct hub_net_loop *loop, const struct hub_net_address *address, int *fd, struct hub_error *err)
+static enum hub_result bind_listener(struct hub_net_loop *loop, const struct hub_net_address *address,
+                                     int *fd, struct hub_error *err)
 {
     if (loop->first) { /* sharing an address with another process would give it half of the senders */
         int probe = try_bind(address, false, true);
         if (probe < 0)
-            return errno == EADDRINUSE ? hub_fail(err, HUB_BUSY, "another program listens on this address", "stop it or choose another port")
-                                       : hub_fail_errno(err, HUB_NETWORK, "cannot listen on this address", errno);
+            return errno == EADDRINUSE
+                       ? hub_fail(err, HUB_BUSY, "another program listens on this address",
+                                  "stop it or choose another port")
+                       : hub_fail_errno(err, HUB_NETWORK, "cannot listen on this address", errno);
         (void)close(probe);
     }
     *fd = try_bind(address, true, true);
     return *fd >= 0 ? HUB_OK : hub_fail_errno(err, HUB_NETWORK, "cannot listen on this address", errno);
 }
 
-enum hub_result hub_net_listen(struct hub_net_loop *loop, const char *address, struct hub_tls_context *tls, hub_net_accept_fn accept, void *ctx,
-                               struct hub_net_listener **out, struct hub_error *err)
+enum hub_result hub_net_listen(struct hub_net_loop *loop, const char *address, struct hub_tls_context *tls,
+                               hub_net_accept_fn accept, void *ctx, struct hub_net_listener **out,
+                               struct hub_error *err)
 {
     struct hub_net_address parsed;
     int fd = -1;

@@ -11,7 +11,8 @@
 
 #include "src/base/mem.h"
 
-/* ITI TF-2 3.19.6.2.3 (ATNA, BCP 195 floor) asks for the four RSA suites with GCM; the rest is stronger or as strong. */
+/* ITI TF-2 3.19.6.2.3 (ATNA, BCP 195 floor) asks for the four RSA suites with GCM; the rest is stronger or as
+ * strong. */
 static const char suites_12[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
                                 "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
                                 "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
@@ -91,7 +92,8 @@ static const char *match_allow(const struct hub_tls_context *context, X509 *cert
     return NULL;
 }
 
-/* The allow list is part of the verification, so that a refused peer gets an alert and never a finished handshake. */
+/* The allow list is part of the verification, so that a refused peer gets an alert and never a finished
+ * handshake. */
 static int verify_peer(int ok, X509_STORE_CTX *store)
 {
     if (!ok || X509_STORE_CTX_get_error_depth(store) != 0)
@@ -116,19 +118,21 @@ static enum hub_result set_up(struct hub_tls_context *context, struct hub_error 
 {
     SSL_CTX *ctx = context->ctx;
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
-                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF |
+                                 SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_read_ahead(ctx, 1); /* one system call for header and body of a record */
     SSL_CTX_set_dh_auto(ctx, 1);
-    if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 || SSL_CTX_set_cipher_list(ctx, suites_12) != 1 ||
-        SSL_CTX_set_ciphersuites(ctx, suites_13) != 1 || SSL_CTX_set1_groups_list(ctx, groups) != 1 ||
-        SSL_CTX_set_num_tickets(ctx, 0) != 1)
+    if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
+        SSL_CTX_set_cipher_list(ctx, suites_12) != 1 || SSL_CTX_set_ciphersuites(ctx, suites_13) != 1 ||
+        SSL_CTX_set1_groups_list(ctx, groups) != 1 || SSL_CTX_set_num_tickets(ctx, 0) != 1)
         return hub_fail(err, HUB_INTERNAL, "the TLS library refuses the hub's settings", NULL);
     return HUB_OK;
 }
 
-static enum hub_result file_problem(struct hub_error *err, const char *path, const char *what, const char *mend)
+static enum hub_result file_problem(struct hub_error *err, const char *path, const char *what,
+                                    const char *mend)
 {
     ERR_clear_error();
     (void)hub_fail(err, HUB_CONFIG, what, mend);
@@ -138,7 +142,8 @@ static enum hub_result file_problem(struct hub_error *err, const char *path, con
 static enum hub_result load_own(SSL_CTX *ctx, const char *cert, const char *key, struct hub_error *err)
 {
     if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-        return file_problem(err, cert, "no certificate can be read", "name a PEM file with the certificate and its chain");
+        return file_problem(err, cert, "no certificate can be read",
+                            "name a PEM file with the certificate and its chain");
     if (key == NULL || SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
         return file_problem(err, key != NULL ? key : cert, "no private key of this certificate can be read",
                             "name the PEM file with the certificate's own key, not encrypted");
@@ -155,12 +160,15 @@ static enum hub_result load_own(SSL_CTX *ctx, const char *cert, const char *key,
 static enum hub_result check_allow(const struct hub_tls_server_options *options, struct hub_error *err)
 {
     if (options->allow_count != 0 && options->client_ca == NULL)
-        return hub_fail(err, HUB_CONFIG, "an allow list needs client_ca", "name the authority of the senders' certificates");
+        return hub_fail(err, HUB_CONFIG, "an allow list needs client_ca",
+                        "name the authority of the senders' certificates");
     for (size_t i = 0; i < options->allow_count; i++) {
         const char *entry = options->allow[i];
-        if ((strncmp(entry, "CN=", 3) == 0 && entry[3] != '\0') || (strncmp(entry, "DNS:", 4) == 0 && entry[4] != '\0'))
+        if ((strncmp(entry, "CN=", 3) == 0 && entry[3] != '\0') ||
+            (strncmp(entry, "DNS:", 4) == 0 && entry[4] != '\0'))
             continue;
-        (void)hub_fail(err, HUB_CONFIG, "an allow entry is neither CN=name nor DNS:name", "write it as CN=... or DNS:...");
+        (void)hub_fail(err, HUB_CONFIG, "an allow entry is neither CN=name nor DNS:name",
+                       "write it as CN=... or DNS:...");
         hub_error_number(err, (int64_t)i + 1);
         return HUB_CONFIG;
     }
@@ -196,7 +204,8 @@ void hub_tls_context_free(struct hub_tls_context *context)
     hub_mem_free(context);
 }
 
-static enum hub_result server_fill(struct hub_tls_context *context, const struct hub_tls_server_options *options, struct hub_error *err)
+static enum hub_result server_fill(struct hub_tls_context *context,
+                                   const struct hub_tls_server_options *options, struct hub_error *err)
 {
     HUB_TRY(check_allow(options, err));
     HUB_TRY(set_up(context, err));
@@ -208,17 +217,20 @@ static enum hub_result server_fill(struct hub_tls_context *context, const struct
     if (options->client_ca == NULL)
         return HUB_OK;
     if (SSL_CTX_load_verify_file(context->ctx, options->client_ca) != 1)
-        return file_problem(err, options->client_ca, "no authority's certificate can be read", "name a PEM file");
+        return file_problem(err, options->client_ca, "no authority's certificate can be read",
+                            "name a PEM file");
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(options->client_ca);
     if (names == NULL)
-        return file_problem(err, options->client_ca, "no authority's certificate can be read", "name a PEM file");
+        return file_problem(err, options->client_ca, "no authority's certificate can be read",
+                            "name a PEM file");
     SSL_CTX_set_client_CA_list(context->ctx, names);
     context->asks = true;
     SSL_CTX_set_verify(context->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify_peer);
     return HUB_OK;
 }
 
-enum hub_result hub_tls_server_new(const struct hub_tls_server_options *options, struct hub_tls_context **out, struct hub_error *err)
+enum hub_result hub_tls_server_new(const struct hub_tls_server_options *options, struct hub_tls_context **out,
+                                   struct hub_error *err)
 {
     *out = NULL;
     if (options->cert == NULL || options->key == NULL)
@@ -242,14 +254,16 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
-static enum hub_result client_fill(struct hub_tls_context *context, const struct hub_tls_client_options *options, struct hub_error *err)
+static enum hub_result client_fill(struct hub_tls_context *context,
+                                   const struct hub_tls_client_options *options, struct hub_error *err)
 {
     HUB_TRY(set_up(context, err));
     if (options->cert != NULL)
         HUB_TRY(load_own(context->ctx, options->cert, options->key, err));
     if (options->ca != NULL ? SSL_CTX_load_verify_file(context->ctx, options->ca) != 1
                             : SSL_CTX_set_default_verify_paths(context->ctx) != 1)
-        return file_problem(err, options->ca != NULL ? options->ca : "", "no authority's certificate can be read", "name a PEM file");
+        return file_problem(err, options->ca != NULL ? options->ca : "",
+                            "no authority's certificate can be read", "name a PEM file");
     SSL_CTX_set_verify(context->ctx, SSL_VERIFY_PEER, NULL);
     context->host = hub_mem_strdup(options->host);
     if (context->host == NULL)
@@ -258,7 +272,8 @@ static enum hub_result client_fill(struct hub_tls_context *context, const struct
     return HUB_OK;
 }
 
-enum hub_result hub_tls_client_new(const struct hub_tls_client_options *options, struct hub_tls_context **out, struct hub_error *err)
+enum hub_result hub_tls_client_new(const struct hub_tls_client_options *options, struct hub_tls_context **out,
+                                   struct hub_error *err)
 {
     *out = NULL;
     if (options->host == NULL || options->host[0] == '\0')
@@ -283,7 +298,8 @@ static bool client_names(struct hub_tls_stream *stream)
     if (context->host_is_address)
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(stream->ssl), context->host) == 1;
     SSL_set_hostflags(stream->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return SSL_set_tlsext_host_name(stream->ssl, context->host) == 1 && SSL_set1_host(stream->ssl, context->host) == 1;
+    return SSL_set_tlsext_host_name(stream->ssl, context->host) == 1 &&
+           SSL_set1_host(stream->ssl, context->host) == 1;
 }
 
 struct hub_tls_stream *hub_tls_stream_new(struct hub_tls_context *context, int fd)
@@ -295,8 +311,8 @@ struct hub_tls_stream *hub_tls_stream_new(struct hub_tls_context *context, int f
     stream->reason = "";
     atomic_fetch_add(&context->references, 1);
     stream->ssl = SSL_new(context->ctx);
-    bool good = stream->ssl != NULL && SSL_set_ex_data(stream->ssl, stream_index(), stream) == 1 && SSL_set_fd(stream->ssl, fd) == 1 &&
-                (context->server || client_names(stream));
+    bool good = stream->ssl != NULL && SSL_set_ex_data(stream->ssl, stream_index(), stream) == 1 &&
+                SSL_set_fd(stream->ssl, fd) == 1 && (context->server || client_names(stream));
     if (!good) {
         stream->broken = true;
         hub_tls_stream_free(stream);
@@ -338,7 +354,8 @@ static const char *verify_reason(const struct hub_tls_stream *stream, long code)
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-        return server ? "client certificate of an unknown authority" : "server certificate of an unknown authority";
+        return server ? "client certificate of an unknown authority"
+                      : "server certificate of an unknown authority";
     case X509_V_ERR_CERT_REVOKED:
         return server ? "client certificate revoked" : "server certificate revoked";
     case X509_V_ERR_INVALID_PURPOSE:
@@ -440,7 +457,8 @@ enum hub_result hub_tls_stream_handshake(struct hub_tls_stream *stream, enum hub
     return HUB_OK;
 }
 
-enum hub_result hub_tls_stream_read(struct hub_tls_stream *stream, void *into, size_t cap, size_t *got, enum hub_tls_wait *wait)
+enum hub_result hub_tls_stream_read(struct hub_tls_stream *stream, void *into, size_t cap, size_t *got,
+                                    enum hub_tls_wait *wait)
 {
     *got = 0;
     if (stream->broken)
@@ -450,7 +468,8 @@ enum hub_result hub_tls_stream_read(struct hub_tls_stream *stream, void *into, s
     return returned == 1 ? HUB_OK : outcome(stream, returned, wait);
 }
 
-enum hub_result hub_tls_stream_write(struct hub_tls_stream *stream, struct hub_span bytes, size_t *put, enum hub_tls_wait *wait)
+enum hub_result hub_tls_stream_write(struct hub_tls_stream *stream, struct hub_span bytes, size_t *put,
+                                     enum hub_tls_wait *wait)
 {
     *put = 0;
     if (stream->broken)

@@ -7,7 +7,8 @@ enum { FLUSH_RECORDS = 512, FLUSH_BYTES = 4 * 1024 * 1024 };
 
 static const char component[] = "timeline";
 
-static enum hub_result apply_record(struct hub *hub, uint64_t number, struct hub_span payload, struct hub_error *err)
+static enum hub_result apply_record(struct hub *hub, uint64_t number, struct hub_span payload,
+                                    struct hub_error *err)
 {
     struct hub_record_view record;
     enum hub_section_kind kind;
@@ -21,7 +22,8 @@ static enum hub_result apply_record(struct hub *hub, uint64_t number, struct hub
             continue;
         result = hub_timeline_apply(hub->timeline, section, err);
         if (result == HUB_SYNTAX) {
-            HUB_DIAG(HUB_DIAG_ERROR, component, "an event that the timeline cannot read is left out", hub_diag_number("record", (int64_t)number));
+            HUB_DIAG(HUB_DIAG_ERROR, component, "an event that the timeline cannot read is left out",
+                     hub_diag_number("record", (int64_t)number));
             continue;
         }
         HUB_TRY(result);
@@ -39,7 +41,8 @@ static enum hub_result flush(struct hub *hub, uint64_t position, struct hub_erro
     return HUB_OK;
 }
 
-static enum hub_result apply_from(struct hub *hub, struct hub_log_reader *reader, const atomic_bool *stop, struct hub_error *err)
+static enum hub_result apply_from(struct hub *hub, struct hub_log_reader *reader, const atomic_bool *stop,
+                                  struct hub_error *err)
 {
     uint64_t number = 0;
     uint64_t last = 0;

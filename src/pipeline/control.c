@@ -125,7 +125,8 @@ static void answer_error(struct hub_request *request, enum hub_result result, co
     hub_buf_append_str(&request->out, ",\"place\":");
     hub_json_write_string(&request->out, hub_span_str(err->place));
     hub_buf_append_str(&request->out, ",\"what\":");
-    hub_json_write_string(&request->out, hub_span_str(err->what != NULL && err->what[0] != '\0' ? err->what : row->text));
+    hub_json_write_string(&request->out,
+                          hub_span_str(err->what != NULL && err->what[0] != '\0' ? err->what : row->text));
     hub_buf_append_str(&request->out, "}}");
     (void)send_out(request);
 }
@@ -139,14 +140,21 @@ static enum hub_result serve(struct hub_request *request, struct hub_span text, 
     request->body = body;
     hub_service_fn service = hub_service_find(hub_json_get_span(body, "op"), &request->op);
     if (service == NULL)
-        return hub_fail(err, HUB_USAGE, "an operation that this hub does not know", "check that hub and command are of one version");
+        return hub_fail(err, HUB_USAGE, "an operation that this hub does not know",
+                        "check that hub and command are of one version");
     return service(request, err);
 }
 
-void hub_session_handle(struct hub_session *session, struct hub_span text, bool (*line)(void *ctx, struct hub_span json), void *ctx)
+void hub_session_handle(struct hub_session *session, struct hub_span text,
+                        bool (*line)(void *ctx, struct hub_span json), void *ctx)
 {
     struct hub_error err = {0};
-    struct hub_request request = {.session = session, .hub = session->hub, .arena = &session->arena, .op = "", .line = line, .ctx = ctx};
+    struct hub_request request = {.session = session,
+                                  .hub = session->hub,
+                                  .arena = &session->arena,
+                                  .op = "",
+                                  .line = line,
+                                  .ctx = ctx};
     hub_buf_init(&request.out, HUB_CONTROL_LINE_MAX, true);
     enum hub_result result = serve(&request, text, &err);
     if (result == HUB_OK) {
@@ -162,7 +170,8 @@ void hub_session_handle(struct hub_session *session, struct hub_span text, bool 
 
 /* --- requests --- */
 
-enum hub_result hub_request_text(struct hub_request *request, const char *name, bool required, struct hub_span *out, struct hub_error *err)
+enum hub_result hub_request_text(struct hub_request *request, const char *name, bool required,
+                                 struct hub_span *out, struct hub_error *err)
 {
     const struct hub_json *node = hub_json_get(request->body, name);
     *out = HUB_SPAN_NONE;
@@ -176,7 +185,8 @@ enum hub_result hub_request_text(struct hub_request *request, const char *name, 
     return HUB_OK;
 }
 
-enum hub_result hub_request_list(struct hub_request *request, const char *name, struct hub_span **items, size_t *count, struct hub_error *err)
+enum hub_result hub_request_list(struct hub_request *request, const char *name, struct hub_span **items,
+                                 size_t *count, struct hub_error *err)
 {
     const struct hub_json *list = hub_json_get(request->body, name);
     *items = NULL;
@@ -202,8 +212,10 @@ enum hub_result hub_request_list(struct hub_request *request, const char *name, 
 
 /* --- reads --- */
 
-/* Purposes come from people: what is not plain text of a reasonable length is refused rather than kept for ever. */
-static enum hub_result purpose_of(struct hub_request *request, char out[HUB_AUDIT_TEXT_MAX + 1], struct hub_error *err)
+/* Purposes come from people: what is not plain text of a reasonable length is refused rather than kept for
+ * ever. */
+static enum hub_result purpose_of(struct hub_request *request, char out[HUB_AUDIT_TEXT_MAX + 1],
+                                  struct hub_error *err)
 {
     struct hub_span purpose;
     HUB_TRY(hub_request_text(request, "purpose", false, &purpose, err));
@@ -233,8 +245,9 @@ static void join(const struct hub_span *items, size_t count, char out[CLASSES_TE
     }
 }
 
-enum hub_result hub_session_note_read(struct hub_request *request, const struct hub_span *tokens, size_t token_count, const struct hub_span *classes,
-                                      size_t class_count, struct hub_error *err)
+enum hub_result hub_session_note_read(struct hub_request *request, const struct hub_span *tokens,
+                                      size_t token_count, const struct hub_span *classes, size_t class_count,
+                                      struct hub_error *err)
 {
     const struct hub_session *session = request->session;
     struct hub_audit_builder builder;
@@ -291,7 +304,8 @@ bool hub_session_is_key_id(struct hub_span text)
     return good;
 }
 
-enum hub_result hub_session_patient(struct hub_request *request, struct hub_span text, struct hub_token *out, struct hub_error *err)
+enum hub_result hub_session_patient(struct hub_request *request, struct hub_span text, struct hub_token *out,
+                                    struct hub_error *err)
 {
     const uint8_t *bar = NULL;
     for (size_t i = text.len; i > 0 && bar == NULL; i--)
@@ -301,11 +315,13 @@ enum hub_result hub_session_patient(struct hub_request *request, struct hub_span
         struct hub_span value = hub_span_trim(hub_span_of(bar + 1, text.len - (size_t)(bar - text.ptr) - 1));
         if (system.len == 0 || value.len == 0)
             return hub_fail(err, HUB_USAGE, "a patient's identifier is SYSTEM|VALUE", NULL);
-        hub_keys_patient_token(request->hub->keys, canonical_system(request->hub->config, system), value, out);
+        hub_keys_patient_token(request->hub->keys, canonical_system(request->hub->config, system), value,
+                               out);
         return HUB_OK;
     }
     if (!hub_session_is_token(text))
-        return hub_fail(err, HUB_USAGE, "neither a chart id or token nor SYSTEM|VALUE", "a token has 33 characters; quote SYSTEM|VALUE in a shell");
+        return hub_fail(err, HUB_USAGE, "neither a chart id or token nor SYSTEM|VALUE",
+                        "a token has 33 characters; quote SYSTEM|VALUE in a shell");
     memcpy(out->text, text.ptr, text.len);
     out->text[text.len] = '\0';
     return HUB_OK;

@@ -8,23 +8,30 @@
  *
  *   status                                        -> {"status":{...}} (DESIGN section 7)
  *   keys.records                                  -> {"key":<key record>}*, {"sign_public":b64,"vkey":...}
- *   keys.list                                     -> {"key":{"id","class","epoch","created","state","roles":[...]}}*, {"patients":n}
- *   role.challenge {role}                         -> {"challenge":b64 sealed box of 32 random bytes to the role's public key}
+ *   keys.list                                     ->
+ {"key":{"id","class","epoch","created","state","roles":[...]}}*, {"patients":n}
+ *   role.challenge {role}                         -> {"challenge":b64 sealed box of 32 random bytes to the
+ role's public key}
  *   role.prove {answer: b64 of those 32 bytes}    -> {"role":...}; holds for this connection
  *   key.secrets {tokens:[..] and/or ids:[..], classes:[..], purpose}
- *                                                 -> {"secret":{"id","subject","secret":b64}}*, {"missing":{"subject"|"id","code"}}*
-                                                    (needs a proven role that has these classes; audited first)
+ *                                                 -> {"secret":{"id","subject","secret":b64}}*,
+ {"missing":{"subject"|"id","code"}}* (needs a proven role that has these classes; audited first)
  *   patient.find {system, value} or {token}       -> {"patient":{"token","chart","tokens":[..]}}
  *   timeline.list                                 -> {"chart":{"chart","tokens":[..],"entries":n,...}}*
  *   timeline.chart {patient: token | chart | "SYSTEM|VALUE"}
  *                                                 -> {"chart":{...}}, {"record":<entry record>}*
- *   timeline.follow {patient}                     -> as timeline.chart, then {"record":..} as they come, until the peer closes
+ *   timeline.follow {patient}                     -> as timeline.chart, then {"record":..} as they come,
+ until the peer closes
  *   timeline.digest {what:"state"|"content"}      -> {"digest":hex}
- *   message.find {control_id|patient|feed|since}  -> {"message":{"id","feed","recorded","trigger","answer","events":[ids],"subjects":[..],"duplicates":n}}*
- *   message.show {id}                             -> {"message":{...}}, {"event":<CloudEvent as stored>}*, {"deadletter":<document>}?
- *   deadletter.list                               -> {"deadletter":{"id","feed","trigger","first","last","count","reason":{"code","text","mend","at"},"state"}}*
+ *   message.find {control_id|patient|feed|since}  ->
+ {"message":{"id","feed","recorded","trigger","answer","events":[ids],"subjects":[..],"duplicates":n}}*
+ *   message.show {id}                             -> {"message":{...}}, {"event":<CloudEvent as stored>}*,
+ {"deadletter":<document>}?
+ *   deadletter.list                               ->
+ {"deadletter":{"id","feed","trigger","first","last","count","reason":{"code","text","mend","at"},"state"}}*
  *   deadletter.show {id}                          -> {"deadletter":<document as stored>}
- *   audit.show {from, count}                      -> {"entry":{"index":n,"entry":{...}}}* (itself audited as log-read)
+ *   audit.show {from, count}                      -> {"entry":{"index":n,"entry":{...}}}* (itself audited as
+ log-read)
  *   audit.checkpoint                              -> {"checkpoint":"<signed note text>"}
  */
 #pragma once
@@ -43,7 +50,7 @@ struct hub_session *hub_session_new(struct hub *hub, const char *peer);
 void hub_session_free(struct hub_session *session);
 
 /* Handles one request; LINE is called for each line of the answer (false = the peer is gone). The final done
- * or error line is sent too. While an operation waits, LINE is called with an empty span to ask whether the peer is
- * still there: nothing is sent then. Any thread but the committer's (waits for commits). */
+ * or error line is sent too. While an operation waits, LINE is called with an empty span to ask whether the
+ * peer is still there: nothing is sent then. Any thread but the committer's (waits for commits). */
 void hub_session_handle(struct hub_session *session, struct hub_span request,
                         bool (*line)(void *ctx, struct hub_span json), void *ctx);

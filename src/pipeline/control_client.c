@@ -51,9 +51,11 @@ void hub_client_close(struct hub_client *client)
 static enum hub_result cannot_connect(const char *data_dir, int problem, struct hub_error *err)
 {
     if (problem == ENOENT || problem == ECONNREFUSED || problem == ENOTDIR)
-        (void)hub_fail(err, HUB_NOT_FOUND, "no hub runs on this data directory", "start it with `chartline run`");
+        (void)hub_fail(err, HUB_NOT_FOUND, "no hub runs on this data directory",
+                       "start it with `chartline run`");
     else if (problem == EACCES || problem == EPERM)
-        (void)hub_fail(err, HUB_DENIED, "the hub belongs to another user", "run the command as the hub's user");
+        (void)hub_fail(err, HUB_DENIED, "the hub belongs to another user",
+                       "run the command as the hub's user");
     else
         (void)hub_fail_errno(err, HUB_NETWORK, "the hub cannot be reached", problem);
     return hub_error_in(err, data_dir, 0);
@@ -80,14 +82,16 @@ enum hub_result hub_client_connect(const char *data_dir, struct hub_client **out
     if (client == NULL) {
         if (fd >= 0)
             (void)close(fd);
-        return problem != 0 ? cannot_connect(data_dir, problem, err) : hub_fail(err, HUB_NO_MEMORY, "no memory for a connection", NULL);
+        return problem != 0 ? cannot_connect(data_dir, problem, err)
+                            : hub_fail(err, HUB_NO_MEMORY, "no memory for a connection", NULL);
     }
     client->fd = fd;
     *out = client;
     return HUB_OK;
 }
 
-enum hub_result hub_client_local(struct hub *hub, const char *peer, struct hub_client **out, struct hub_error *err)
+enum hub_result hub_client_local(struct hub *hub, const char *peer, struct hub_client **out,
+                                 struct hub_error *err)
 {
     *out = client_new();
     if (*out != NULL)
@@ -135,7 +139,8 @@ static enum hub_result read_error(const struct hub_json *error, struct hub_error
 enum verdict { LINE_MORE, LINE_DONE, LINE_FAILED };
 
 /* Only a line that starts as a last line does is parsed here. */
-static enum verdict look_at(struct hub_client *client, struct hub_span line, enum hub_result *result, struct hub_error *err)
+static enum verdict look_at(struct hub_client *client, struct hub_span line, enum hub_result *result,
+                            struct hub_error *err)
 {
     static const char done[] = "{\"done\":true";
     static const char failed[] = "{\"error\":{";
@@ -179,7 +184,8 @@ static enum hub_result next_line(struct hub_client *client, struct hub_span *lin
 {
     size_t looked = client->used;
     for (;;) {
-        const uint8_t *end = client->in.len > looked ? memchr(client->in.ptr + looked, '\n', client->in.len - looked) : NULL;
+        const uint8_t *end =
+            client->in.len > looked ? memchr(client->in.ptr + looked, '\n', client->in.len - looked) : NULL;
         if (end != NULL) {
             const uint8_t *start = client->in.ptr + client->used;
             *line = hub_span_of(start, (size_t)(end - start));
@@ -203,7 +209,8 @@ static enum hub_result next_line(struct hub_client *client, struct hub_span *lin
     }
 }
 
-static enum hub_result ask_socket(struct hub_client *client, struct hub_span request, bool (*line)(void *ctx, struct hub_span json), void *ctx,
+static enum hub_result ask_socket(struct hub_client *client, struct hub_span request,
+                                  bool (*line)(void *ctx, struct hub_span json), void *ctx,
                                   struct hub_error *err)
 {
     enum hub_result result = HUB_OK;
@@ -243,7 +250,8 @@ static bool on_line(void *ctx, struct hub_span json)
     return local->line == NULL || local->line(local->ctx, json);
 }
 
-enum hub_result hub_client_ask(struct hub_client *client, struct hub_span request, bool (*line)(void *ctx, struct hub_span json), void *ctx,
+enum hub_result hub_client_ask(struct hub_client *client, struct hub_span request,
+                               bool (*line)(void *ctx, struct hub_span json), void *ctx,
                                struct hub_error *err)
 {
     if (memchr(request.ptr, '\n', request.len) != NULL)

@@ -1,4 +1,5 @@
-/* The control socket: <data_dir>/control.sock, a thread that accepts and one thread for each client, few of them. */
+/* The control socket: <data_dir>/control.sock, a thread that accepts and one thread for each client, few of
+ * them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,7 +31,7 @@ static const char socket_name[] = "control.sock";
 
 struct client {
     struct hub_control_server *server;
-    int fd; /* -1: the slot is free */
+    int fd;        /* -1: the slot is free */
     bool finished; /* the thread may be joined; under lock, like fd */
     bool joinable;
     pthread_t thread;
@@ -75,7 +76,8 @@ static bool peer_closed(int fd)
 static bool on_line(void *ctx, struct hub_span json)
 {
     struct client *client = ctx;
-    if (json.len == 0) /* asked whether the peer is there, before a long wait: what was said so far should arrive */
+    if (json.len ==
+        0) /* asked whether the peer is there, before a long wait: what was said so far should arrive */
         return send_all(client) && !peer_closed(client->fd);
     hub_buf_append_span(&client->out, json);
     hub_buf_append_byte(&client->out, '\n');
@@ -177,13 +179,16 @@ static void take_client(struct hub_control_server *server, int fd)
     struct timeval limit = {.tv_sec = SEND_TIMEOUT_S};
     struct timeval idle = {.tv_sec = (time_t)(server->hub->config->limits.idle_ms / 1000) + 1};
     if (!peer_allowed(fd, &uid)) {
-        HUB_DIAG(HUB_DIAG_WARNING, component, "another user's connection is refused", hub_diag_number("uid", (int64_t)uid));
-        refuse(fd, "{\"error\":{\"code\":\"denied\",\"mend\":\"\",\"place\":\"\",\"what\":\"this socket is for the hub's own user\"}}\n");
+        HUB_DIAG(HUB_DIAG_WARNING, component, "another user's connection is refused",
+                 hub_diag_number("uid", (int64_t)uid));
+        refuse(fd, "{\"error\":{\"code\":\"denied\",\"mend\":\"\",\"place\":\"\",\"what\":\"this socket is "
+                   "for the hub's own user\"}}\n");
         return;
     }
     struct client *client = free_slot(server);
     if (client == NULL) {
-        refuse(fd, "{\"error\":{\"code\":\"busy\",\"mend\":\"try again\",\"place\":\"\",\"what\":\"too many clients at once\"}}\n");
+        refuse(fd, "{\"error\":{\"code\":\"busy\",\"mend\":\"try again\",\"place\":\"\",\"what\":\"too many "
+                   "clients at once\"}}\n");
         return;
     }
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
@@ -207,7 +212,8 @@ static void take_client(struct hub_control_server *server, int fd)
 static void *accept_all(void *ctx)
 {
     struct hub_control_server *server = ctx;
-    struct pollfd wait[2] = {{.fd = server->listen_fd, .events = POLLIN}, {.fd = server->stop_fd, .events = POLLIN}};
+    struct pollfd wait[2] = {{.fd = server->listen_fd, .events = POLLIN},
+                             {.fd = server->stop_fd, .events = POLLIN}};
     for (;;) {
         wait[0].revents = 0;
         wait[1].revents = 0;
@@ -226,8 +232,8 @@ static void *accept_all(void *ctx)
 
 /* --- the socket --- */
 
-/* A path of any length fits into a socket address through the folder's descriptor. The folder's lock is held, so a socket
- * that is there is a leftover. */
+/* A path of any length fits into a socket address through the folder's descriptor. The folder's lock is held,
+ * so a socket that is there is a leftover. */
 static enum hub_result open_socket(struct hub_control_server *server, struct hub_error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -236,12 +242,13 @@ static enum hub_result open_socket(struct hub_control_server *server, struct hub
     server->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (server->dir_fd < 0 || server->listen_fd < 0)
         return hub_fail_errno(err, HUB_IO, "the control socket cannot be made", errno);
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", server->dir_fd, socket_name);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", server->dir_fd,
+                   socket_name);
     if (unlinkat(server->dir_fd, socket_name, 0) != 0 && errno != ENOENT)
         return hub_fail_errno(err, HUB_IO, "the old control socket cannot be removed", errno);
     if (fchmod(server->listen_fd, 0600) != 0 || /* what bind gives to the socket's name */
-        bind(server->listen_fd, (const struct sockaddr *)&address, sizeof(address)) != 0 || listen(server->listen_fd, BACKLOG) != 0 ||
-        fchmodat(server->dir_fd, socket_name, 0600, 0) != 0) {
+        bind(server->listen_fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+        listen(server->listen_fd, BACKLOG) != 0 || fchmodat(server->dir_fd, socket_name, 0600, 0) != 0) {
         (void)hub_fail_errno(err, HUB_IO, "the control socket cannot be made", errno);
         return hub_error_in(err, data_dir, 0);
     }
@@ -261,7 +268,9 @@ enum hub_result hub_control_start(struct hub *hub, struct hub_control_server **o
     for (size_t i = 0; i < CLIENTS_MAX; i++)
         server->clients[i].fd = -1;
     server->stop_fd = eventfd(0, EFD_CLOEXEC);
-    enum hub_result result = server->stop_fd >= 0 ? open_socket(server, err) : hub_fail_errno(err, HUB_IO, "the control socket cannot be made", errno);
+    enum hub_result result = server->stop_fd >= 0
+                                 ? open_socket(server, err)
+                                 : hub_fail_errno(err, HUB_IO, "the control socket cannot be made", errno);
     if (result == HUB_OK) {
         int problem = pthread_create(&server->thread, NULL, accept_all, server);
         server->running = problem == 0;

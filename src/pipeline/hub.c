@@ -12,7 +12,12 @@
 #include "src/crypto/crypto.h"
 #include "src/store/kv.h"
 
-enum { RECORD_BASE = 16 * 1024 * 1024, RECORD_FACTOR = 8, TIMELINE_CACHE = 64 * 1024 * 1024, CHECKPOINT_MS = 1000 };
+enum {
+    RECORD_BASE = 16 * 1024 * 1024,
+    RECORD_FACTOR = 8,
+    TIMELINE_CACHE = 64 * 1024 * 1024,
+    CHECKPOINT_MS = 1000
+};
 static const uint64_t record_most = (uint64_t)1 << 30;
 
 static const char component[] = "hub";
@@ -39,11 +44,13 @@ const struct hub_transport *hub_registry_transport(const struct hub_registry *re
 
 /* --- parts --- */
 
-enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_PATH_MAX], struct hub_error *err)
+enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_PATH_MAX],
+                         struct hub_error *err)
 {
     int len = snprintf(out, HUB_PATH_MAX, "%s/%s", hub->config->data_dir, name);
     if (len < 0 || len >= HUB_PATH_MAX)
-        return hub_fail(err, HUB_CONFIG, "the data directory's path is too long", "choose a shorter hub.data_dir");
+        return hub_fail(err, HUB_CONFIG, "the data directory's path is too long",
+                        "choose a shorter hub.data_dir");
     return HUB_OK;
 }
 
@@ -74,7 +81,8 @@ static enum hub_result take_lock(struct hub *hub, struct hub_error *err)
     }
     if (flock(hub->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return HUB_OK;
-    (void)hub_fail(err, HUB_BUSY, "another process uses this data directory", "stop it, or ask it: commands do so by themselves while a hub runs");
+    (void)hub_fail(err, HUB_BUSY, "another process uses this data directory",
+                   "stop it, or ask it: commands do so by themselves while a hub runs");
     return hub_error_in(err, path, 0);
 }
 
@@ -88,28 +96,33 @@ static enum hub_result open_policies(struct hub *hub, struct hub_problems *probl
 
 static uint64_t record_bytes_max(const struct hub_config *config)
 {
-    uint64_t most = config->limits.message_bytes < record_most / RECORD_FACTOR ? config->limits.message_bytes * RECORD_FACTOR : record_most;
+    uint64_t most = config->limits.message_bytes < record_most / RECORD_FACTOR
+                        ? config->limits.message_bytes * RECORD_FACTOR
+                        : record_most;
     return most + RECORD_BASE < record_most ? most + RECORD_BASE : record_most;
 }
 
 static enum hub_result open_log(struct hub *hub, struct hub_error *err)
 {
     char path[HUB_PATH_MAX];
-    struct hub_log_options options = {.segment_bytes = hub->config->limits.segment_bytes, .record_bytes_max = record_bytes_max(hub->config)};
+    struct hub_log_options options = {.segment_bytes = hub->config->limits.segment_bytes,
+                                      .record_bytes_max = record_bytes_max(hub->config)};
     HUB_TRY(hub_path(hub, "log", path, err));
     return hub_log_open(path, hub->disk, &options, &hub->log, err);
 }
 
-/* A data directory with records and without its key store must not get new keys: what it holds could never be opened, and
- * nobody would notice. */
+/* A data directory with records and without its key store must not get new keys: what it holds could never be
+ * opened, and nobody would notice. */
 static enum hub_result open_keys(struct hub *hub, struct hub_error *err)
 {
     uint8_t *root = hub_secret_alloc(HUB_KEY_LEN);
     if (root == NULL)
-        return hub_fail(err, HUB_NO_MEMORY, "no locked memory for keys", "raise the limit of locked memory (ulimit -l)");
+        return hub_fail(err, HUB_NO_MEMORY, "no locked memory for keys",
+                        "raise the limit of locked memory (ulimit -l)");
     enum hub_result result = hub_root_key_read(hub->config, root, err);
     if (result == HUB_OK)
-        result = hub_keys_open(hub->config->key_store, root, hub->access, hub->clock, hub_log_durable(hub->log) == 0, &hub->keys, err);
+        result = hub_keys_open(hub->config->key_store, root, hub->access, hub->clock,
+                               hub_log_durable(hub->log) == 0, &hub->keys, err);
     hub_secret_free(root);
     return result;
 }
@@ -117,16 +130,19 @@ static enum hub_result open_keys(struct hub *hub, struct hub_error *err)
 static enum hub_result open_timeline(struct hub *hub, struct hub_error *err)
 {
     char path[HUB_PATH_MAX];
-    struct hub_kv_options options = {.families = hub_timeline_families(), .create = true, .bloom = true, .cache_bytes = TIMELINE_CACHE};
+    struct hub_kv_options options = {
+        .families = hub_timeline_families(), .create = true, .bloom = true, .cache_bytes = TIMELINE_CACHE};
     struct hub_timeline_options timeline = {.chart_tokens = hub->config->limits.chart_tokens};
     for (size_t i = 0; i < hub->config->feed_count; i++)
-        timeline.inverse_merge_reject = timeline.inverse_merge_reject || hub->config->feeds[i].inverse_merge_reject;
+        timeline.inverse_merge_reject =
+            timeline.inverse_merge_reject || hub->config->feeds[i].inverse_merge_reject;
     HUB_TRY(hub_path(hub, "timeline", path, err));
     HUB_TRY(hub_kv_open_rocksdb(path, &options, &hub->timeline_kv, err));
     HUB_TRY(hub_timeline_open(hub->timeline_kv, &timeline, &hub->timeline, err));
     uint64_t position = hub_timeline_position(hub->timeline);
     if (position > hub_log_durable(hub->log))
-        return hub_fail(err, HUB_CORRUPT, "the timeline has seen more than the event log holds: stored records were lost",
+        return hub_fail(err, HUB_CORRUPT,
+                        "the timeline has seen more than the event log holds: stored records were lost",
                         "restore the event log, or remove the timeline folder to have it built anew");
     atomic_store(&hub->applied, position);
     return HUB_OK;
@@ -141,8 +157,10 @@ static enum hub_result open_audit(struct hub *hub, struct hub_error *err)
 {
     char path[HUB_PATH_MAX];
     char origin[256];
-    struct hub_audit_signer signer = {.public_key = hub_keys_sign_public(hub->keys), .sign = sign, .ctx = hub};
-    struct hub_audit_options options = {.folder = path, .origin = origin, .checkpoint_ms = CHECKPOINT_MS, .clock = hub->clock};
+    struct hub_audit_signer signer = {
+        .public_key = hub_keys_sign_public(hub->keys), .sign = sign, .ctx = hub};
+    struct hub_audit_options options = {
+        .folder = path, .origin = origin, .checkpoint_ms = CHECKPOINT_MS, .clock = hub->clock};
     HUB_TRY(hub_path(hub, "audit", path, err));
     (void)snprintf(origin, sizeof(origin), "chartline/%s", hub->config->name);
     return hub_audit_open(&options, hub->disk, hub->log, &signer, &hub->audit, err);
@@ -161,7 +179,8 @@ static enum hub_result start_commit(struct hub *hub, struct hub_error *err)
     };
     HUB_TRY(hub_path(hub, "index", path, err));
     HUB_TRY(hub_index_open(path, hub->log, &hub->index, err));
-    return hub_commit_start(&options, hub->clock, hub->disk, hub->log, hub->index, hub->keys, on_fatal, hub, &hub->commit, err);
+    return hub_commit_start(&options, hub->clock, hub->disk, hub->log, hub->index, hub->keys, on_fatal, hub,
+                            &hub->commit, err);
 }
 
 static enum hub_result open_ingest(struct hub *hub, struct hub_problems *problems)
@@ -214,8 +233,9 @@ static void make_locks(struct hub *hub)
     (void)pthread_condattr_destroy(&monotonic);
 }
 
-enum hub_result hub_open(const struct hub_config *config, const struct hub_options *options, const struct hub_registry *registry,
-                         struct hub_problems *problems, struct hub **out, struct hub_error *err)
+enum hub_result hub_open(const struct hub_config *config, const struct hub_options *options,
+                         const struct hub_registry *registry, struct hub_problems *problems, struct hub **out,
+                         struct hub_error *err)
 {
     *out = NULL;
     struct hub *hub = hub_mem_alloc(sizeof(*hub));
@@ -240,7 +260,8 @@ enum hub_result hub_open(const struct hub_config *config, const struct hub_optio
 
 static void warn(const char *what, const struct hub_error *err)
 {
-    HUB_DIAG(HUB_DIAG_ERROR, component, "not closed in good order", hub_diag_configured("what", what), hub_diag_error(err));
+    HUB_DIAG(HUB_DIAG_ERROR, component, "not closed in good order", hub_diag_configured("what", what),
+             hub_diag_error(err));
 }
 
 void hub_close(struct hub *hub)

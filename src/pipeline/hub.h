@@ -3,7 +3,8 @@
  * opens a hub with roles and runs it; every other command that finds no running hub opens one without roles,
  * asks through a session (src/pipeline/control.h) and closes it.
  *
- * hub_open, hub_run and hub_close are for one thread, the same one. What a hub hands out lives until hub_close. */
+ * hub_open, hub_run and hub_close are for one thread, the same one. What a hub hands out lives until
+ * hub_close. */
 #pragma once
 
 #include "src/base/clock.h"
@@ -24,14 +25,14 @@ struct hub_registry {
 const struct hub_format *hub_registry_format(const struct hub_registry *registry, const char *name);
 const struct hub_transport *hub_registry_transport(const struct hub_registry *registry, const char *name);
 
-enum { /* `run --role`, or-ed */
-    HUB_RUN_INGEST = 1,   /* listeners, workers */
-    HUB_RUN_FORWARD = 2,  /* to Kafka; nothing to do with the local bus */
-    HUB_RUN_TIMELINE = 4, /* the timeline follows the log */
-    HUB_RUN_API = 8,      /* the HTTP API */
-    HUB_RUN_ALL = 15,
-    HUB_RUN_OFFLINE = 0   /* a single command: no threads but the committer's, no listeners, no socket; the
-                             timeline is brought up to the log's end by hub_open */
+enum {                       /* `run --role`, or-ed */
+       HUB_RUN_INGEST = 1,   /* listeners, workers */
+       HUB_RUN_FORWARD = 2,  /* to Kafka; nothing to do with the local bus */
+       HUB_RUN_TIMELINE = 4, /* the timeline follows the log */
+       HUB_RUN_API = 8,      /* the HTTP API */
+       HUB_RUN_ALL = 15,
+       HUB_RUN_OFFLINE = 0 /* a single command: no threads but the committer's, no listeners, no socket; the
+                              timeline is brought up to the log's end by hub_open */
 };
 
 struct hub_options {
@@ -41,21 +42,26 @@ struct hub_options {
 };
 
 /* Takes <data_dir>/lock (HUB_BUSY: another process runs on this directory; its control socket is the way),
- * creates what is missing, recovers the log, compiles policies and feeds. Problems of policies and mappings go
- * to PROBLEMS (HUB_CONFIG then), everything else into ERR. With roles, `log-started`, `configuration-loaded`
- * and `policy-loaded` are committed to the audit log. CONFIG and REGISTRY stay the caller's and must outlive
- * the hub. A failed fsync later ends the process: exit code 1 and one line on stderr, no answer after it. */
-enum hub_result hub_open(const struct hub_config *config, const struct hub_options *options, const struct hub_registry *registry,
-                         struct hub_problems *problems, struct hub **out, struct hub_error *err) HUB_MUST_USE;
+ * creates what is missing, recovers the log, compiles policies and feeds. Problems of policies and mappings
+ * go to PROBLEMS (HUB_CONFIG then), everything else into ERR. With roles, `log-started`,
+ * `configuration-loaded` and `policy-loaded` are committed to the audit log. CONFIG and REGISTRY stay the
+ * caller's and must outlive the hub. A failed fsync later ends the process: exit code 1 and one line on
+ * stderr, no answer after it. */
+enum hub_result hub_open(const struct hub_config *config, const struct hub_options *options,
+                         const struct hub_registry *registry, struct hub_problems *problems, struct hub **out,
+                         struct hub_error *err) HUB_MUST_USE;
 
-/* Starts listeners, workers, applier, audit and control threads, calls READY (may be NULL) when all listeners are up, and
- * returns after STOP_FD became readable (a signalfd, pipe or eventfd; it is not read but for SIGHUP on a signalfd) and
- * the drain (limits.drain_ms at most): listeners closed, answers out, log and audit tree written. HUB_OK: a clean stop. */
-enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), void *ctx, struct hub_error *err) HUB_MUST_USE;
+/* Starts listeners, workers, applier, audit and control threads, calls READY (may be NULL) when all listeners
+ * are up, and returns after STOP_FD became readable (a signalfd, pipe or eventfd; it is not read but for
+ * SIGHUP on a signalfd) and the drain (limits.drain_ms at most): listeners closed, answers out, log and audit
+ * tree written. HUB_OK: a clean stop. */
+enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), void *ctx,
+                        struct hub_error *err) HUB_MUST_USE;
 
-/* Commits `log-stopped` (with roles), ends the committer, signs the last checkpoint, releases the lock. NULL is fine. */
+/* Commits `log-stopped` (with roles), ends the committer, signs the last checkpoint, releases the lock. NULL
+ * is fine. */
 void hub_close(struct hub *hub);
 
-/* Blocks SIGTERM, SIGINT and SIGHUP for the process, ignores SIGPIPE, and returns a signalfd for hub_run, -1 on failure.
- * Call it before hub_open (threads inherit the mask). */
+/* Blocks SIGTERM, SIGINT and SIGHUP for the process, ignores SIGPIPE, and returns a signalfd for hub_run, -1
+ * on failure. Call it before hub_open (threads inherit the mask). */
 int hub_signal_fd(void);

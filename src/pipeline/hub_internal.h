@@ -1,5 +1,5 @@
-/* The inside of struct hub, for the files of this folder that put it together (hub.c), run it (hub_run.c) and answer
- * requests about it (control.c, service_*.c). Nobody else includes this. */
+/* The inside of struct hub, for the files of this folder that put it together (hub.c), run it (hub_run.c) and
+ * answer requests about it (control.c, service_*.c). Nobody else includes this. */
 #pragma once
 
 #include <pthread.h>
@@ -47,7 +47,7 @@ struct hub {
     struct hub_control_server *control;
     pthread_mutex_t run_lock;
     pthread_cond_t run_changed; /* stopping, a worker's progress, the timeline's position */
-    atomic_bool stopping; /* set under run_lock */
+    atomic_bool stopping;       /* set under run_lock */
     bool applier_running, auditor_running;
     pthread_t applier, auditor;
     atomic_ullong applied; /* position of the timeline */
@@ -56,11 +56,13 @@ struct hub {
 
 /* <data_dir>/NAME into OUT; HUB_CONFIG when it is too long. */
 enum { HUB_PATH_MAX = 4096 };
-enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_PATH_MAX], struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_PATH_MAX],
+                         struct hub_error *err) HUB_MUST_USE;
 
 /* --- apply.c: the timeline follows the log --- */
 
-/* Applies everything durable after the timeline's position, until the end or STOP (may be NULL) becomes true. */
+/* Applies everything durable after the timeline's position, until the end or STOP (may be NULL) becomes true.
+ */
 enum hub_result hub_apply_step(struct hub *hub, const atomic_bool *stop, struct hub_error *err) HUB_MUST_USE;
 
 /* --- notes.c: the hub's own audit entries --- */
@@ -70,7 +72,8 @@ enum hub_result hub_note_start(struct hub *hub, struct hub_error *err) HUB_MUST_
 enum hub_result hub_note_stop(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
 enum hub_result hub_note_refused_logins(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
 /* Ends BUILDER and commits it. */
-enum hub_result hub_note(struct hub *hub, struct hub_audit_builder *builder, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_note(struct hub *hub, struct hub_audit_builder *builder,
+                         struct hub_error *err) HUB_MUST_USE;
 /* Brings the audit tree up to the log's end; signed when FORCE. Any thread. */
 enum hub_result hub_audit_catch_up(struct hub *hub, bool force, struct hub_error *err) HUB_MUST_USE;
 
@@ -86,7 +89,8 @@ void hub_workers_close(struct hub *hub);
 
 /* --- control_server.c --- */
 
-enum hub_result hub_control_start(struct hub *hub, struct hub_control_server **out, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_control_start(struct hub *hub, struct hub_control_server **out,
+                                  struct hub_error *err) HUB_MUST_USE;
 /* Closes the socket and every connection, waits for their threads. NULL is fine. */
 void hub_control_stop(struct hub_control_server *server);
 

@@ -36,7 +36,8 @@ static void *apply(void *ctx)
         if (err.result == HUB_OK)
             (void)hub_fail(&err, result, "the timeline cannot follow the event log", NULL);
         atomic_store(&hub->sick, true);
-        HUB_DIAG(HUB_DIAG_ERROR, component, "the timeline stands still; messages are still taken", hub_diag_error(&err));
+        HUB_DIAG(HUB_DIAG_ERROR, component, "the timeline stands still; messages are still taken",
+                 hub_diag_error(&err));
         break;
     }
     return NULL;
@@ -56,7 +57,8 @@ static void *audit(void *ctx)
         at.tv_sec += at.tv_nsec / 1000000000L;
         at.tv_nsec %= 1000000000L;
         (void)pthread_mutex_lock(&hub->run_lock);
-        while (!atomic_load(&hub->stopping) && pthread_cond_clockwait(&hub->run_changed, &hub->run_lock, CLOCK_MONOTONIC, &at) == 0)
+        while (!atomic_load(&hub->stopping) &&
+               pthread_cond_clockwait(&hub->run_changed, &hub->run_lock, CLOCK_MONOTONIC, &at) == 0)
             ;
         stop = atomic_load(&hub->stopping);
         (void)pthread_mutex_unlock(&hub->run_lock);
@@ -75,7 +77,8 @@ static void *audit(void *ctx)
     return NULL;
 }
 
-static enum hub_result start_thread(pthread_t *thread, void *(*body)(void *), struct hub *hub, bool *running, struct hub_error *err)
+static enum hub_result start_thread(pthread_t *thread, void *(*body)(void *), struct hub *hub, bool *running,
+                                    struct hub_error *err)
 {
     int problem = pthread_create(thread, NULL, body, hub);
     if (problem != 0)
@@ -131,7 +134,8 @@ static bool stop_asked(int stop_fd)
     return false;
 }
 
-enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), void *ctx, struct hub_error *err)
+enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), void *ctx,
+                        struct hub_error *err)
 {
     enum hub_result result = start_all(hub, err);
     if (result == HUB_OK) {
@@ -142,8 +146,9 @@ enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), 
         struct pollfd wait = {.fd = stop_fd, .events = POLLIN};
         do
             wait.revents = 0;
-        while (poll(&wait, 1, -1) <= 0 || (wait.revents & POLLIN) == 0 ? (wait.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0
-                                                                       : !stop_asked(stop_fd));
+        while (poll(&wait, 1, -1) <= 0 || (wait.revents & POLLIN) == 0
+                   ? (wait.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0
+                   : !stop_asked(stop_fd));
         HUB_DIAG(HUB_DIAG_NOTICE, component, "stopping");
     }
     stop_all(hub);

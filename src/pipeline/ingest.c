@@ -17,7 +17,8 @@ static const struct hub_format *find_format(const struct hub_format *const *form
     return NULL;
 }
 
-enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_format *const *formats, struct hub_problems *problems)
+enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_format *const *formats,
+                                struct hub_problems *problems)
 {
     const struct hub_config *config = ingest->config;
     size_t errors = problems->errors;
@@ -30,8 +31,9 @@ enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_form
         ingest->feed_count++;
         feed->format = find_format(formats, feed->feed->format);
         if (feed->format == NULL) {
-            hub_problems_add(problems, HUB_SEVERITY_ERROR, config->path, feed->feed->line, feed->feed->name, "an unknown format",
-                             "choose one that this program has", "%s", feed->feed->format);
+            hub_problems_add(problems, HUB_SEVERITY_ERROR, config->path, feed->feed->line, feed->feed->name,
+                             "an unknown format", "choose one that this program has", "%s",
+                             feed->feed->format);
             continue;
         }
         feed->context = feed->format->open(config, feed->feed, problems);
@@ -66,18 +68,20 @@ static void cut_port(const char *address, char out[48])
     out[len] = '\0';
 }
 
-void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, const char *reason)
+void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *feed,
+                              const char *peer_address, const char *reason)
 {
     struct hub_ingest *ingest = hub_intake_ingest(intake);
     char source[48];
     cut_port(peer_address, source);
     atomic_fetch_add(&hub_intake_feed(intake, feed)->logins_refused, 1);
-    HUB_DIAG(HUB_DIAG_WARNING, component, "login refused", hub_diag_configured("feed", feed->name), hub_diag_configured("peer", peer_address),
-             hub_diag_configured("reason", reason));
+    HUB_DIAG(HUB_DIAG_WARNING, component, "login refused", hub_diag_configured("feed", feed->name),
+             hub_diag_configured("peer", peer_address), hub_diag_configured("reason", reason));
     (void)pthread_mutex_lock(&ingest->lock);
     struct hub_ingest_refused *at = ingest->refused;
     struct hub_ingest_refused *end = ingest->refused + ingest->refused_count;
-    while (at < end && (at->feed != feed || strcmp(at->source, source) != 0 || strcmp(at->reason, reason) != 0))
+    while (at < end &&
+           (at->feed != feed || strcmp(at->source, source) != 0 || strcmp(at->reason, reason) != 0))
         at++;
     if (at < end) {
         at->count++;
@@ -91,7 +95,8 @@ void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *
     (void)pthread_mutex_unlock(&ingest->lock);
 }
 
-size_t hub_ingest_take_refused(struct hub_ingest *ingest, struct hub_ingest_refused out[HUB_INGEST_REFUSED_MAX], uint64_t *more)
+size_t hub_ingest_take_refused(struct hub_ingest *ingest,
+                               struct hub_ingest_refused out[HUB_INGEST_REFUSED_MAX], uint64_t *more)
 {
     (void)pthread_mutex_lock(&ingest->lock);
     size_t count = ingest->refused_count;
@@ -103,11 +108,12 @@ size_t hub_ingest_take_refused(struct hub_ingest *ingest, struct hub_ingest_refu
     return count;
 }
 
-void hub_intake_frame_refused(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, const char *reason)
+void hub_intake_frame_refused(struct hub_intake *intake, const struct hub_feed *feed,
+                              const char *peer_address, const char *reason)
 {
     atomic_fetch_add(&hub_intake_feed(intake, feed)->frames_refused, 1);
-    HUB_DIAG(HUB_DIAG_WARNING, component, "connection closed", hub_diag_configured("feed", feed->name), hub_diag_configured("peer", peer_address),
-             hub_diag_configured("reason", reason));
+    HUB_DIAG(HUB_DIAG_WARNING, component, "connection closed", hub_diag_configured("feed", feed->name),
+             hub_diag_configured("peer", peer_address), hub_diag_configured("reason", reason));
 }
 
 void hub_intake_connections(struct hub_intake *intake, const struct hub_feed *feed, int change)

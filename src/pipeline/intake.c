@@ -9,11 +9,11 @@
 enum {
     ARENA_FACTOR = 16, /* a decoded and sealed message against its bytes */
     ARENA_BASE = 32 * 1024 * 1024,
-    RETRY_MS = 5,      /* the committer's queue was full */
+    RETRY_MS = 5, /* the committer's queue was full */
     REPLY_MAX = 64 * 1024,
     HEAD_MAX = 4096,
     OVERSIZE_KEPT = 64 * 1024, /* of a message that is too large */
-    IN_FLIGHT_FACTOR = 2, /* message and sealed form, before the latter is known */
+    IN_FLIGHT_FACTOR = 2,      /* message and sealed form, before the latter is known */
 };
 
 static const char component[] = "intake";
@@ -28,8 +28,8 @@ struct message {
     void (*reply)(void *connection, uint64_t ticket, enum hub_result result, struct hub_span bytes);
     void *connection; /* NULL: forgotten */
     uint64_t ticket;
-    uint64_t bytes; /* of the in-flight budget */
-    struct hub_error why;   /* what the reply says when the message is not accepted */
+    uint64_t bytes;       /* of the in-flight budget */
+    struct hub_error why; /* what the reply says when the message is not accepted */
     enum hub_result verdict;
     size_t head_len;
     uint8_t head[]; /* what the format's reply needs */
@@ -45,7 +45,7 @@ struct hub_intake {
     struct message *messages;
     struct message *parked; /* ready, but the committer's queue was full */
     struct hub_net_timer *retry;
-    bool was_busy; /* somebody waits for resume */
+    bool was_busy;        /* somebody waits for resume */
     pthread_mutex_t lock; /* done list */
     struct message *done, **done_tail;
     struct hub_net_task task;
@@ -107,15 +107,18 @@ static void give_reply(struct message *message)
 {
     struct hub_intake *intake = message->intake;
     const struct hub_commit_item *item = message->item;
-    struct hub_verdict verdict = {.result = message->verdict, .recorded_us = item->recorded_us, .duplicate = item->duplicate};
-    /* accepted before, by whatever rules then: the stored positive answer; on_error accept: safe as a dead letter */
+    struct hub_verdict verdict = {
+        .result = message->verdict, .recorded_us = item->recorded_us, .duplicate = item->duplicate};
+    /* accepted before, by whatever rules then: the stored positive answer; on_error accept: safe as a dead
+     * letter */
     if (item->duplicate || message->feed->feed->on_error == HUB_ON_ERROR_ACCEPT)
         verdict.result = HUB_OK;
     if (verdict.result != HUB_OK)
         verdict.error = message->why;
     memcpy(verdict.message_id, item->dedup.message_id, sizeof(verdict.message_id));
     hub_buf_reset(&intake->reply);
-    enum hub_result result = message->feed->format->reply(message->feed->context, hub_span_of(message->head, message->head_len), &verdict, &intake->reply);
+    enum hub_result result = message->feed->format->reply(
+        message->feed->context, hub_span_of(message->head, message->head_len), &verdict, &intake->reply);
     if (result == HUB_OK)
         result = hub_buf_result(&intake->reply);
     message->reply(message->connection, message->ticket, result, hub_buf_view(&intake->reply));
@@ -127,7 +130,8 @@ static void settle(struct message *message)
     enum hub_result result = item->result;
     count(message, result, item->duplicate);
     if (result != HUB_OK)
-        HUB_DIAG(HUB_DIAG_WARNING, component, "a message is left with its sender", hub_diag_configured("feed", message->feed->feed->name),
+        HUB_DIAG(HUB_DIAG_WARNING, component, "a message is left with its sender",
+                 hub_diag_configured("feed", message->feed->feed->name),
                  hub_diag_configured("reason", hub_result_text(result)));
     if (message->connection != NULL) {
         if (result == HUB_OK)
@@ -257,8 +261,9 @@ static enum hub_result seal_events(struct work *work, int64_t received_us)
     HUB_ENSURE(item->events != NULL && item->event_lens != NULL, HUB_NO_MEMORY);
     for (uint32_t i = 0; i < events; i++) {
         size_t before = item->json.len;
-        HUB_TRY(hub_protect_seal(ingest->keys, ingest->policy, &work->intake->arena, &work->decoded.events[i], &work->decoded, &work->origin, i,
-                                 received_us, &item->json, &item->events[i], &work->err));
+        HUB_TRY(hub_protect_seal(ingest->keys, ingest->policy, &work->intake->arena, &work->decoded.events[i],
+                                 &work->decoded, &work->origin, i, received_us, &item->json, &item->events[i],
+                                 &work->err));
         HUB_TRY(hub_buf_result(&item->json));
         item->event_lens[i] = item->json.len - before;
     }
@@ -286,7 +291,8 @@ static enum hub_result seal_dead_letter(struct work *work, struct hub_span bytes
 {
     struct hub_ingest *ingest = work->intake->ingest;
     struct hub_commit_item *item = work->item;
-    const char *answer = work->feed->feed->on_error == HUB_ON_ERROR_ACCEPT ? "AA" : hub_result_row(work->verdict)->ack_code;
+    const char *answer =
+        work->feed->feed->on_error == HUB_ON_ERROR_ACCEPT ? "AA" : hub_result_row(work->verdict)->ack_code;
     struct hub_event_id id;
     struct hub_error err = {0};
     hub_buf_reset(&item->json);
@@ -301,7 +307,8 @@ static enum hub_result seal_dead_letter(struct work *work, struct hub_span bytes
     memcpy(item->dedup.answer, answer, strlen(answer) + 1);
     hub_keys_event_id(ingest->keys, work->origin.feed_id, work->origin.sender, bytes, 0, 0, &id);
     memcpy(item->dedup.message_id, id.text, sizeof(id.text));
-    HUB_TRY(hub_protect_dead_letter(ingest->keys, &work->intake->arena, &id, bytes, work->decoded.trigger, &work->origin, &work->err, &item->json, &err));
+    HUB_TRY(hub_protect_dead_letter(ingest->keys, &work->intake->arena, &id, bytes, work->decoded.trigger,
+                                    &work->origin, &work->err, &item->json, &err));
     return hub_buf_result(&item->json);
 }
 
@@ -312,17 +319,21 @@ static enum hub_result process_oversize(struct work *work, struct hub_span bytes
     size_t len = bytes.len < HEAD_MAX ? bytes.len : HEAD_MAX;
     while (len != 0 && bytes.ptr[len - 1] != '\r' && bytes.ptr[len - 1] != '\n')
         len--;
-    (void)work->feed->format->decode(work->feed->context, &work->intake->arena, hub_span_of(bytes.ptr, len), &work->decoded, &ignored);
+    (void)work->feed->format->decode(work->feed->context, &work->intake->arena, hub_span_of(bytes.ptr, len),
+                                     &work->decoded, &ignored);
     fill_dedup(work);
-    work->verdict = hub_fail(&work->err, HUB_TOO_LARGE, "the message is larger than limits.message_bytes", "send it in parts, or raise the limit");
-    return seal_dead_letter(work, hub_span_of(bytes.ptr, bytes.len < OVERSIZE_KEPT ? bytes.len : OVERSIZE_KEPT));
+    work->verdict = hub_fail(&work->err, HUB_TOO_LARGE, "the message is larger than limits.message_bytes",
+                             "send it in parts, or raise the limit");
+    return seal_dead_letter(work,
+                            hub_span_of(bytes.ptr, bytes.len < OVERSIZE_KEPT ? bytes.len : OVERSIZE_KEPT));
 }
 
 static enum hub_result process(struct work *work, struct hub_span bytes)
 {
     struct hub_ingest *ingest = work->intake->ingest;
     int64_t received_us = hub_clock_wall_us(ingest->clock);
-    work->verdict = work->feed->format->decode(work->feed->context, &work->intake->arena, bytes, &work->decoded, &work->err);
+    work->verdict = work->feed->format->decode(work->feed->context, &work->intake->arena, bytes,
+                                               &work->decoded, &work->err);
     fill_dedup(work);
     if (work->verdict == HUB_OK) {
         note_authorities(ingest, &work->decoded);
@@ -403,7 +414,9 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
                    .message = delivery->bytes},
     };
     HUB_ASSERT(delivery->reply != NULL && delivery->sender != NULL);
-    enum hub_result result = work.item == NULL ? HUB_NO_MEMORY : delivery->oversize ? process_oversize(&work, delivery->bytes) : process(&work, delivery->bytes);
+    enum hub_result result = work.item == NULL    ? HUB_NO_MEMORY
+                             : delivery->oversize ? process_oversize(&work, delivery->bytes)
+                                                  : process(&work, delivery->bytes);
     struct message *message = result == HUB_OK ? message_new(&work, delivery, bytes) : NULL;
     hub_arena_reset(&intake->arena);
     atomic_fetch_add(&work.feed->received, 1);
@@ -414,7 +427,8 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
         atomic_fetch_add(&work.feed->failed, 1);
         atomic_fetch_sub(&ingest->in_flight_bytes, bytes);
         hub_commit_item_free(work.item);
-        HUB_DIAG(HUB_DIAG_ERROR, component, "a message cannot be taken and is left with its sender", hub_diag_configured("feed", delivery->feed->name),
+        HUB_DIAG(HUB_DIAG_ERROR, component, "a message cannot be taken and is left with its sender",
+                 hub_diag_configured("feed", delivery->feed->name),
                  hub_diag_configured("reason", hub_result_text(result)));
         return result == HUB_BUSY ? HUB_INTERNAL : result;
     }
@@ -432,7 +446,8 @@ void hub_intake_forget(struct hub_intake *intake, void *connection)
 
 /* --- life --- */
 
-struct hub_intake *hub_intake_new(struct hub_ingest *ingest, struct hub_net_loop *loop, void (*resume)(void *ctx), void *ctx)
+struct hub_intake *hub_intake_new(struct hub_ingest *ingest, struct hub_net_loop *loop,
+                                  void (*resume)(void *ctx), void *ctx)
 {
     struct hub_intake *intake = hub_mem_alloc(sizeof(*intake));
     if (intake == NULL)

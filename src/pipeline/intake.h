@@ -1,8 +1,10 @@
-/* From a transport's bytes to the committer and back: decode, protect, submit; then the reply (DESIGN section 1). One
- * hub_ingest per process, one hub_intake per worker. The functions that adapters call are in src/pipeline/adapter.h.
+/* From a transport's bytes to the committer and back: decode, protect, submit; then the reply (DESIGN section
+ * 1). One hub_ingest per process, one hub_intake per worker. The functions that adapters call are in
+ * src/pipeline/adapter.h.
  *
- * Nothing unsealed leaves a worker: message bytes are read where the transport holds them, everything made of them lives
- * in the worker's arena until it is sealed. Memory is bounded by limits.in_flight_bytes, all workers together. */
+ * Nothing unsealed leaves a worker: message bytes are read where the transport holds them, everything made of
+ * them lives in the worker's arena until it is sealed. Memory is bounded by limits.in_flight_bytes, all
+ * workers together. */
 #pragma once
 
 #include <pthread.h>
@@ -43,7 +45,7 @@ struct hub_ingest {
     uint64_t record_bytes_max;
     atomic_ullong in_flight_bytes;
     atomic_llong connections;
-    pthread_mutex_t lock; /* below */
+    pthread_mutex_t lock;                          /* below */
     char *authorities[HUB_INGEST_AUTHORITIES_MAX]; /* seen in messages and not configured */
     size_t authority_count;
     struct hub_ingest_refused refused[HUB_INGEST_REFUSED_MAX];
@@ -51,15 +53,20 @@ struct hub_ingest {
     uint64_t refused_more; /* sources beyond the table */
 };
 
-/* Opens every feed's format; problems to PROBLEMS (HUB_CONFIG then). The pointers in INGEST above `feeds` are set. */
-enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_format *const *formats, struct hub_problems *problems) HUB_MUST_USE;
+/* Opens every feed's format; problems to PROBLEMS (HUB_CONFIG then). The pointers in INGEST above `feeds` are
+ * set. */
+enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_format *const *formats,
+                                struct hub_problems *problems) HUB_MUST_USE;
 void hub_ingest_close(struct hub_ingest *ingest);
 /* Takes what was refused since the last call (at most HUB_INGEST_REFUSED_MAX); any thread. */
-size_t hub_ingest_take_refused(struct hub_ingest *ingest, struct hub_ingest_refused out[HUB_INGEST_REFUSED_MAX], uint64_t *more);
+size_t hub_ingest_take_refused(struct hub_ingest *ingest,
+                               struct hub_ingest_refused out[HUB_INGEST_REFUSED_MAX], uint64_t *more);
 
 /* RESUME is called in the worker's thread when there is room again after HUB_BUSY. NULL: out of memory. */
-struct hub_intake *hub_intake_new(struct hub_ingest *ingest, struct hub_net_loop *loop, void (*resume)(void *ctx), void *ctx);
-/* Waits for nothing: every message must have come back (the committer was stopped, or hub_intake_idle). NULL is fine. */
+struct hub_intake *hub_intake_new(struct hub_ingest *ingest, struct hub_net_loop *loop,
+                                  void (*resume)(void *ctx), void *ctx);
+/* Waits for nothing: every message must have come back (the committer was stopped, or hub_intake_idle). NULL
+ * is fine. */
 void hub_intake_free(struct hub_intake *intake);
 /* No message of this worker is on its way. */
 bool hub_intake_idle(const struct hub_intake *intake);

@@ -27,7 +27,8 @@ static void begin(struct hub *hub, struct hub_audit_builder *builder, enum hub_a
 }
 
 /* SHA-256 of a file, so that an auditor can tell which version was in force. */
-static enum hub_result file_hash(struct hub *hub, const char *path, char out[2 * HUB_HASH_LEN + 1], struct hub_error *err)
+static enum hub_result file_hash(struct hub *hub, const char *path, char out[2 * HUB_HASH_LEN + 1],
+                                 struct hub_error *err)
 {
     struct hub_sha256 state;
     uint8_t digest[HUB_HASH_LEN];
@@ -38,7 +39,8 @@ static enum hub_result file_hash(struct hub *hub, const char *path, char out[2 *
     hub_sha256_init(&state);
     HUB_TRY(hub->disk->ops->open(hub->disk, path, HUB_DISK_READ, &fd, err));
     enum hub_result result;
-    while ((result = hub->disk->ops->read(hub->disk, fd, at, bytes, sizeof(bytes), &got, err)) == HUB_OK && got != 0) {
+    while ((result = hub->disk->ops->read(hub->disk, fd, at, bytes, sizeof(bytes), &got, err)) == HUB_OK &&
+           got != 0) {
         hub_sha256_update(&state, hub_span_of(bytes, got));
         at += got;
     }
@@ -49,7 +51,8 @@ static enum hub_result file_hash(struct hub *hub, const char *path, char out[2 *
     return HUB_OK;
 }
 
-static enum hub_result note_file(struct hub *hub, enum hub_audit_kind kind, const char *what, const char *name, const char *path, struct hub_error *err)
+static enum hub_result note_file(struct hub *hub, enum hub_audit_kind kind, const char *what,
+                                 const char *name, const char *path, struct hub_error *err)
 {
     struct hub_audit_builder builder;
     char hash[2 * HUB_HASH_LEN + 1];
@@ -69,7 +72,10 @@ static void add_roles(struct hub *hub, struct hub_audit_builder *builder)
     static const struct {
         unsigned flag;
         const char *name;
-    } names[] = {{HUB_RUN_INGEST, "ingest"}, {HUB_RUN_FORWARD, "forward"}, {HUB_RUN_TIMELINE, "timeline"}, {HUB_RUN_API, "api"}};
+    } names[] = {{HUB_RUN_INGEST, "ingest"},
+                 {HUB_RUN_FORWARD, "forward"},
+                 {HUB_RUN_TIMELINE, "timeline"},
+                 {HUB_RUN_API, "api"}};
     char text[64] = "";
     size_t len = 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -92,7 +98,8 @@ enum hub_result hub_note_start(struct hub *hub, struct hub_error *err)
     add_roles(hub, &builder);
     HUB_TRY(hub_note(hub, &builder, err));
     HUB_TRY(note_file(hub, HUB_AUDIT_CONFIG_LOADED, "configuration", NULL, hub->config->path, err));
-    HUB_TRY(note_file(hub, HUB_AUDIT_POLICY_LOADED, "protect", hub_policy_name(hub->policy), hub->config->policy_protect, err));
+    HUB_TRY(note_file(hub, HUB_AUDIT_POLICY_LOADED, "protect", hub_policy_name(hub->policy),
+                      hub->config->policy_protect, err));
     return note_file(hub, HUB_AUDIT_POLICY_LOADED, "access", NULL, hub->config->policy_access, err);
 }
 

@@ -2,7 +2,8 @@
 
 enum { CHECKPOINT_MAX = 64 * 1024, SHOW_DEFAULT = 100, SHOW_MAX = 1000000 };
 
-static enum hub_result number(struct hub_request *request, const char *name, uint64_t fallback, uint64_t *out, struct hub_error *err)
+static enum hub_result number(struct hub_request *request, const char *name, uint64_t fallback, uint64_t *out,
+                              struct hub_error *err)
 {
     const struct hub_json *node = hub_json_get(request->body, name);
     *out = fallback;
@@ -41,7 +42,8 @@ static bool show_one(void *ctx, uint64_t index, struct hub_span json)
     return showing->result == HUB_OK;
 }
 
-static enum hub_result note_log_read(struct hub_request *request, uint64_t from, uint64_t count, struct hub_error *err)
+static enum hub_result note_log_read(struct hub_request *request, uint64_t from, uint64_t count,
+                                     struct hub_error *err)
 {
     const struct hub_session *session = request->session;
     struct hub_audit_builder builder;

@@ -22,7 +22,8 @@ static bool on_record(void *ctx, struct hub_span line)
     return each->result == HUB_OK;
 }
 
-static enum hub_result each_record(struct hub_request *request, enum hub_result (*use)(struct hub_request *request, struct hub_span line))
+static enum hub_result each_record(struct hub_request *request,
+                                   enum hub_result (*use)(struct hub_request *request, struct hub_span line))
 {
     struct each_record each = {.request = request, .result = HUB_OK, .use = use};
     hub_keys_each_record(request->hub->keys, on_record, &each);
@@ -82,7 +83,9 @@ static enum hub_result list_one(struct hub_request *request, struct hub_span lin
             HUB_TRY(hub_json_set_c(out, copied[i], hub_json_copy(arena, value)));
     }
     const struct hub_json *sealed = hub_json_get(record, "sealed");
-    for (const struct hub_json *grant = sealed != NULL && sealed->type == HUB_JSON_ARRAY ? sealed->first : NULL; grant != NULL; grant = grant->next)
+    for (const struct hub_json *grant = sealed != NULL && sealed->type == HUB_JSON_ARRAY ? sealed->first
+                                                                                         : NULL;
+         grant != NULL; grant = grant->next)
         HUB_TRY(hub_json_push(roles, hub_json_string(arena, hub_json_get_span(grant, "role"))));
     HUB_TRY(hub_json_set_c(out, "roles", roles));
     bool shredded = hub_span_is(hub_json_get_span(record, "kind"), "shredded");
@@ -94,7 +97,9 @@ enum hub_result hub_service_keys_list(struct hub_request *request, struct hub_er
 {
     (void)err;
     HUB_TRY(each_record(request, list_one));
-    return hub_answer_json(request, "patients", hub_json_number_i64(request->arena, (int64_t)hub_keys_patient_count(request->hub->keys)));
+    return hub_answer_json(
+        request, "patients",
+        hub_json_number_i64(request->arena, (int64_t)hub_keys_patient_count(request->hub->keys)));
 }
 
 /* --- proving a role --- */
@@ -114,7 +119,8 @@ enum hub_result hub_service_role_challenge(struct hub_request *request, struct h
         return hub_fail(err, HUB_DENIED, "no such role", "roles stand in the access policy");
     HUB_TRY(hub_role_public_load(role->public_key_path, public_key, err));
     hub_random(session->challenge, sizeof(session->challenge));
-    if (hub_box_seal(public_key, hub_span_of(session->challenge, sizeof(session->challenge)), sealed) != HUB_OK)
+    if (hub_box_seal(public_key, hub_span_of(session->challenge, sizeof(session->challenge)), sealed) !=
+        HUB_OK)
         return hub_fail(err, HUB_CONFIG, "the role's public key is not one", "make the role a new key pair");
     session->asked = role;
     (void)hub_encode(HUB_BASE64, hub_span_of(sealed, sizeof(sealed)), text, sizeof(text));
@@ -131,8 +137,8 @@ enum hub_result hub_service_role_prove(struct hub_request *request, struct hub_e
     size_t len = 0;
     HUB_TRY(hub_request_text(request, "answer", true, &answer, err));
     session->asked = NULL;
-    bool good = asked != NULL && hub_decode(HUB_BASE64, answer, bytes, sizeof(bytes), &len) == HUB_OK && len == sizeof(bytes) &&
-                hub_crypto_equal(bytes, session->challenge, sizeof(bytes));
+    bool good = asked != NULL && hub_decode(HUB_BASE64, answer, bytes, sizeof(bytes), &len) == HUB_OK &&
+                len == sizeof(bytes) && hub_crypto_equal(bytes, session->challenge, sizeof(bytes));
     hub_random(session->challenge, sizeof(session->challenge));
     hub_mem_wipe(bytes, sizeof(bytes));
     if (!good) {
@@ -143,7 +149,8 @@ enum hub_result hub_service_role_prove(struct hub_request *request, struct hub_e
         if (asked != NULL)
             hub_audit_text(&builder, "role", asked->name);
         HUB_TRY(hub_note(request->hub, &builder, err));
-        return hub_fail(err, HUB_AUTH, "the role was not proven", "ask for a challenge and open it with the role's key");
+        return hub_fail(err, HUB_AUTH, "the role was not proven",
+                        "ask for a challenge and open it with the role's key");
     }
     session->role = asked;
     return hub_answer_json(request, "role", hub_json_string_c(request->arena, asked->name));
@@ -176,7 +183,8 @@ static enum hub_result send_secret(struct secrets *s, const char *id, const char
 }
 
 /* A secret that is not there is said, not an error: the others are given all the same. */
-static enum hub_result send_missing(struct hub_request *request, const char *member, const char *value, enum hub_result why)
+static enum hub_result send_missing(struct hub_request *request, const char *member, const char *value,
+                                    enum hub_result why)
 {
     struct hub_json *object = hub_json_new(request->arena, HUB_JSON_OBJECT);
     HUB_ENSURE(object != NULL, HUB_NO_MEMORY);
@@ -201,7 +209,8 @@ static enum hub_result give_subject(struct secrets *s, const struct hub_token *t
 }
 
 /* By the id of a `seal`: of one of TOKENS, or a one-off secret. */
-static enum hub_result give_id(struct secrets *s, const struct hub_key_id *id, const struct hub_token *tokens, size_t count, struct hub_error *err)
+static enum hub_result give_id(struct secrets *s, const struct hub_key_id *id, const struct hub_token *tokens,
+                               size_t count, struct hub_error *err)
 {
     static const struct hub_token none = {""};
     enum hub_result result = HUB_NO_KEY;
@@ -217,7 +226,8 @@ static enum hub_result give_id(struct secrets *s, const struct hub_key_id *id, c
     return send_missing(s->request, "id", id->text, result);
 }
 
-static enum hub_result check_classes(struct hub_request *request, const struct hub_span *classes, size_t count, struct hub_error *err)
+static enum hub_result check_classes(struct hub_request *request, const struct hub_span *classes,
+                                     size_t count, struct hub_error *err)
 {
     const struct hub_role *role = request->session->role;
     for (size_t i = 0; i < count; i++) {
@@ -225,12 +235,14 @@ static enum hub_result check_classes(struct hub_request *request, const struct h
         if (!hub_data_class_of(classes[i], &class_) || class_ == HUB_DATA_CLEAR)
             return hub_fail(err, HUB_USAGE, "no such data class", NULL);
         if (!role->classes[class_])
-            return hub_fail(err, HUB_DENIED, "the role has no right to this data class", "roles stand in the access policy");
+            return hub_fail(err, HUB_DENIED, "the role has no right to this data class",
+                            "roles stand in the access policy");
     }
     return count != 0 ? HUB_OK : hub_fail(err, HUB_USAGE, "name the data classes to be opened", NULL);
 }
 
-static enum hub_result take_tokens(struct hub_request *request, const struct hub_span *texts, size_t count, struct hub_token **out, struct hub_error *err)
+static enum hub_result take_tokens(struct hub_request *request, const struct hub_span *texts, size_t count,
+                                   struct hub_token **out, struct hub_error *err)
 {
     *out = HUB_ARENA_ARRAY(request->arena, struct hub_token, count != 0 ? count : 1);
     HUB_ENSURE(*out != NULL, HUB_NO_MEMORY);
@@ -242,7 +254,8 @@ static enum hub_result take_tokens(struct hub_request *request, const struct hub
     return HUB_OK;
 }
 
-static enum hub_result take_ids(struct hub_request *request, const struct hub_span *texts, size_t count, struct hub_key_id **out, struct hub_error *err)
+static enum hub_result take_ids(struct hub_request *request, const struct hub_span *texts, size_t count,
+                                struct hub_key_id **out, struct hub_error *err)
 {
     *out = HUB_ARENA_ARRAY(request->arena, struct hub_key_id, count != 0 ? count : 1);
     HUB_ENSURE(*out != NULL, HUB_NO_MEMORY);
@@ -255,8 +268,9 @@ static enum hub_result take_ids(struct hub_request *request, const struct hub_sp
 }
 
 /* What is audited: tokens as they are; ids of one-off secrets beside them. */
-static enum hub_result note_all(struct hub_request *request, const struct hub_span *tokens, size_t token_count, const struct hub_span *ids,
-                                size_t id_count, const struct hub_span *classes, size_t class_count, struct hub_error *err)
+static enum hub_result note_all(struct hub_request *request, const struct hub_span *tokens,
+                                size_t token_count, const struct hub_span *ids, size_t id_count,
+                                const struct hub_span *classes, size_t class_count, struct hub_error *err)
 {
     struct hub_span *all = HUB_ARENA_ARRAY(request->arena, struct hub_span, token_count + id_count + 1);
     HUB_ENSURE(all != NULL, HUB_NO_MEMORY);
@@ -275,7 +289,8 @@ enum hub_result hub_service_key_secrets(struct hub_request *request, struct hub_
     struct hub_token *tokens;
     struct hub_key_id *ids;
     if (request->session->role == NULL)
-        return hub_fail(err, HUB_AUTH, "secrets are given to a proven role only", "prove the role first (--role and --key)");
+        return hub_fail(err, HUB_AUTH, "secrets are given to a proven role only",
+                        "prove the role first (--role and --key)");
     HUB_TRY(hub_request_list(request, "tokens", &token_texts, &token_count, err));
     HUB_TRY(hub_request_list(request, "ids", &id_texts, &id_count, err));
     HUB_TRY(hub_request_list(request, "classes", &classes, &class_count, err));

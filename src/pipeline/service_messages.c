@@ -7,8 +7,8 @@ struct stored {
     uint64_t number;
     struct hub_record_view record;
     struct hub_dedup dedup;
-    struct hub_json *message;     /* the answer's object */
-    struct hub_json *events;      /* its lists */
+    struct hub_json *message; /* the answer's object */
+    struct hub_json *events;  /* its lists */
     struct hub_json *subjects;
     struct hub_json *dead_letter; /* NULL: none */
     bool matches;
@@ -90,14 +90,16 @@ static enum hub_result read_sections(struct finder *finder, struct stored *store
     return result == HUB_END ? HUB_OK : result;
 }
 
-static enum hub_result set_text(struct hub_arena *arena, struct hub_json *object, const char *name, struct hub_span text)
+static enum hub_result set_text(struct hub_arena *arena, struct hub_json *object, const char *name,
+                                struct hub_span text)
 {
     struct hub_span copy = hub_arena_copy(arena, text);
     HUB_ENSURE(copy.ptr != NULL, HUB_NO_MEMORY);
     return hub_json_set_string(arena, object, name, copy);
 }
 
-static enum hub_result set_time(struct hub_arena *arena, struct hub_json *object, const char *name, int64_t us)
+static enum hub_result set_time(struct hub_arena *arena, struct hub_json *object, const char *name,
+                                int64_t us)
 {
     char text[HUB_TIME_TEXT_LEN + 1];
     hub_time_format(us, text);
@@ -111,22 +113,27 @@ static enum hub_result finish_message(struct finder *finder, struct stored *stor
     struct hub_index_message index;
     bool accepted = stored->record.kind == HUB_RECORD_MESSAGE;
     if (stored->dead_letter != NULL)
-        HUB_TRY(hub_json_set_string(arena, message, "trigger", hub_json_get_span(stored->dead_letter, "trigger")));
+        HUB_TRY(hub_json_set_string(arena, message, "trigger",
+                                    hub_json_get_span(stored->dead_letter, "trigger")));
     HUB_TRY(set_text(arena, message, "id", hub_span_str(stored->dedup.message_id)));
     HUB_TRY(set_text(arena, message, "feed", stored->record.feed));
     HUB_TRY(set_time(arena, message, "recorded", stored->record.recorded_us));
     HUB_TRY(set_text(arena, message, "answer", hub_span_str(stored->dedup.answer)));
-    HUB_TRY(hub_json_set_string(arena, message, "state", accepted ? HUB_SPAN("accepted") : HUB_SPAN("rejected")));
+    HUB_TRY(
+        hub_json_set_string(arena, message, "state", accepted ? HUB_SPAN("accepted") : HUB_SPAN("rejected")));
     HUB_TRY(hub_json_set_c(message, "events", stored->events));
     HUB_TRY(hub_json_set_c(message, "subjects", stored->subjects));
-    enum hub_result result = hub_index_message(finder->request->hub->index, hub_span_str(stored->dedup.message_id), &index, finder->err);
+    enum hub_result result = hub_index_message(finder->request->hub->index,
+                                               hub_span_str(stored->dedup.message_id), &index, finder->err);
     if (result != HUB_OK && result != HUB_NOT_FOUND)
         return result;
-    return hub_json_set_c(message, "duplicates", hub_json_number_i64(arena, result == HUB_OK ? (int64_t)index.repeats : 0));
+    return hub_json_set_c(message, "duplicates",
+                          hub_json_number_i64(arena, result == HUB_OK ? (int64_t)index.repeats : 0));
 }
 
 /* Of records that are no message, STORED->message stays NULL. */
-static enum hub_result parse_stored(struct finder *finder, uint64_t number, struct hub_span payload, struct stored *stored)
+static enum hub_result parse_stored(struct finder *finder, uint64_t number, struct hub_span payload,
+                                    struct stored *stored)
 {
     struct hub_arena *arena = finder->request->arena;
     *stored = (struct stored){.number = number};
@@ -149,7 +156,8 @@ static enum hub_result open_finder(struct hub_request *request, struct finder *f
     return hub_log_reader_open(request->hub->log, 1, &finder->reader, err);
 }
 
-static enum hub_result load(struct finder *finder, struct hub_span message_id, struct stored *stored, struct hub_span *payload)
+static enum hub_result load(struct finder *finder, struct hub_span message_id, struct stored *stored,
+                            struct hub_span *payload)
 {
     struct hub_index_message index;
     uint64_t number = 0;
@@ -189,7 +197,8 @@ static enum hub_result find_control(struct finder *finder, struct hub_span contr
     return finder->result;
 }
 
-/* Everything else looks through the log: there is no index by patient, feed or time that could give patients away. */
+/* Everything else looks through the log: there is no index by patient, feed or time that could give patients
+ * away. */
 static enum hub_result scan(struct finder *finder)
 {
     struct hub_request *request = finder->request;
@@ -207,7 +216,8 @@ static enum hub_result scan(struct finder *finder)
         result = hub_log_reader_next(finder->reader, &number, &payload, finder->err);
         if (result == HUB_OK)
             result = hub_record_parse(payload, &view);
-        if (result != HUB_OK || view.recorded_us < finder->since_us || (finder->feed.len != 0 && !hub_span_equal(view.feed, finder->feed)))
+        if (result != HUB_OK || view.recorded_us < finder->since_us ||
+            (finder->feed.len != 0 && !hub_span_equal(view.feed, finder->feed)))
             continue;
         result = parse_stored(finder, number, payload, &stored);
         if (result == HUB_OK && stored.message != NULL && stored.matches)
@@ -228,7 +238,8 @@ static enum hub_result find_patient(struct finder *finder, struct hub_span text)
     struct hub_span *own = HUB_ARENA_ARRAY(request->arena, struct hub_span, 1);
     HUB_ENSURE(own != NULL, HUB_NO_MEMORY);
     own[0] = hub_arena_copy(request->arena, hub_span_str(token.text));
-    enum hub_result result = hub_timeline_chart(request->hub->timeline, request->arena, own[0], &chart, finder->err);
+    enum hub_result result =
+        hub_timeline_chart(request->hub->timeline, request->arena, own[0], &chart, finder->err);
     if (result != HUB_OK && result != HUB_NOT_FOUND)
         return result;
     finder->wanted = result == HUB_OK ? chart.tokens : own;
@@ -282,7 +293,8 @@ static enum hub_result send_events(struct finder *finder, struct hub_span payloa
     return result == HUB_END ? HUB_OK : result;
 }
 
-static enum hub_result note_message(struct hub_request *request, const struct stored *stored, struct hub_error *err)
+static enum hub_result note_message(struct hub_request *request, const struct stored *stored,
+                                    struct hub_error *err)
 {
     struct hub_span *tokens = HUB_ARENA_ARRAY(request->arena, struct hub_span, stored->subjects->len + 1);
     size_t count = 0;
@@ -306,7 +318,8 @@ static enum hub_result show(struct finder *finder, bool dead_letter_only)
         return no_message(finder->err);
     HUB_TRY(result);
     if (dead_letter_only && stored.dead_letter == NULL)
-        return hub_fail(finder->err, HUB_NOT_FOUND, "no dead letter with this id", "`chartline deadletter list` shows them");
+        return hub_fail(finder->err, HUB_NOT_FOUND, "no dead letter with this id",
+                        "`chartline deadletter list` shows them");
     HUB_TRY(note_message(request, &stored, finder->err));
     if (!dead_letter_only)
         HUB_TRY(hub_answer_json(request, "message", stored.message));
@@ -333,7 +346,8 @@ enum hub_result hub_service_deadletter_show(struct hub_request *request, struct 
     return result;
 }
 
-static enum hub_result list_letter(struct finder *finder, struct hub_span message_id, const struct hub_index_message *index)
+static enum hub_result list_letter(struct finder *finder, struct hub_span message_id,
+                                   const struct hub_index_message *index)
 {
     struct hub_arena *arena = finder->request->arena;
     struct stored stored;
@@ -351,7 +365,8 @@ static enum hub_result list_letter(struct finder *finder, struct hub_span messag
     const struct hub_json *reason = hub_json_get(stored.dead_letter, "error");
     if (reason != NULL)
         HUB_TRY(hub_json_set_c(out, "reason", hub_json_copy(arena, reason)));
-    HUB_TRY(hub_json_set_string(arena, out, "state", index->resolved ? HUB_SPAN("resolved") : HUB_SPAN("open")));
+    HUB_TRY(
+        hub_json_set_string(arena, out, "state", index->resolved ? HUB_SPAN("resolved") : HUB_SPAN("open")));
     return hub_answer_json(finder->request, "deadletter", out);
 }
 

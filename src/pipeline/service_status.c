@@ -65,8 +65,8 @@ static void add_authorities(struct hub *hub, struct hub_buf *out)
     hub_buf_append_byte(out, ']');
 }
 
-/* Events in the timeline, comparable with the count of events: equal to it exactly when nothing waits, else no more than
- * would be there if each waiting record held one. */
+/* Events in the timeline, comparable with the count of events: equal to it exactly when nothing waits, else
+ * no more than would be there if each waiting record held one. */
 static uint64_t events_applied(uint64_t events, uint64_t lag)
 {
     return events > lag ? events - lag : 0;
@@ -87,7 +87,10 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     hub_buf_init(&out, 1024 * 1024, false);
     hub_buf_append_byte(&out, '{');
     text_member(&out, "name", hub->config->name);
-    text_member(&out, "state", hub->roles == HUB_RUN_OFFLINE ? "offline" : atomic_load(&hub->stopping) ? "stopping" : "running");
+    text_member(&out, "state",
+                hub->roles == HUB_RUN_OFFLINE ? "offline"
+                : atomic_load(&hub->stopping) ? "stopping"
+                                              : "running");
     hub_time_format(hub->started_us, time);
     if (hub->roles != HUB_RUN_OFFLINE)
         text_member(&out, "started", time);

@@ -8,14 +8,17 @@
 
 enum { FOLLOW_WAIT_MS = 1000, CHART_ARENA = 1024 * 1024 * 1024 };
 
-static enum hub_result chart_of(struct hub_request *request, struct hub_span token, struct hub_chart *chart, struct hub_error *err)
+static enum hub_result chart_of(struct hub_request *request, struct hub_span token, struct hub_chart *chart,
+                                struct hub_error *err)
 {
     enum hub_result result = hub_timeline_chart(request->hub->timeline, request->arena, token, chart, err);
     return result == HUB_NOT_FOUND ? hub_fail(err, HUB_NOT_FOUND, "no such patient", NULL) : result;
 }
 
-/* The patient asked for, and an audit entry for it: also for one that is not known here, that was a read too. */
-static enum hub_result resolve(struct hub_request *request, struct hub_span text, struct hub_chart *chart, struct hub_error *err)
+/* The patient asked for, and an audit entry for it: also for one that is not known here, that was a read too.
+ */
+static enum hub_result resolve(struct hub_request *request, struct hub_span text, struct hub_chart *chart,
+                               struct hub_error *err)
 {
     struct hub_token token;
     HUB_TRY(hub_session_patient(request, text, &token, err));
@@ -101,13 +104,15 @@ struct entries {
     enum hub_result result;
 };
 
-/* An entry record is canonical JSON and its members before "recorded" hold no free text, so the first occurrence is it. */
+/* An entry record is canonical JSON and its members before "recorded" hold no free text, so the first
+ * occurrence is it. */
 static struct hub_span recorded_of(struct hub_span record)
 {
     static const char pattern[] = "\"recorded\":\"";
     const uint8_t *at = record.len != 0 ? memmem(record.ptr, record.len, pattern, sizeof(pattern) - 1) : NULL;
     size_t left = at != NULL ? record.len - (size_t)(at - record.ptr) - (sizeof(pattern) - 1) : 0;
-    return left >= HUB_TIME_TEXT_LEN ? hub_span_of(at + sizeof(pattern) - 1, HUB_TIME_TEXT_LEN) : HUB_SPAN_NONE;
+    return left >= HUB_TIME_TEXT_LEN ? hub_span_of(at + sizeof(pattern) - 1, HUB_TIME_TEXT_LEN)
+                                     : HUB_SPAN_NONE;
 }
 
 static bool send_entry(void *ctx, struct hub_span key, struct hub_span record)
@@ -115,7 +120,8 @@ static bool send_entry(void *ctx, struct hub_span key, struct hub_span record)
     struct entries *entries = ctx;
     struct hub_span recorded = recorded_of(record);
     (void)key;
-    if (recorded.len != 0 && entries->after[0] != '\0' && memcmp(recorded.ptr, entries->after, HUB_TIME_TEXT_LEN) <= 0)
+    if (recorded.len != 0 && entries->after[0] != '\0' &&
+        memcmp(recorded.ptr, entries->after, HUB_TIME_TEXT_LEN) <= 0)
         return true;
     if (recorded.len != 0 && memcmp(recorded.ptr, entries->newest, HUB_TIME_TEXT_LEN) > 0)
         memcpy(entries->newest, recorded.ptr, HUB_TIME_TEXT_LEN);
@@ -123,18 +129,20 @@ static bool send_entry(void *ctx, struct hub_span key, struct hub_span record)
     return entries->result == HUB_OK;
 }
 
-static enum hub_result send_token(struct hub_request *request, struct hub_span token, const char *after, char newest[HUB_TIME_TEXT_LEN + 1],
-                                  struct hub_error *err)
+static enum hub_result send_token(struct hub_request *request, struct hub_span token, const char *after,
+                                  char newest[HUB_TIME_TEXT_LEN + 1], struct hub_error *err)
 {
     struct entries entries = {.request = request, .result = HUB_OK};
     memcpy(entries.after, after, strlen(after) + 1);
     memcpy(entries.newest, newest, HUB_TIME_TEXT_LEN + 1);
-    enum hub_result result = hub_timeline_each_entry(request->hub->timeline, token, send_entry, &entries, err);
+    enum hub_result result =
+        hub_timeline_each_entry(request->hub->timeline, token, send_entry, &entries, err);
     memcpy(newest, entries.newest, HUB_TIME_TEXT_LEN + 1);
     return entries.result != HUB_OK ? entries.result : result;
 }
 
-static enum hub_result send_chart(struct hub_request *request, const struct hub_chart *chart, char newest[HUB_TIME_TEXT_LEN + 1], struct hub_error *err)
+static enum hub_result send_chart(struct hub_request *request, const struct hub_chart *chart,
+                                  char newest[HUB_TIME_TEXT_LEN + 1], struct hub_error *err)
 {
     HUB_TRY(hub_answer_json(request, "chart", hub_chart_json(request->arena, chart)));
     for (size_t i = 0; i < chart->token_count; i++)
@@ -142,7 +150,8 @@ static enum hub_result send_chart(struct hub_request *request, const struct hub_
     return HUB_OK;
 }
 
-static enum hub_result chart_asked(struct hub_request *request, struct hub_chart *chart, struct hub_error *err)
+static enum hub_result chart_asked(struct hub_request *request, struct hub_chart *chart,
+                                   struct hub_error *err)
 {
     struct hub_span patient;
     HUB_TRY(hub_request_text(request, "patient", true, &patient, err));
@@ -157,7 +166,8 @@ enum hub_result hub_service_timeline_chart(struct hub_request *request, struct h
     return send_chart(request, &chart, newest, err);
 }
 
-/* Waits for the timeline to move on from POSITION. False: the hub stops, the timeline stands still, or the peer is gone. */
+/* Waits for the timeline to move on from POSITION. False: the hub stops, the timeline stands still, or the
+ * peer is gone. */
 static bool wait_applied(struct hub_request *request, uint64_t position)
 {
     struct hub *hub = request->hub;
@@ -186,9 +196,10 @@ static bool has_token(const struct hub_chart *chart, struct hub_span token)
     return false;
 }
 
-/* What is new since SEEN: later entries of its tokens, all entries of tokens that joined. Tokens that joined are reads of
- * their own and audited as such. */
-static enum hub_result send_news(struct hub_request *request, struct hub_chart *seen, char newest[HUB_TIME_TEXT_LEN + 1], struct hub_error *err)
+/* What is new since SEEN: later entries of its tokens, all entries of tokens that joined. Tokens that joined
+ * are reads of their own and audited as such. */
+static enum hub_result send_news(struct hub_request *request, struct hub_chart *seen,
+                                 char newest[HUB_TIME_TEXT_LEN + 1], struct hub_error *err)
 {
     struct hub_chart now;
     char after[HUB_TIME_TEXT_LEN + 1];
@@ -213,7 +224,8 @@ enum hub_result hub_service_timeline_follow(struct hub_request *request, struct 
     struct hub_chart chart;
     char newest[HUB_TIME_TEXT_LEN + 1] = "";
     if (!hub->applier_running)
-        return hub_fail(err, HUB_NOT_FOUND, "nothing to follow: no hub with the role timeline runs here", "start it with `chartline run`");
+        return hub_fail(err, HUB_NOT_FOUND, "nothing to follow: no hub with the role timeline runs here",
+                        "start it with `chartline run`");
     HUB_TRY(chart_asked(request, &chart, err));
     uint64_t position = atomic_load(&hub->applied);
     HUB_TRY(send_chart(request, &chart, newest, err));
@@ -232,7 +244,8 @@ static enum hub_result own_class_key(void *ctx, const struct hub_key_id *id, uin
     return hub_keys_class_by_id(((struct hub *)ctx)->keys, id, key, &class_, NULL);
 }
 
-static enum hub_result own_secret(void *ctx, const struct hub_key_id *id, const struct hub_token *subject, uint8_t secret[HUB_KEY_LEN])
+static enum hub_result own_secret(void *ctx, const struct hub_key_id *id, const struct hub_token *subject,
+                                  uint8_t secret[HUB_KEY_LEN])
 {
     return hub_keys_secret(((struct hub *)ctx)->keys, id, subject, secret, NULL);
 }
@@ -261,7 +274,8 @@ static bool collect(void *ctx, struct hub_span key, struct hub_span record)
         content->records = grown;
         content->cap = cap;
     }
-    content->result = hub_json_parse(&content->arena, record, &content->records[content->count], content->err);
+    content->result =
+        hub_json_parse(&content->arena, record, &content->records[content->count], content->err);
     content->count++;
     return content->result == HUB_OK;
 }
@@ -271,11 +285,13 @@ static bool add_content(void *ctx, const struct hub_chart *chart)
     struct content *content = ctx;
     content->count = 0;
     for (size_t i = 0; i < chart->token_count && content->result == HUB_OK; i++) {
-        enum hub_result result = hub_timeline_each_entry(content->hub->timeline, chart->tokens[i], collect, content, content->err);
+        enum hub_result result =
+            hub_timeline_each_entry(content->hub->timeline, chart->tokens[i], collect, content, content->err);
         content->result = content->result != HUB_OK ? content->result : result;
     }
     if (content->result == HUB_OK)
-        content->result = hub_query_content_digest(&content->arena, content->records, content->count, &content->opener, content->digest, content->err);
+        content->result = hub_query_content_digest(&content->arena, content->records, content->count,
+                                                   &content->opener, content->digest, content->err);
     hub_arena_reset(&content->arena);
     return content->result == HUB_OK;
 }
@@ -284,7 +300,8 @@ static enum hub_result content_digest(struct hub_request *request, uint8_t diges
 {
     struct hub *hub = request->hub;
     struct content content = {.hub = hub, .result = HUB_OK, .err = err};
-    content.opener = (struct hub_opener){.class_key = own_class_key, .patient_secret = own_secret, .ctx = hub};
+    content.opener =
+        (struct hub_opener){.class_key = own_class_key, .patient_secret = own_secret, .ctx = hub};
     hub_arena_init(&content.arena, CHART_ARENA);
     enum hub_result result = hub_timeline_each_chart(hub->timeline, add_content, &content, err);
     hub_arena_deinit(&content.arena);
@@ -305,7 +322,8 @@ enum hub_result hub_service_timeline_digest(struct hub_request *request, struct 
     hub_session_catch_up(request);
     if (content) /* every chart is opened, if only to be hashed */
         HUB_TRY(hub_session_note_read(request, NULL, 0, NULL, 0, err));
-    HUB_TRY(content ? content_digest(request, digest, err) : hub_timeline_state_digest(request->hub->timeline, digest, err));
+    HUB_TRY(content ? content_digest(request, digest, err)
+                    : hub_timeline_state_digest(request->hub->timeline, digest, err));
     (void)hub_encode(HUB_HEX, hub_span_of(digest, sizeof(digest)), hex, sizeof(hex));
     return hub_answer_json(request, "digest", hub_json_string_c(request->arena, hex));
 }

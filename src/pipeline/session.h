@@ -9,7 +9,7 @@ enum { HUB_CHALLENGE_LEN = 32 };
 struct hub_session {
     struct hub *hub;
     char peer[64];
-    const struct hub_role *role; /* proven, NULL = none */
+    const struct hub_role *role;  /* proven, NULL = none */
     const struct hub_role *asked; /* a challenge is open for it */
     uint8_t challenge[HUB_CHALLENGE_LEN];
     struct hub_arena arena; /* of one request */
@@ -30,23 +30,31 @@ struct hub_request {
 typedef enum hub_result (*hub_service_fn)(struct hub_request *request, struct hub_error *err);
 
 /* Sends {"NAME":VALUE}; VALUE is JSON text. HUB_CLOSED when the peer is gone. */
-enum hub_result hub_answer_raw(struct hub_request *request, const char *name, struct hub_span value) HUB_MUST_USE;
-enum hub_result hub_answer_json(struct hub_request *request, const char *name, const struct hub_json *value) HUB_MUST_USE;
+enum hub_result hub_answer_raw(struct hub_request *request, const char *name,
+                               struct hub_span value) HUB_MUST_USE;
+enum hub_result hub_answer_json(struct hub_request *request, const char *name,
+                                const struct hub_json *value) HUB_MUST_USE;
 /* Sends OBJECT as a line of its own. */
 enum hub_result hub_answer_object(struct hub_request *request, const struct hub_json *object) HUB_MUST_USE;
 /* True while the peer is there; for long waits. */
 bool hub_answer_alive(struct hub_request *request);
 
 /* A text member; HUB_USAGE with the member's name as place when it is absent and REQUIRED. */
-enum hub_result hub_request_text(struct hub_request *request, const char *name, bool required, struct hub_span *out, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_request_text(struct hub_request *request, const char *name, bool required,
+                                 struct hub_span *out, struct hub_error *err) HUB_MUST_USE;
 /* A list of texts in the arena; absent: none. */
-enum hub_result hub_request_list(struct hub_request *request, const char *name, struct hub_span **items, size_t *count, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_request_list(struct hub_request *request, const char *name, struct hub_span **items,
+                                 size_t *count, struct hub_error *err) HUB_MUST_USE;
 
-/* Commits entries of kind `read` before anything is answered: who, which role, the operation, for what, which tokens. */
-enum hub_result hub_session_note_read(struct hub_request *request, const struct hub_span *tokens, size_t token_count, const struct hub_span *classes,
-                                      size_t class_count, struct hub_error *err) HUB_MUST_USE;
-/* A text that is a patient: a token, a chart id, or SYSTEM|VALUE (SYSTEM: canonical, or a configured name or alias). */
-enum hub_result hub_session_patient(struct hub_request *request, struct hub_span text, struct hub_token *out, struct hub_error *err) HUB_MUST_USE;
+/* Commits entries of kind `read` before anything is answered: who, which role, the operation, for what, which
+ * tokens. */
+enum hub_result hub_session_note_read(struct hub_request *request, const struct hub_span *tokens,
+                                      size_t token_count, const struct hub_span *classes, size_t class_count,
+                                      struct hub_error *err) HUB_MUST_USE;
+/* A text that is a patient: a token, a chart id, or SYSTEM|VALUE (SYSTEM: canonical, or a configured name or
+ * alias). */
+enum hub_result hub_session_patient(struct hub_request *request, struct hub_span text, struct hub_token *out,
+                                    struct hub_error *err) HUB_MUST_USE;
 /* Nothing but tokens and key ids may get into the audit log, whatever a request calls so. */
 bool hub_session_is_token(struct hub_span text);
 bool hub_session_is_key_id(struct hub_span text);

@@ -109,7 +109,8 @@ static size_t worker_count(const struct hub_config *config)
     return count < WORKERS_MAX ? count : WORKERS_MAX;
 }
 
-static enum hub_result open_worker(struct hub *hub, struct hub_worker *worker, bool first, struct hub_error *err)
+static enum hub_result open_worker(struct hub *hub, struct hub_worker *worker, bool first,
+                                   struct hub_error *err)
 {
     size_t feeds = hub->config->feed_count != 0 ? hub->config->feed_count : 1;
     worker->hub = hub;
@@ -122,7 +123,8 @@ static enum hub_result open_worker(struct hub *hub, struct hub_worker *worker, b
         worker->poll = hub_net_timer_new(worker->loop, on_poll, worker);
         worker->intake = hub_intake_new(&hub->ingest, worker->loop, resume, worker);
     }
-    if (worker->instances == NULL || worker->transports == NULL || worker->poll == NULL || worker->intake == NULL)
+    if (worker->instances == NULL || worker->transports == NULL || worker->poll == NULL ||
+        worker->intake == NULL)
         return hub_fail(err, HUB_NO_MEMORY, "no memory for a worker", NULL);
     for (size_t i = 0; i < hub->config->feed_count; i++) {
         const struct hub_feed *feed = &hub->config->feeds[i];
@@ -131,7 +133,8 @@ static enum hub_result open_worker(struct hub *hub, struct hub_worker *worker, b
             (void)hub_fail(err, HUB_CONFIG, "an unknown transport", "choose one that this program has");
             return hub_error_in(err, feed->name, feed->line);
         }
-        worker->instances[i] = worker->transports[i]->start(hub->config, feed, worker->loop, worker->intake, err);
+        worker->instances[i] =
+            worker->transports[i]->start(hub->config, feed, worker->loop, worker->intake, err);
         if (worker->instances[i] == NULL)
             return err != NULL && err->result != HUB_OK ? err->result : HUB_INTERNAL;
     }
@@ -183,7 +186,8 @@ static bool wait_for(struct hub *hub, size_t flag_offset, int64_t deadline_us)
     while (!all && waited == 0) {
         all = true;
         for (size_t i = 0; i < hub->worker_count; i++)
-            all = all && (!hub->workers[i].running || *(const bool *)((const char *)&hub->workers[i] + flag_offset));
+            all = all &&
+                  (!hub->workers[i].running || *(const bool *)((const char *)&hub->workers[i] + flag_offset));
         if (!all)
             waited = pthread_cond_clockwait(&hub->run_changed, &hub->run_lock, CLOCK_MONOTONIC, &at);
     }
@@ -200,12 +204,14 @@ void hub_workers_stop(struct hub *hub, int64_t deadline_us)
             close_instances(&hub->workers[i]);
     }
     if (!wait_for(hub, offsetof(struct hub_worker, drained), deadline_us))
-        HUB_DIAG(HUB_DIAG_WARNING, component, "the drain took longer than limits.drain: messages without answer stay with their senders");
+        HUB_DIAG(HUB_DIAG_WARNING, component,
+                 "the drain took longer than limits.drain: messages without answer stay with their senders");
     for (size_t i = 0; i < hub->worker_count; i++) {
         if (hub->workers[i].running)
             hub_net_post(hub->workers[i].loop, &hub->workers[i].stop);
     }
-    (void)wait_for(hub, offsetof(struct hub_worker, ended), hub_clock_mono_us(hub->clock) + (int64_t)LAST_MS * 1000);
+    (void)wait_for(hub, offsetof(struct hub_worker, ended),
+                   hub_clock_mono_us(hub->clock) + (int64_t)LAST_MS * 1000);
     for (size_t i = 0; i < hub->worker_count; i++) {
         struct hub_worker *worker = &hub->workers[i];
         if (!worker->running)

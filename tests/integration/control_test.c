@@ -1,4 +1,5 @@
-/* The control socket and its services: who may ask what, what comes back, and what the audit log keeps of it. */
+/* The control socket and its services: who may ask what, what comes back, and what the audit log keeps of it.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <sys/un.h>
@@ -24,7 +25,8 @@ static size_t audited(struct hub_client *client, const char *one, const char *tw
     size_t count = 0;
     test_answer_init(&answer);
     hub_buf_init(&text, 1 << 20, false);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"audit.show\",\"from\":0,\"count\":100000}"), HUB_OK);
+    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"audit.show\",\"from\":0,\"count\":100000}"),
+                     HUB_OK);
     for (const struct hub_json *line = answer.lines->first; line != NULL; line = line->next) {
         hub_buf_reset(&text);
         hub_json_write(&text, line);
@@ -36,7 +38,8 @@ static size_t audited(struct hub_client *client, const char *one, const char *tw
 }
 
 /* Proves ROLE with the key of KEY's role. */
-static enum hub_result prove(struct test_hub *hub, struct hub_client *client, const char *role, const char *key, struct hub_error *err)
+static enum hub_result prove(struct test_hub *hub, struct hub_client *client, const char *role,
+                             const char *key, struct hub_error *err)
 {
     struct test_answer answer;
     struct hub_role_key *role_key = NULL;
@@ -46,11 +49,15 @@ static enum hub_result prove(struct test_hub *hub, struct hub_client *client, co
     test_answer_init(&answer);
     (void)snprintf(path, sizeof(path), "%s/keys/roles/%s.key", hub->folder, key);
     assert_int_equal(hub_role_key_load(path, &role_key, err), HUB_OK);
-    enum hub_result result = test_ask(client, &answer, err, "{\"op\":\"role.challenge\",\"role\":\"%s\"}", role);
+    enum hub_result result =
+        test_ask(client, &answer, err, "{\"op\":\"role.challenge\",\"role\":\"%s\"}", role);
     if (result == HUB_OK) {
-        assert_int_equal(hub_decode(HUB_BASE64, hub_json_span(test_first(&answer, "challenge")), sealed, sizeof(sealed), &len), HUB_OK);
+        assert_int_equal(hub_decode(HUB_BASE64, hub_json_span(test_first(&answer, "challenge")), sealed,
+                                    sizeof(sealed), &len),
+                         HUB_OK);
         assert_int_equal(len, 32 + HUB_BOX_SEAL_LEN);
-        if (hub_box_open(role_key->public_key, role_key->secret_key, hub_span_of(sealed, len), plain) != HUB_OK)
+        if (hub_box_open(role_key->public_key, role_key->secret_key, hub_span_of(sealed, len), plain) !=
+            HUB_OK)
             memset(plain, 7, sizeof(plain)); /* a guess */
         (void)hub_encode(HUB_BASE64, hub_span_of(plain, sizeof(plain)), text, sizeof(text));
         result = test_ask(client, &answer, err, "{\"op\":\"role.prove\",\"answer\":\"%s\"}", text);
@@ -85,7 +92,8 @@ static void requests_that_are_none_are_refused(void **state)
         {"{\"op\":\"role.challenge\",\"role\":\"nobody\"}", HUB_DENIED},
         {"{\"op\":\"role.prove\",\"answer\":\"AAAA\"}", HUB_AUTH},
         {"{\"op\":\"audit.show\",\"from\":-1}", HUB_USAGE},
-        {"{\"op\":\"key.secrets\",\"tokens\":[\"1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"],\"classes\":[\"raw\"]}", HUB_AUTH},
+        {"{\"op\":\"key.secrets\",\"tokens\":[\"1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"],\"classes\":[\"raw\"]}",
+         HUB_AUTH},
     };
     struct test_hub hub;
     struct test_answer answer;
@@ -100,7 +108,8 @@ static void requests_that_are_none_are_refused(void **state)
         assert_int_equal(hub_client_ask(client, request, test_take_line, &answer, &err), rows[i].result);
         assert_true(err.what != NULL && err.what[0] != '\0');
     }
-    assert_int_equal(audited(client, "timeline.chart", "\"kind\":\"read\""), 1); /* the patient that is not there was asked for */
+    assert_int_equal(audited(client, "timeline.chart", "\"kind\":\"read\""),
+                     1); /* the patient that is not there was asked for */
     test_answer_deinit(&answer);
     hub_client_close(client);
     test_hub_stop(&hub);
@@ -135,17 +144,34 @@ static void secrets_are_given_by_role_and_class_and_audited(void **state)
     test_answer_init(&answer);
     test_send_message(&hub, "C1", "1001", "Muster", text);
     struct hub_client *client = ask_at(&hub);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"patient.find\",\"system\":\"GENHOSP\",\"value\":\"1001\",\"purpose\":\"care\"}"), HUB_OK);
+    assert_int_equal(
+        test_ask(client, &answer, &err,
+                 "{\"op\":\"patient.find\",\"system\":\"GENHOSP\",\"value\":\"1001\",\"purpose\":\"care\"}"),
+        HUB_OK);
     struct hub_span found = hub_json_get_span(test_first(&answer, "patient"), "token");
     assert_int_equal(found.len, HUB_TOKEN_LEN);
     (void)snprintf(token, sizeof(token), "%.*s", (int)found.len, (const char *)found.ptr);
     assert_int_equal(prove(&hub, client, "frontdesk", "frontdesk", &err), HUB_OK);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"key.secrets\",\"tokens\":[\"%s\"],\"classes\":[\"clinical\"]}", token), HUB_DENIED);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"key.secrets\",\"tokens\":[\"%s\"],\"classes\":[\"health\"]}", token), HUB_USAGE);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"key.secrets\",\"tokens\":[\"%s\"]}", token), HUB_USAGE);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"key.secrets\",\"tokens\":[\"Anna Muster born 1970-01-01 F xxx\"],\"classes\":[\"identity\"]}"), HUB_USAGE);
+    assert_int_equal(test_ask(client, &answer, &err,
+                              "{\"op\":\"key.secrets\",\"tokens\":[\"%s\"],\"classes\":[\"clinical\"]}",
+                              token),
+                     HUB_DENIED);
+    assert_int_equal(test_ask(client, &answer, &err,
+                              "{\"op\":\"key.secrets\",\"tokens\":[\"%s\"],\"classes\":[\"health\"]}", token),
+                     HUB_USAGE);
+    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"key.secrets\",\"tokens\":[\"%s\"]}", token),
+                     HUB_USAGE);
+    assert_int_equal(test_ask(client, &answer, &err,
+                              "{\"op\":\"key.secrets\",\"tokens\":[\"Anna Muster born 1970-01-01 F "
+                              "xxx\"],\"classes\":[\"identity\"]}"),
+                     HUB_USAGE);
     assert_int_equal(audited(client, "key.secrets", "\"kind\":\"read\""), 0); /* nothing was given */
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"key.secrets\",\"tokens\":[\"%s\",\"1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"],\"classes\":[\"identity\"],\"purpose\":\"registration\"}", token), HUB_OK);
+    assert_int_equal(
+        test_ask(client, &answer, &err,
+                 "{\"op\":\"key.secrets\",\"tokens\":[\"%s\",\"1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"],"
+                 "\"classes\":[\"identity\"],\"purpose\":\"registration\"}",
+                 token),
+        HUB_OK);
     assert_int_equal(test_count(&answer, "secret"), 1);
     assert_int_equal(test_count(&answer, "missing"), 1);
     assert_int_equal(hub_json_get_span(test_first(&answer, "secret"), "secret").len, 44);
@@ -159,7 +185,8 @@ static void secrets_are_given_by_role_and_class_and_audited(void **state)
     test_hub_remove(&hub);
 }
 
-/* What the hub gave is enough to open the chart, and the front desk's share of it stays without the clinical part. */
+/* What the hub gave is enough to open the chart, and the front desk's share of it stays without the clinical
+ * part. */
 static void timeline_charts_hold_what_was_sent_for_the_reader_at_once(void **state)
 {
     (void)state;
@@ -176,10 +203,13 @@ static void timeline_charts_hold_what_was_sent_for_the_reader_at_once(void **sta
         (void)snprintf(control, sizeof(control), "C%d", i);
         (void)snprintf(patient, sizeof(patient), "20%02d", i);
         test_send_message(&hub, control, patient, "Muster", text);
-        assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"timeline.chart\",\"patient\":\"GH|%s\"}", patient), HUB_OK);
+        assert_int_equal(
+            test_ask(client, &answer, &err, "{\"op\":\"timeline.chart\",\"patient\":\"GH|%s\"}", patient),
+            HUB_OK);
         assert_int_equal(test_count(&answer, "chart"), 1);
         assert_true(test_count(&answer, "record") >= 2);
-        assert_true(test_number(test_first(&answer, "chart"), "entries") <= test_count(&answer, "record")); /* supporting resources beside */
+        assert_true(test_number(test_first(&answer, "chart"), "entries") <=
+                    test_count(&answer, "record")); /* supporting resources beside */
     }
     assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"timeline.list\"}"), HUB_OK);
     assert_int_equal(test_count(&answer, "chart"), 20);
@@ -196,7 +226,8 @@ static void digest(struct hub_client *client, const char *what, char out[65])
     struct test_answer answer;
     struct hub_error err;
     test_answer_init(&answer);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"timeline.digest\",\"what\":\"%s\"}", what), HUB_OK);
+    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"timeline.digest\",\"what\":\"%s\"}", what),
+                     HUB_OK);
     struct hub_span hex = hub_json_span(test_first(&answer, "digest"));
     assert_int_equal(hex.len, 64);
     (void)snprintf(out, 65, "%.*s", (int)hex.len, (const char *)hex.ptr);
@@ -238,7 +269,8 @@ static void digests_are_the_same_offline_and_after_the_timeline_is_built_anew(vo
 static void messages_are_found_by_control_id_patient_feed_and_time(void **state)
 {
     (void)state;
-    static const char bad[] = "\x0bMSH|^~\\&|EHR|GENHOSP|HUB|HUB|20261120080000||ADT^A01^ADT_A01|BAD1|P|9.9\rPID|1||77^^^GENHOSP^MR||Name^X\r\x1c\r";
+    static const char bad[] = "\x0bMSH|^~\\&|EHR|GENHOSP|HUB|HUB|20261120080000||ADT^A01^ADT_A01|BAD1|P|9."
+                              "9\rPID|1||77^^^GENHOSP^MR||Name^X\r\x1c\r";
     struct test_hub hub;
     struct test_peer peer;
     struct test_answer answer;
@@ -255,7 +287,8 @@ static void messages_are_found_by_control_id_patient_feed_and_time(void **state)
     assert_true(test_receive_answer(&peer, text, sizeof(text)) > 0);
     test_peer_close(&peer);
     struct hub_client *client = ask_at(&hub);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"control_id\":\"C1\"}"), HUB_OK);
+    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"control_id\":\"C1\"}"),
+                     HUB_OK);
     assert_int_equal(test_count(&answer, "message"), 1);
     const struct hub_json *message = test_first(&answer, "message");
     assert_int_equal(test_number(message, "duplicates"), 1);
@@ -267,23 +300,31 @@ static void messages_are_found_by_control_id_patient_feed_and_time(void **state)
     assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.show\",\"id\":\"%s\"}", id), HUB_OK);
     assert_int_equal(test_count(&answer, "message"), 1);
     assert_int_equal(test_count(&answer, "event"), 1);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"control_id\":\"C9\"}"), HUB_OK);
+    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"control_id\":\"C9\"}"),
+                     HUB_OK);
     assert_int_equal(test_count(&answer, "message"), 0);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"patient\":\"GENHOSP|1002\"}"), HUB_OK);
+    assert_int_equal(
+        test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"patient\":\"GENHOSP|1002\"}"), HUB_OK);
     assert_int_equal(test_count(&answer, "message"), 1);
     assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"feed\":\"adt\"}"), HUB_OK);
     assert_int_equal(test_count(&answer, "message"), 3);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"since\":\"2000-01-01T00:00:00Z\"}"), HUB_OK);
+    assert_int_equal(
+        test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"since\":\"2000-01-01T00:00:00Z\"}"),
+        HUB_OK);
     assert_int_equal(test_count(&answer, "message"), 3);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"since\":\"2999-01-01T00:00:00Z\"}"), HUB_OK);
+    assert_int_equal(
+        test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"since\":\"2999-01-01T00:00:00Z\"}"),
+        HUB_OK);
     assert_int_equal(test_count(&answer, "message"), 0);
     assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"deadletter.list\"}"), HUB_OK);
     assert_int_equal(test_count(&answer, "deadletter"), 1);
     const struct hub_json *letter = test_first(&answer, "deadletter");
-    assert_true(hub_span_is(hub_json_get_span(hub_json_get(letter, "reason"), "code"), "unsupported_version"));
+    assert_true(
+        hub_span_is(hub_json_get_span(hub_json_get(letter, "reason"), "code"), "unsupported_version"));
     found = hub_json_get_span(letter, "id");
     (void)snprintf(id, sizeof(id), "%.*s", (int)found.len, (const char *)found.ptr);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"deadletter.show\",\"id\":\"%s\"}", id), HUB_OK);
+    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"deadletter.show\",\"id\":\"%s\"}", id),
+                     HUB_OK);
     assert_int_equal(test_count(&answer, "deadletter"), 1);
     assert_int_equal(audited(client, "\"op\":\"deadletter.show\"", id), 1);
     hub_client_close(client);
@@ -317,8 +358,9 @@ static void *follow(void *ctx)
 {
     struct following *following = ctx;
     struct hub_error err = {0};
-    following->result =
-        hub_client_ask(following->client, HUB_SPAN("{\"op\":\"timeline.follow\",\"patient\":\"GENHOSP|1001\"}"), follow_line, following, &err);
+    following->result = hub_client_ask(following->client,
+                                       HUB_SPAN("{\"op\":\"timeline.follow\",\"patient\":\"GENHOSP|1001\"}"),
+                                       follow_line, following, &err);
     return NULL;
 }
 
@@ -377,7 +419,9 @@ static void keys_are_listed_and_records_name_the_signer(void **state)
     assert_int_equal(test_count(&answer, "key"), 6);
     assert_int_equal(test_count(&answer, "vkey"), 1);
     const struct hub_json *last = hub_json_at(answer.lines, answer.lines->len - 1);
-    assert_int_equal(hub_decode(HUB_BASE64, hub_json_get_span(last, "sign_public"), sign_public, sizeof(sign_public), &len), HUB_OK);
+    assert_int_equal(hub_decode(HUB_BASE64, hub_json_get_span(last, "sign_public"), sign_public,
+                                sizeof(sign_public), &len),
+                     HUB_OK);
     assert_int_equal(len, 32);
     assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"audit.checkpoint\"}"), HUB_OK);
     assert_non_null(strstr(test_first(&answer, "checkpoint")->str, "chartline/testhub\n"));

@@ -1,5 +1,4 @@
 /* A whole hub in this process: real sockets, real files, real keys. */
-#include <dirent.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -12,7 +11,9 @@ static uint64_t status_number(struct test_hub *hub, const char *name)
     struct test_answer answer;
     struct hub_error err;
     test_answer_init(&answer);
-    assert_int_equal(hub->running ? hub_client_connect(hub->data_dir, &client, &err) : hub_client_local(hub->hub, "uid 1", &client, &err), HUB_OK);
+    assert_int_equal(hub->running ? hub_client_connect(hub->data_dir, &client, &err)
+                                  : hub_client_local(hub->hub, "uid 1", &client, &err),
+                     HUB_OK);
     assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"status\"}"), HUB_OK);
     uint64_t number = test_number(test_first(&answer, "status"), name);
     hub_client_close(client);
@@ -74,7 +75,8 @@ static void a_message_goes_all_the_way_and_its_repeat_gets_the_same_answer(void 
     assert_non_null(strstr(first, "MSA|AA|C1"));
     test_send_message(&hub, "C1", "1001", "Muster", second);
     assert_string_equal(first, second);
-    test_send_message(&hub, "C1", "1001", "Anders", second); /* the same control id with other content: a new message */
+    test_send_message(&hub, "C1", "1001", "Anders",
+                      second); /* the same control id with other content: a new message */
     assert_non_null(strstr(second, "MSA|AA|C1"));
     assert_int_equal(status_number(&hub, "events"), 2);
     assert_int_equal(status_number(&hub, "duplicates"), 1);
@@ -92,7 +94,8 @@ static void a_message_goes_all_the_way_and_its_repeat_gets_the_same_answer(void 
 static void a_rejected_message_is_kept_sealed_and_judged_anew(void **state)
 {
     (void)state;
-    static const char bad[] = "\x0bMSH|^~\\&|EHR|GENHOSP|HUB|HUB|20261120080000||ADT^A01^ADT_A01|BAD1|P|9.9\rPID|1||77^^^GENHOSP^MR||Secretname^X\r\x1c\r";
+    static const char bad[] = "\x0bMSH|^~\\&|EHR|GENHOSP|HUB|HUB|20261120080000||ADT^A01^ADT_A01|BAD1|P|9."
+                              "9\rPID|1||77^^^GENHOSP^MR||Secretname^X\r\x1c\r";
     struct test_hub hub;
     struct test_peer peer;
     char answer[2048];
@@ -117,7 +120,8 @@ static void a_rejected_message_is_kept_sealed_and_judged_anew(void **state)
 static void on_error_accept_answers_positively_and_keeps_the_original(void **state)
 {
     (void)state;
-    static const char bad[] = "\x0bMSH|^~\\&|EHR|GENHOSP|HUB|HUB|20261120080000||ADT^A01^ADT_A01|BAD2|P|9.9\rPID|1||77^^^GENHOSP^MR||Name^X\r\x1c\r";
+    static const char bad[] = "\x0bMSH|^~\\&|EHR|GENHOSP|HUB|HUB|20261120080000||ADT^A01^ADT_A01|BAD2|P|9."
+                              "9\rPID|1||77^^^GENHOSP^MR||Name^X\r\x1c\r";
     struct test_hub hub;
     struct test_peer peer;
     char answer[2048];
@@ -146,7 +150,8 @@ static void a_message_past_the_size_limit_is_rejected_with_its_own_control_id(vo
     test_hub_make(&hub);
     test_hub_yaml(&hub, "data", "message_bytes: 64KiB", "reject");
     test_hub_start(&hub);
-    hub_buf_append_str(&message, "\x0bMSH|^~\\&|EHR|GENHOSP|HUB|HUB|20261120080000||ADT^A01^ADT_A01|BIG1|P|2.5.1\rNTE|1||");
+    hub_buf_append_str(
+        &message, "\x0bMSH|^~\\&|EHR|GENHOSP|HUB|HUB|20261120080000||ADT^A01^ADT_A01|BIG1|P|2.5.1\rNTE|1||");
     for (int i = 0; i < 100000; i++)
         hub_buf_append_byte(&message, 'x');
     hub_buf_append_str(&message, "\r\x1c\r");
@@ -178,12 +183,14 @@ static void a_refused_login_is_in_the_audit_log(void **state)
         test_peer_close(&peer);
     }
     test_hub_stop(&hub);
-    assert_int_equal(entries(&hub, "login-refused", "\"reason\":\"client certificate of an unknown authority\""), 1);
+    assert_int_equal(
+        entries(&hub, "login-refused", "\"reason\":\"client certificate of an unknown authority\""), 1);
     assert_int_equal(entries(&hub, "login-refused", "\"count\":3"), 1);
     test_hub_remove(&hub);
 }
 
-/* A sender that fills the pipe while the hub is told to stop: what was answered is stored, and nothing else was. */
+/* A sender that fills the pipe while the hub is told to stop: what was answered is stored, and nothing else
+ * was. */
 static void a_stop_under_load_answers_exactly_what_is_stored(void **state)
 {
     (void)state;
@@ -302,9 +309,11 @@ static void without_its_keys_a_data_directory_stays_closed(void **state)
     test_hub_start(&hub);
     test_send_message(&hub, "C1", "1001", "Muster", answer);
     test_hub_stop(&hub);
-    test_write_file(hub.folder, "root.key", "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+    test_write_file(hub.folder, "root.key",
+                    "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
     assert_int_not_equal(test_hub_open(&hub, HUB_RUN_OFFLINE), HUB_OK);
-    test_write_file(hub.folder, "root.key", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+    test_write_file(hub.folder, "root.key",
+                    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
     (void)snprintf(from, sizeof(from), "%s/keys/store", hub.folder);
     (void)snprintf(to, sizeof(to), "%s/keys/away", hub.folder);
     assert_int_equal(rename(from, to), 0);
@@ -339,8 +348,8 @@ static void a_listener_that_is_taken_stops_the_start(void **state)
     test_hub_remove(&hub);
 }
 
-/* The hub in a child process that is killed in the middle of things; every control id that was acknowledged before is found
- * afterwards, once. */
+/* The hub in a child process that is killed in the middle of things; every control id that was acknowledged
+ * before is found afterwards, once. */
 static pid_t start_child(struct test_hub *hub)
 {
     int ready[2];
@@ -367,7 +376,9 @@ static size_t found(struct hub_client *client, const char *control_id)
     struct test_answer answer;
     struct hub_error err;
     test_answer_init(&answer);
-    assert_int_equal(test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"control_id\":\"%s\"}", control_id), HUB_OK);
+    assert_int_equal(
+        test_ask(client, &answer, &err, "{\"op\":\"message.find\",\"control_id\":\"%s\"}", control_id),
+        HUB_OK);
     size_t count = test_count(&answer, "message");
     test_answer_deinit(&answer);
     return count;
@@ -415,6 +426,74 @@ static void what_was_acknowledged_before_a_kill_is_there_once(void **state)
     hub_client_close(client);
     test_hub_close(&hub);
     verify(&hub);
+    test_hub_remove(&hub);
+    hub_buf_deinit(&message);
+}
+
+/* A disk whose sync fails once a file named STOP_NAME is there; everything else is the machine's. */
+static char stop_name[1200];
+
+static enum hub_result failing_sync(struct hub_disk *disk, int fd, struct hub_error *err)
+{
+    if (access(stop_name, F_OK) == 0)
+        return hub_fail(err, HUB_IO, "a sync that fails", NULL);
+    return hub_disk_system()->ops->sync(disk, fd, err);
+}
+
+static pid_t start_failing_child(struct test_hub *hub, int messages[2])
+{
+    static struct hub_disk_ops ops;
+    static struct hub_disk disk = {&ops};
+    ops = *hub_disk_system()->ops;
+    ops.sync = failing_sync;
+    hub->disk = &disk;
+    assert_int_equal(pipe(messages), 0);
+    (void)fflush(stdout);
+    int keep = dup(STDERR_FILENO);
+    assert_true(dup2(messages[1], STDERR_FILENO) >= 0);
+    pid_t child = start_child(hub);
+    assert_true(dup2(keep, STDERR_FILENO) >= 0);
+    (void)close(keep);
+    (void)close(messages[1]);
+    hub->disk = NULL;
+    return child;
+}
+
+static void a_failed_sync_ends_the_process_without_another_answer(void **state)
+{
+    (void)state;
+    struct test_hub hub;
+    struct test_peer peer;
+    struct hub_buf message;
+    struct hub_client *client = NULL;
+    struct hub_error err = {0};
+    char answer[2048], words[1024];
+    int messages[2], status = 0;
+    hub_buf_init(&message, 65536, false);
+    test_hub_make(&hub);
+    (void)snprintf(stop_name, sizeof(stop_name), "%s/stop", hub.folder);
+    pid_t child = start_failing_child(&hub, messages);
+    test_sender_open(&hub, &peer);
+    test_message(&message, "F1", "1001", "Muster");
+    assert_int_equal(test_peer_send(&peer, message.ptr, message.len), 0);
+    assert_true(test_receive_answer(&peer, answer, sizeof(answer)) > 0);
+    test_write_file(hub.folder, "stop", "");
+    test_message(&message, "F2", "1002", "Anders");
+    assert_int_equal(test_peer_send(&peer, message.ptr, message.len), 0);
+    assert_int_equal(test_receive_answer(&peer, answer, sizeof(answer)), 0);
+    test_peer_close(&peer);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    ssize_t len = read(messages[0], words, sizeof(words) - 1);
+    words[len > 0 ? len : 0] = '\0';
+    assert_non_null(strstr(words, "chartline: fatal: "));
+    (void)close(messages[0]);
+    assert_int_equal(test_hub_open(&hub, HUB_RUN_OFFLINE), HUB_OK);
+    assert_int_equal(hub_client_local(hub.hub, "uid 1", &client, &err), HUB_OK);
+    assert_int_equal(found(client, "F1"), 1);
+    hub_client_close(client);
+    test_hub_close(&hub);
     test_hub_remove(&hub);
     hub_buf_deinit(&message);
 }
@@ -478,7 +557,9 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_acknowledged_before_a_kill_is_there_once), /* first: it forks, and must not from a process with threads */
+        cmocka_unit_test(what_was_acknowledged_before_a_kill_is_there_once), /* first: it forks, and must not
+                                                                                from a process with threads */
+        cmocka_unit_test(a_failed_sync_ends_the_process_without_another_answer), /* forks too */
         cmocka_unit_test(a_message_goes_all_the_way_and_its_repeat_gets_the_same_answer),
         cmocka_unit_test(a_rejected_message_is_kept_sealed_and_judged_anew),
         cmocka_unit_test(on_error_accept_answers_positively_and_keeps_the_original),

@@ -1,4 +1,5 @@
-/* The MLLP transport over real sockets, with an intake made for the test: what comes in, what goes back, when it stops. */
+/* The MLLP transport over real sockets, with an intake made for the test: what comes in, what goes back, when
+ * it stops. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -31,17 +32,17 @@ struct taken {
 
 struct hub_intake {
     struct hub_net_loop *loop;
-    struct hub_net_task task; /* answers */
+    struct hub_net_task task;    /* answers */
     struct hub_net_timer *timer; /* resumes */
     struct taken taken[TAKEN_MAX];
     size_t count;
-    bool backwards;        /* the newest is answered first */
-    bool silent;           /* nothing is answered */
-    unsigned busy_every;   /* every nth message is refused once */
+    bool backwards;      /* the newest is answered first */
+    bool silent;         /* nothing is answered */
+    unsigned busy_every; /* every nth message is refused once */
     unsigned submits;
     bool busy;
-    int fail_at;           /* this message gets the hub's own trouble, -1 = none */
-    bool full;             /* no connection is admitted */
+    int fail_at; /* this message gets the hub's own trouble, -1 = none */
+    bool full;   /* no connection is admitted */
     unsigned oversize, refused_logins, refused_frames, most_waiting;
     char reason[128];
     char sender[64];
@@ -114,7 +115,8 @@ void hub_intake_forget(struct hub_intake *intake, void *connection)
     }
 }
 
-void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, const char *reason)
+void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *feed,
+                              const char *peer_address, const char *reason)
 {
     (void)feed;
     (void)peer_address;
@@ -122,7 +124,8 @@ void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *
     (void)snprintf(intake->reason, sizeof(intake->reason), "%s", reason);
 }
 
-void hub_intake_frame_refused(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, const char *reason)
+void hub_intake_frame_refused(struct hub_intake *intake, const struct hub_feed *feed,
+                              const char *peer_address, const char *reason)
 {
     (void)feed;
     (void)peer_address;
@@ -177,8 +180,14 @@ static void server_prepare(struct server *server, bool tls)
     (void)snprintf(server->address, sizeof(server->address), "127.0.0.1:%u", server->port);
     server->feed = (struct hub_feed){.name = "test", .id = "f1", .listen = server->address};
     if (tls)
-        server->feed.tls = (struct hub_tls_server){.enabled = true, .cert = pki.hub, .key = pki.hub_key, .client_ca = pki.ca, .allow = allow, .allow_count = 1};
-    server->config.limits = (struct hub_limits){.message_bytes = 1 << 20, .pending = PENDING, .idle_ms = 60000, .frame_ms = 60000};
+        server->feed.tls = (struct hub_tls_server){.enabled = true,
+                                                   .cert = pki.hub,
+                                                   .key = pki.hub_key,
+                                                   .client_ca = pki.ca,
+                                                   .allow = allow,
+                                                   .allow_count = 1};
+    server->config.limits = (struct hub_limits){
+        .message_bytes = 1 << 20, .pending = PENDING, .idle_ms = 60000, .frame_ms = 60000};
     server->loop = hub_net_loop_new(true);
     server->intake = hub_mem_alloc(sizeof(*server->intake));
     server->intake->loop = server->loop;
@@ -190,7 +199,8 @@ static void server_prepare(struct server *server, bool tls)
 static void server_go(struct server *server)
 {
     struct hub_error err = {0};
-    server->intake->instance = hub_transport_mllp.start(&server->config, &server->feed, server->loop, server->intake, &err);
+    server->intake->instance =
+        hub_transport_mllp.start(&server->config, &server->feed, server->loop, server->intake, &err);
     assert_non_null(server->intake->instance);
     assert_int_equal(pthread_create(&server->thread, NULL, run_loop, server), 0);
 }
@@ -293,7 +303,8 @@ static void pipelined(bool tls, bool backwards, unsigned busy_every)
     server_go(&server);
     assert_int_equal(test_peer_connect(&peer, server.port, 0), 0);
     if (tls)
-        assert_int_equal(test_peer_secure(&peer, pki.ca, pki.sender, pki.sender_key, "localhost", &err), HUB_OK);
+        assert_int_equal(test_peer_secure(&peer, pki.ca, pki.sender, pki.sender_key, "localhost", &err),
+                         HUB_OK);
     assert_int_equal(test_peer_send(&peer, stream.ptr, stream.len), 0);
     expect_bytes(&peer, &expect);
     test_peer_close(&peer);

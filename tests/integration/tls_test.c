@@ -63,7 +63,8 @@ static void on_closed(void *ctx, enum hub_result why, const char *reason)
     server->reason = reason;
 }
 
-static const struct hub_net_events echo = {.open = on_open, .data = on_data, .end = on_end, .closed = on_closed};
+static const struct hub_net_events echo = {
+    .open = on_open, .data = on_data, .end = on_end, .closed = on_closed};
 
 static bool on_accept(void *ctx, struct hub_net_conn *conn)
 {
@@ -86,13 +87,18 @@ static void server_start(struct server *server, bool tls, const char *const *nam
     struct hub_error err = {0};
     memset(server, 0, sizeof(*server));
     if (tls) {
-        struct hub_tls_server_options options = {
-            .cert = pki.hub, .key = pki.hub_key, .client_ca = pki.ca, .allow = names, .allow_count = name_count};
+        struct hub_tls_server_options options = {.cert = pki.hub,
+                                                 .key = pki.hub_key,
+                                                 .client_ca = pki.ca,
+                                                 .allow = names,
+                                                 .allow_count = name_count};
         assert_int_equal(hub_tls_server_new(&options, &server->tls, &err), HUB_OK);
     }
     server->loop = hub_net_loop_new(true);
     assert_non_null(server->loop);
-    assert_int_equal(hub_net_listen(server->loop, "127.0.0.1:0", server->tls, on_accept, server, &server->listener, &err), HUB_OK);
+    assert_int_equal(
+        hub_net_listen(server->loop, "127.0.0.1:0", server->tls, on_accept, server, &server->listener, &err),
+        HUB_OK);
     assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
 }
 
@@ -112,8 +118,9 @@ static bool try_peer(struct server *server, const char *cert, const char *key)
     struct hub_error err = {0};
     char back[16] = "";
     assert_int_equal(test_peer_connect(&peer, hub_net_listener_port(server->listener), 0), 0);
-    bool good = test_peer_secure(&peer, pki.ca, cert, key, "localhost", &err) == HUB_OK && test_peer_send(&peer, "hello", 5) == 0 &&
-                test_peer_receive(&peer, back, sizeof(back)) == 5 && memcmp(back, "hello", 5) == 0;
+    bool good = test_peer_secure(&peer, pki.ca, cert, key, "localhost", &err) == HUB_OK &&
+                test_peer_send(&peer, "hello", 5) == 0 && test_peer_receive(&peer, back, sizeof(back)) == 5 &&
+                memcmp(back, "hello", 5) == 0;
     test_peer_close(&peer);
     return good;
 }
@@ -188,7 +195,8 @@ static void tls_refuses_a_certificate_for_servers(void **state)
     refused(pki.purpose, pki.purpose_key, "certificate not for clients");
 }
 
-/* An own certificate out of its time is refused where it is loaded, so these come from a server's options too. */
+/* An own certificate out of its time is refused where it is loaded, so these come from a server's options
+ * too. */
 static void tls_does_not_load_an_expired_or_future_certificate(void **state)
 {
     (void)state;
@@ -202,7 +210,11 @@ static void tls_does_not_load_an_expired_or_future_certificate(void **state)
     assert_string_equal(err.what, "the certificate is not valid yet");
     options = (struct hub_tls_server_options){.cert = pki.hub, .key = pki.lab_key};
     assert_int_equal(hub_tls_server_new(&options, &context, &err), HUB_CONFIG);
-    options = (struct hub_tls_server_options){.cert = pki.hub, .key = pki.hub_key, .client_ca = pki.ca, .allow = (const char *const[]){"ehr"}, .allow_count = 1};
+    options = (struct hub_tls_server_options){.cert = pki.hub,
+                                              .key = pki.hub_key,
+                                              .client_ca = pki.ca,
+                                              .allow = (const char *const[]){"ehr"},
+                                              .allow_count = 1};
     assert_int_equal(hub_tls_server_new(&options, &context, &err), HUB_CONFIG);
     assert_null(context);
 }
@@ -211,8 +223,10 @@ static void tls_does_not_load_an_expired_or_future_certificate(void **state)
 static void run_s_client(struct server *server, const char *arguments, const char *cert, const char *key)
 {
     char command[2400];
-    (void)snprintf(command, sizeof(command), "echo hello | timeout 20 openssl s_client -connect 127.0.0.1:%u %s -cert %s -key %s >/dev/null 2>&1",
-                   hub_net_listener_port(server->listener), arguments, cert, key);
+    (void)snprintf(
+        command, sizeof(command),
+        "echo hello | timeout 20 openssl s_client -connect 127.0.0.1:%u %s -cert %s -key %s >/dev/null 2>&1",
+        hub_net_listener_port(server->listener), arguments, cert, key);
     int status = system(command);
     (void)status; /* what counts is what the server saw */
 }
@@ -228,8 +242,10 @@ static void tls_refuses_an_expired_client(void **state)
         size_t cert, key;
         const char *reason;
     } rows[] = {
-        {offsetof(struct test_pki, expired), offsetof(struct test_pki, expired_key), "client certificate expired"},
-        {offsetof(struct test_pki, future), offsetof(struct test_pki, future_key), "client certificate not yet valid"},
+        {offsetof(struct test_pki, expired), offsetof(struct test_pki, expired_key),
+         "client certificate expired"},
+        {offsetof(struct test_pki, future), offsetof(struct test_pki, future_key),
+         "client certificate not yet valid"},
     };
     for (size_t i = 0; i < 2; i++) {
         struct server server;
@@ -248,9 +264,12 @@ static void tls_speaks_the_suites_of_atna_and_nothing_older(void **state)
         const char *arguments;
         unsigned opened;
     } rows[] = {
-        {"-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256", 1}, {"-tls1_2 -cipher ECDHE-ECDSA-AES256-GCM-SHA384", 1},
-        {"-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384", 1},  {"-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256", 1},
-        {"-tls1_1 -cipher ALL:@SECLEVEL=0", 0},               {"-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256", 0},
+        {"-tls1_2 -cipher ECDHE-ECDSA-AES128-GCM-SHA256", 1},
+        {"-tls1_2 -cipher ECDHE-ECDSA-AES256-GCM-SHA384", 1},
+        {"-tls1_3 -ciphersuites TLS_AES_256_GCM_SHA384", 1},
+        {"-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256", 1},
+        {"-tls1_1 -cipher ALL:@SECLEVEL=0", 0},
+        {"-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256", 0},
     };
     if (system("openssl version >/dev/null 2>&1") != 0) {
         print_message("SKIP: no openssl command; install the package openssl\n");
@@ -274,11 +293,13 @@ static void tls_client_refuses_another_name(void **state)
     server_start(&server, true, allow, 3);
     uint16_t port = hub_net_listener_port(server.listener);
     assert_int_equal(test_peer_connect(&peer, port, 0), 0);
-    assert_int_equal(test_peer_secure(&peer, pki.ca, pki.sender, pki.sender_key, "elsewhere.example", &err), HUB_AUTH);
+    assert_int_equal(test_peer_secure(&peer, pki.ca, pki.sender, pki.sender_key, "elsewhere.example", &err),
+                     HUB_AUTH);
     assert_string_equal(hub_tls_stream_reason(peer.tls), "server certificate of another name");
     test_peer_close(&peer);
     assert_int_equal(test_peer_connect(&peer, port, 0), 0);
-    assert_int_equal(test_peer_secure(&peer, pki.other_ca, pki.sender, pki.sender_key, "localhost", &err), HUB_AUTH);
+    assert_int_equal(test_peer_secure(&peer, pki.other_ca, pki.sender, pki.sender_key, "localhost", &err),
+                     HUB_AUTH);
     assert_string_equal(hub_tls_stream_reason(peer.tls), "server certificate of an unknown authority");
     test_peer_close(&peer);
     assert_int_equal(test_peer_connect(&peer, port, 0), 0);
@@ -331,7 +352,8 @@ static void megabytes_come_back_whole(bool tls)
     server_start(&server, tls, allow, 3);
     assert_int_equal(test_peer_connect(&peer, hub_net_listener_port(server.listener), 8192), 0);
     if (tls)
-        assert_int_equal(test_peer_secure(&peer, pki.ca, pki.sender, pki.sender_key, "localhost", &err), HUB_OK);
+        assert_int_equal(test_peer_secure(&peer, pki.ca, pki.sender, pki.sender_key, "localhost", &err),
+                         HUB_OK);
     if (tls) { /* one thread a stream: everything goes out in pieces below what the server keeps back */
         for (size_t at = 0; at < LEN; at += 65536) {
             assert_int_equal(test_peer_send(&peer, bytes + at, 65536), 0);
@@ -445,12 +467,14 @@ static void addresses_are_taken_or_refused(void **state)
     assert_true(loopback);
     assert_int_equal(hub_net_address_check("localhost:6661", &loopback, &err), HUB_OK);
     assert_true(loopback);
-    static const char *const wide[] = {"0.0.0.0:6661", "*:6661", "[::]:6661", "192.0.2.1:6661", "[2001:db8::1]:6661"};
+    static const char *const wide[] = {"0.0.0.0:6661", "*:6661", "[::]:6661", "192.0.2.1:6661",
+                                       "[2001:db8::1]:6661"};
     for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++) {
         assert_int_equal(hub_net_address_check(wide[i], &loopback, &err), HUB_OK);
         assert_false(loopback);
     }
-    static const char *const bad[] = {"127.0.0.1", "6661", ":6661", "::1:6661", "127.0.0.1:66610", "hub.example:6661", "127.0.0.1:+1", ""};
+    static const char *const bad[] = {
+        "127.0.0.1", "6661", ":6661", "::1:6661", "127.0.0.1:66610", "hub.example:6661", "127.0.0.1:+1", ""};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(hub_net_address_check(bad[i], &loopback, &err), HUB_CONFIG);
 }

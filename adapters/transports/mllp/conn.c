@@ -28,8 +28,8 @@ struct mllp_conn {
     struct hub_mllp_reader reader;
     struct slot *slots; /* limits.pending of them; slot of a ticket: ticket % pending */
     uint32_t slot_count;
-    uint64_t first, end; /* tickets waiting: first <= t < end */
-    struct hub_buf held; /* input behind a message that could not be taken */
+    uint64_t first, end;    /* tickets waiting: first <= t < end */
+    struct hub_buf held;    /* input behind a message that could not be taken */
     struct hub_buf refused; /* that message */
     bool has_refused, refused_oversize;
     bool open;
@@ -62,7 +62,8 @@ static void conn_free(struct mllp_conn *conn)
     hub_mem_free(conn);
 }
 
-/* The network connection is gone or handed back; the rest goes now, or when the callback at work has returned. */
+/* The network connection is gone or handed back; the rest goes now, or when the callback at work has
+ * returned. */
 static void detach(struct mllp_conn *conn)
 {
     struct mllp_instance *instance = conn->instance;
@@ -106,7 +107,8 @@ static void finish(struct mllp_conn *conn)
 static void update_reading(struct mllp_conn *conn)
 {
     bool full = conn->end - conn->first >= conn->slot_count;
-    bool pause = conn->has_refused || conn->held.len != 0 || full || conn->closing || conn->instance->draining;
+    bool pause =
+        conn->has_refused || conn->held.len != 0 || full || conn->closing || conn->instance->draining;
     hub_net_conn_pause(conn->net, pause);
 }
 
@@ -226,7 +228,9 @@ static void take_input(struct mllp_conn *conn, struct hub_span input)
             break;
         switch (hub_mllp_next(&conn->reader, &input, &message)) {
         case HUB_MLLP_MORE:
-            conn->frame_us = !hub_mllp_in_frame(&conn->reader) ? 0 : conn->frame_us != 0 ? conn->frame_us : now_us();
+            conn->frame_us = !hub_mllp_in_frame(&conn->reader) ? 0
+                             : conn->frame_us != 0             ? conn->frame_us
+                                                               : now_us();
             return;
         case HUB_MLLP_MESSAGE:
             conn->frame_us = 0;
@@ -234,7 +238,8 @@ static void take_input(struct mllp_conn *conn, struct hub_span input)
             break;
         case HUB_MLLP_OVERSIZE:
             conn->frame_us = 0;
-            hub_intake_frame_refused(conn->instance->intake, conn->instance->feed, hub_net_conn_address(conn->net),
+            hub_intake_frame_refused(conn->instance->intake, conn->instance->feed,
+                                     hub_net_conn_address(conn->net),
                                      "a frame larger than limits.message_bytes");
             (void)take_message(conn, message, true);
             break;
@@ -325,7 +330,8 @@ static void on_closed(void *ctx, enum hub_result why, const char *reason)
     leave(conn, outer);
 }
 
-static const struct hub_net_events events = {.open = on_open, .data = on_data, .end = on_end, .closed = on_closed};
+static const struct hub_net_events events = {
+    .open = on_open, .data = on_data, .end = on_end, .closed = on_closed};
 
 bool mllp_conn_accept(void *ctx, struct hub_net_conn *net)
 {
@@ -388,16 +394,20 @@ void mllp_conn_sweep(struct mllp_conn *conn, int64_t now)
         leave(conn, outer);
         return;
     }
-    bool held_back = conn->has_refused || conn->held.len != 0 || waiting(conn); /* the hub's doing, not the peer's */
+    bool held_back =
+        conn->has_refused || conn->held.len != 0 || waiting(conn); /* the hub's doing, not the peer's */
     if (!conn->open && now - conn->active_us > frame_us) {
-        hub_intake_frame_refused(conn->instance->intake, conn->instance->feed, hub_net_conn_address(conn->net), "no TLS handshake in time");
+        hub_intake_frame_refused(conn->instance->intake, conn->instance->feed,
+                                 hub_net_conn_address(conn->net), "no TLS handshake in time");
         hub_net_conn_close(conn->net);
         detach(conn);
     } else if (conn->open && !held_back && conn->frame_us != 0 && now - conn->frame_us > frame_us) {
-        hub_intake_frame_refused(conn->instance->intake, conn->instance->feed, hub_net_conn_address(conn->net), "a frame took longer than limits.frame");
+        hub_intake_frame_refused(conn->instance->intake, conn->instance->feed,
+                                 hub_net_conn_address(conn->net), "a frame took longer than limits.frame");
         finish(conn);
     } else if (conn->open && !held_back && now - conn->active_us > idle_us) {
-        HUB_DIAG(HUB_DIAG_DEBUG, component, "idle connection closed", hub_diag_configured("feed", conn->instance->feed->name));
+        HUB_DIAG(HUB_DIAG_DEBUG, component, "idle connection closed",
+                 hub_diag_configured("feed", conn->instance->feed->name));
         finish(conn);
     }
     leave(conn, outer);

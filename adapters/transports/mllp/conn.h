@@ -1,4 +1,5 @@
-/* One MLLP connection: bytes in, messages to the intake, replies in message order. The worker's thread only. */
+/* One MLLP connection: bytes in, messages to the intake, replies in message order. The worker's thread only.
+ */
 #pragma once
 
 #include "adapters/transports/mllp/frame.h"

@@ -19,12 +19,15 @@ static struct hub_tls_server_options tls_options(const struct hub_feed *feed)
 
 /* --- check --- */
 
-static void add_error(struct hub_problems *problems, const struct hub_config *config, const struct hub_feed *feed, const struct hub_error *err)
+static void add_error(struct hub_problems *problems, const struct hub_config *config,
+                      const struct hub_feed *feed, const struct hub_error *err)
 {
-    hub_problems_add(problems, HUB_SEVERITY_ERROR, config->path, feed->line, feed->name, err->what, err->mend, "%s", err->path);
+    hub_problems_add(problems, HUB_SEVERITY_ERROR, config->path, feed->line, feed->name, err->what, err->mend,
+                     "%s", err->path);
 }
 
-static void check_tls(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
+static void check_tls(const struct hub_config *config, const struct hub_feed *feed,
+                      struct hub_problems *problems)
 {
     struct hub_error err = {0};
     struct hub_tls_context *context = NULL;
@@ -40,14 +43,16 @@ static void check_tls(const struct hub_config *config, const struct hub_feed *fe
                          "name client_ca and the allowed names", NULL);
 }
 
-static void mllp_check(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
+static void mllp_check(const struct hub_config *config, const struct hub_feed *feed,
+                       struct hub_problems *problems)
 {
     struct hub_error err = {0};
     bool loopback = false;
     if (feed->listen == NULL)
         return; /* said by the configuration's own rows */
     if (hub_net_address_check(feed->listen, &loopback, &err) != HUB_OK)
-        hub_problems_add(problems, HUB_SEVERITY_ERROR, config->path, feed->line, feed->name, err.what, err.mend, "%s", feed->listen);
+        hub_problems_add(problems, HUB_SEVERITY_ERROR, config->path, feed->line, feed->name, err.what,
+                         err.mend, "%s", feed->listen);
     if (feed->tls.enabled)
         check_tls(config, feed, problems);
 }
@@ -86,22 +91,28 @@ static enum hub_result open_listener(struct mllp_instance *instance, struct hub_
         struct hub_tls_server_options options = tls_options(feed);
         HUB_TRY(hub_tls_server_new(&options, &instance->tls, err));
     } else if (!loopback && !feed->insecure) {
-        return hub_fail(err, HUB_CONFIG, "a listener without TLS outside loopback", "add tls, or insecure: true if that is meant");
+        return hub_fail(err, HUB_CONFIG, "a listener without TLS outside loopback",
+                        "add tls, or insecure: true if that is meant");
     }
-    return hub_net_listen(instance->loop, feed->listen, instance->tls, mllp_conn_accept, instance, &instance->listener, err);
+    return hub_net_listen(instance->loop, feed->listen, instance->tls, mllp_conn_accept, instance,
+                          &instance->listener, err);
 }
 
-static void *mllp_start(const struct hub_config *config, const struct hub_feed *feed, struct hub_net_loop *loop, struct hub_intake *intake,
-                        struct hub_error *err)
+static void *mllp_start(const struct hub_config *config, const struct hub_feed *feed,
+                        struct hub_net_loop *loop, struct hub_intake *intake, struct hub_error *err)
 {
     struct mllp_instance *instance = hub_mem_alloc(sizeof(*instance));
     if (instance == NULL) {
         (void)hub_fail(err, HUB_NO_MEMORY, "no memory for a listener", NULL);
         return NULL;
     }
-    *instance = (struct mllp_instance){.feed = feed, .limits = &config->limits, .loop = loop, .intake = intake};
-    uint32_t shortest = config->limits.idle_ms < config->limits.frame_ms ? config->limits.idle_ms : config->limits.frame_ms;
-    instance->sweep_ms = shortest / 4 < SWEEP_MS_MIN ? SWEEP_MS_MIN : shortest / 4 > SWEEP_MS_MAX ? SWEEP_MS_MAX : shortest / 4;
+    *instance =
+        (struct mllp_instance){.feed = feed, .limits = &config->limits, .loop = loop, .intake = intake};
+    uint32_t shortest =
+        config->limits.idle_ms < config->limits.frame_ms ? config->limits.idle_ms : config->limits.frame_ms;
+    instance->sweep_ms = shortest / 4 < SWEEP_MS_MIN   ? SWEEP_MS_MIN
+                         : shortest / 4 > SWEEP_MS_MAX ? SWEEP_MS_MAX
+                                                       : shortest / 4;
     instance->sweep = hub_net_timer_new(loop, sweep, instance);
     if (instance->sweep == NULL) {
         (void)hub_fail(err, HUB_NO_MEMORY, "no memory for a listener", NULL);
