@@ -133,6 +133,17 @@ static uint16_t index_of(const struct collector *c, const struct hub_identifier 
     return MAP_NONE;
 }
 
+/* A merge that names no two patients would be filed as an update and lost. */
+static enum hub_result check_merge(const struct map_run *run, const struct map_seg *mrg, uint16_t own_count, uint16_t all_count)
+{
+    const char *place = mrg == NULL ? "MRG" : own_count == 0 ? "PID-3" : "MRG-1";
+    if (!run->definition->does_merge || run->options->lenient || (mrg != NULL && own_count != 0 && all_count != 0))
+        return HUB_OK;
+    (void)hub_fail(run->err, HUB_REQUIRED, "a merge needs two identifiers that make patients", "send them with their assigning authority");
+    (void)hub_error_at(run->err, "%s", place);
+    return HUB_REQUIRED;
+}
+
 /* Each identifier of MRG-1 is retired in favour of the subject. */
 static enum hub_result merge_facts(struct collector *c, const struct map_seg *mrg, struct hub_event *event,
                                    struct hub_identity_fact *facts, uint16_t own_count)
@@ -141,6 +152,7 @@ static enum hub_result merge_facts(struct collector *c, const struct map_seg *mr
     struct collector retired = {run, HUB_ARENA_ARRAY(run->arena, struct candidate, (size_t)c->cap), 0, c->cap};
     HUB_ENSURE(retired.items != NULL, HUB_NO_MEMORY);
     HUB_TRY(add_field(&retired, mrg, 1));
+    HUB_TRY(check_merge(run, mrg, own_count, retired.count));
     for (uint16_t i = 0; i < retired.count; i++) {
         uint16_t at = index_of(c, &retired.items[i].identifier);
         if (own_count != 0 && at == 0) {
@@ -190,8 +202,7 @@ enum hub_result map_identify(struct map_run *run, const struct map_patient *pati
     event->facts = facts;
     if (c.count != 0)
         HUB_TRY(same_fact(&c, event, facts));
-    if (mrg != NULL)
-        HUB_TRY(merge_facts(&c, mrg, event, facts, c.count));
+    HUB_TRY(mrg != NULL ? merge_facts(&c, mrg, event, facts, c.count) : check_merge(run, NULL, c.count, 0));
     struct hub_identifier *identifiers = HUB_ARENA_ARRAY(run->arena, struct hub_identifier, (size_t)c.count + 1);
     HUB_ENSURE(identifiers != NULL, HUB_NO_MEMORY);
     for (uint16_t i = 0; i < c.count; i++)

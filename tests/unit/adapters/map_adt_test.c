@@ -155,6 +155,17 @@ static void merge_with_itself_is_refused_at_mrg_1(void **state)
     assert_true(f->decoded.reply_head.len > 0);
 }
 
+static void merge_without_two_patients_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(fixture_decode(f, MSH("ADT^A40") EVN PID), HUB_REQUIRED);
+    assert_string_equal(f->err.place, "MRG");
+    assert_int_equal(fixture_decode(f, MSH("ADT^A40") EVN PID "MRG|\n"), HUB_REQUIRED);
+    assert_string_equal(f->err.place, "MRG-1");
+    assert_int_equal(fixture_decode(f, MSH("ADT^A40") EVN "PID|1||UNKNOWN^^^GENHOSP^MR\nMRG|B200^^^GENHOSP^MR\n"), HUB_REQUIRED);
+    assert_string_equal(f->err.place, "PID-3");
+}
+
 static void retired_number_among_the_survivors_is_no_error(void **state)
 {
     struct fixture *f = *state;
@@ -308,6 +319,54 @@ static void every_reference_points_at_a_resource(void **state)
         assert_true(e->references[i].target < e->resource_count);
 }
 
+/* Everything of an event as one text. */
+static void print_event(struct fixture *f, const struct hub_event *e, char *out, size_t cap)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < e->resource_count && n < cap; i++) {
+        const struct hub_entry *entry = &e->resources[i].entry;
+        struct hub_buf json;
+        hub_buf_init(&json, 1 << 20, false);
+        hub_json_write(&json, e->resources[i].json);
+        n += (size_t)snprintf(out + n, cap - n, "%s %d %d", hub_buf_str(&json), (int)entry->kind, (int)entry->act);
+        hub_buf_deinit(&json);
+        const struct hub_fact_key *keys[] = {&entry->keys[0], &entry->keys[1], &entry->list, &entry->encounter, &entry->measure, &entry->location};
+        for (size_t k = 0; k < 6; k++) {
+            for (uint16_t p = 0; p < keys[k]->part_count && n < cap; p++)
+                n += (size_t)snprintf(out + n, cap - n, " %.*s", (int)keys[k]->parts[p].len, (const char *)keys[k]->parts[p].ptr);
+        }
+    }
+    (void)f;
+}
+
+static void memory_limit_gives_all_or_nothing(void **state)
+{
+    struct fixture *f = *state;
+    static char whole[65536];
+    static char part[65536];
+    struct hub_event *e = fixture_good(f, MSH("ADT^A01") EVN PID PV1 "AL1|1|DA|PEN^Penicillin\nDG1|1||I10^Hypertension^I10\nIN1|1|P1|C9|Payer\n");
+    print_event(f, e, whole, sizeof whole);
+    unsigned failures = 0;
+    bool done = false;
+    for (size_t cap = 2000; !done; cap += 97) {
+        struct hub_arena small;
+        hub_arena_init(&small, cap);
+        enum hub_result result = hub_format_hl7v2.decode(f->context, &small, hub_span_of(f->message, f->message_len), &f->decoded, &f->err);
+        assert_true(result == HUB_OK || result == HUB_NO_MEMORY);
+        failures += result != HUB_OK;
+        if (result == HUB_OK) {
+            print_event(f, &f->decoded.events[0], part, sizeof part);
+            assert_string_equal(part, whole);
+            done = true;
+        } else {
+            assert_int_equal(f->decoded.event_count, 0);
+        }
+        hub_arena_deinit(&small);
+        assert_true(cap < 1 << 20);
+    }
+    assert_true(failures > 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +383,7 @@ int main(void)
         cmocka_unit_test(two_quotes_outside_folded_resources_make_nothing),
         cmocka_unit_test(merge_states_survivor_and_retired),
         cmocka_unit_test(merge_with_itself_is_refused_at_mrg_1),
+        cmocka_unit_test(merge_without_two_patients_is_refused),
         cmocka_unit_test(retired_number_among_the_survivors_is_no_error),
         cmocka_unit_test(several_merges_make_an_event_each_with_their_own_bytes),
         cmocka_unit_test(merges_and_deletes_without_a_table_are_refused),
@@ -337,6 +397,7 @@ int main(void)
         cmocka_unit_test(nothing_is_left_of_the_message_before),
         cmocka_unit_test(old_trigger_stands_in_evn_1),
         cmocka_unit_test(every_reference_points_at_a_resource),
+        cmocka_unit_test(memory_limit_gives_all_or_nothing),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
