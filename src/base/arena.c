@@ -42,6 +42,7 @@ void hub_arena_reset(struct hub_arena *arena)
     }
     arena->current = arena->first;
     arena->used = 0;
+    arena->failed = false;
     arena->pos = arena->end = NULL;
     if (arena->first != NULL) {
         arena->first->next = NULL;
@@ -93,8 +94,10 @@ static void *take(struct hub_arena *arena, size_t size, size_t align)
     size_t skip = arena->pos == NULL ? 0 : (size_t)(-(uintptr_t)arena->pos & (align - 1));
     if (arena->pos == NULL || (size_t)(arena->end - arena->pos) < skip ||
         (size_t)(arena->end - arena->pos) - skip < size) {
-        if (size > SIZE_MAX / 2 || chunk_add(arena, size) != 0)
+        if (size > SIZE_MAX / 2 || chunk_add(arena, size) != 0) {
+            arena->failed = true;
             return NULL;
+        }
         skip = 0;
     }
     uint8_t *out = arena->pos + skip;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct hub_arena {
     uint8_t *end;
     size_t used; /* bytes handed out, chunk tails included */
     size_t bytes_max;
+    bool failed; /* an allocation returned NULL since the last reset: what was made may lack something */
 };
 
 /* No allocation happens before the first use. BYTES_MAX caps all chunks together. */

@@ -451,6 +451,8 @@ static enum hub_result run_message(struct map_run *run, struct hub_decoded *out)
         events[i].test = hub_span_is(processing, "T") || hub_span_is(processing, "D");
         HUB_TRY(make_event(run, run->patient_count != 0 ? &run->patients[i] : NULL, &events[i]));
     }
+    /* Where a small allocation failed and a later one did not, something may be missing: all or nothing. */
+    HUB_ENSURE(!run->arena->failed, HUB_NO_MEMORY);
     out->events = events;
     out->event_count = count;
     return HUB_OK;
