@@ -301,7 +301,7 @@ static inline void test_answer_deinit(struct test_answer *answer)
 }
 
 __attribute__((format(printf, 4, 5)))
-static inline enum hub_result test_ask(struct hub_client *client, struct test_answer *answer,
+__attribute__((format(printf, 4, 5))) static inline enum hub_result test_ask(struct hub_client *client, struct test_answer *answer,
                                        struct hub_error *err, const char *format, ...)
 {
     char request[8192];
