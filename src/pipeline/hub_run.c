@@ -91,10 +91,10 @@ static enum hub_result start_all(struct hub *hub, struct hub_error *err)
 {
     if ((hub->roles & HUB_RUN_INGEST) != 0)
         HUB_TRY(hub_workers_open(hub, err));
-    HUB_TRY(hub_control_start(hub, &hub->control, err));
     if ((hub->roles & HUB_RUN_TIMELINE) != 0)
         HUB_TRY(start_thread(&hub->applier, apply, hub, &hub->applier_running, err));
     HUB_TRY(start_thread(&hub->auditor, audit, hub, &hub->auditor_running, err));
+    HUB_TRY(hub_control_start(hub, &hub->control, err));
     return hub_workers_start(hub, err);
 }
 
