@@ -112,7 +112,11 @@ enum hub_result hub_keys_open(const char *folder, const uint8_t *root_key, const
         result = hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
         goto out;
     }
-    HUB_TRY_OUT(hub_kv_open_rocksdb(folder, &options, &keys->kv, err));
+    result = hub_kv_open_rocksdb(folder, &options, &keys->kv, err);
+    if (result == HUB_NOT_FOUND)
+        result = hub_fail(err, HUB_NOT_FOUND, "the key store is missing, and the data directory holds what its keys sealed",
+                          "restore it from its backup: new keys would open nothing of it");
+    HUB_TRY_OUT(result);
     HUB_TRY_OUT(check_root(keys, &fresh, err));
     HUB_TRY_OUT(fresh ? make_long_lived(keys, err) : load_long_lived(keys, err));
     HUB_TRY_OUT(hub_keys_classes_open(keys, roles, err));

@@ -2,6 +2,9 @@
  * which index and filter blocks share, and by one write buffer budget over all families. */
 #include <rocksdb/c.h>
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "src/base/disk.h"
 #include "src/base/mem.h"
 #include "src/store/kv_backend.h"
@@ -133,12 +136,26 @@ static char *open_with(struct rocks_kv *kv, const char *const *families, int com
     return message;
 }
 
+static bool holds_store(const char *path)
+{
+    char *current = hub_mem_alloc(strlen(path) + sizeof "/CURRENT");
+    if (current == NULL)
+        return true;
+    (void)snprintf(current, strlen(path) + sizeof "/CURRENT", "%s/CURRENT", path);
+    bool there = access(current, F_OK) == 0;
+    hub_mem_free(current);
+    return there;
+}
+
 enum hub_result hub_kv_open_rocksdb(const char *path, const struct hub_kv_options *options,
                                     struct hub_kv **out, struct hub_error *err)
 {
     if (options->create) {
         struct hub_disk *disk = hub_disk_system();
         HUB_TRY(disk->ops->mkdir(disk, path, err));
+    } else if (!holds_store(path)) { /* RocksDB would leave a folder with its lock and log: in the way of who restores it */
+        (void)hub_fail(err, HUB_NOT_FOUND, "there is no store", NULL);
+        return hub_error_in(err, path, 0);
     }
     struct rocks_kv *kv = hub_mem_alloc(sizeof *kv);
     char *path_copy = hub_mem_strdup(path);
