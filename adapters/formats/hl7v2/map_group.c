@@ -285,10 +285,11 @@ struct map_res *map_group_own(const struct map_group *group, uint16_t slot)
     return NULL;
 }
 
+/* Even the only one of its name may be out of reach: the specimen of another order is not this order's. */
 struct map_res *map_reach_resource(const struct map_run *run, const struct map_group *group, uint16_t slot)
 {
-    if (run->slot_counts[slot] <= 1)
-        return run->slot_only[slot];
+    if (run->slot_counts[slot] == 0)
+        return NULL;
     const struct map_group_def *came_from = NULL;
     for (const struct map_group *at = group; at != NULL; at = at->parent) {
         struct map_res *below = NULL;
