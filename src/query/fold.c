@@ -299,10 +299,23 @@ static enum hub_result take_status(struct view *view, struct fact *fact)
     return hub_json_set_string(view->arena, fact->resource, "status", status);
 }
 
+/* A later message of its source took back all that the list had. */
+static bool emptied(const struct version *v)
+{
+    const struct version *by = v->emptied;
+    while (by != NULL && hub_span_equal(by->event, v->event))
+        by = by->emptied;
+    return by != NULL;
+}
+
 /* A fact that its source's newest list no longer has. */
 static enum hub_result drop_unlisted(struct view *view, struct fact *fact)
 {
     const struct version *v = fact->current;
+    if (v->view.list_marks && emptied(v)) {
+        fact->current = NULL;
+        return HUB_OK;
+    }
     if (v->snapshot == NULL || hub_span_equal(v->snapshot->event, v->event))
         return HUB_OK;
     if (v->view.list_marks)

@@ -162,6 +162,7 @@ static enum hub_result find_snapshots(struct view *view)
     for (size_t i = n; i > 0; i--) {
         bool last = i == n || compare_lists(listed[i - 1], listed[i]) != 0;
         listed[i - 1]->snapshot = last ? listed[i - 1] : listed[i]->snapshot;
+        listed[i - 1]->emptied = last ? NULL : query_withdraws(listed[i]) ? listed[i] : listed[i]->emptied;
     }
     return HUB_OK;
 }

@@ -16,6 +16,7 @@ struct version {
     bool needed;  /* support: an entry shown refers to it */
     struct fact *fact;
     struct version *snapshot; /* the newest version of its list and source; NULL: it is in no list */
+    struct version *emptied;  /* the next one of its list and source that says there is nothing in it */
 };
 
 struct fact {

@@ -270,7 +270,9 @@ const struct map_entry *map_compile_entry(struct map_compiler *c, struct hub_yam
     compile_named_key(c, yaml, "measure", &entry->measure);
     compile_named_key(c, yaml, "location", &entry->location);
     compile_named_key(c, yaml, "encounter", &entry->encounter);
-    entry->untimed = !map_yaml_bool(c, yaml, "timed", true);
+    const char *timed = hub_yaml_get_text(yaml, "timed");
+    entry->alone = timed != NULL && strcmp(timed, "alone") == 0;
+    entry->untimed = entry->alone || !map_yaml_bool(c, yaml, "timed", true);
     (void)hub_yaml_get(yaml, "note");
     hub_yaml_check_unused(yaml, c->file, known, c->problems);
     return entry;

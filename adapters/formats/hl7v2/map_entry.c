@@ -75,6 +75,23 @@ static enum hub_result fill_entry(struct map_run *run, struct map_res *res, stru
     return HUB_OK;
 }
 
+/* The earliest effective time of entries that only count where no other does (a person's update). */
+static void take_lone_time(struct map_run *run, struct hub_event *event)
+{
+    for (uint32_t i = 0; i < run->res_count && event->has_patient; i++) {
+        const struct map_res *res = run->res[i];
+        struct map_scope scope = {.run = run, .seg = res->seg, .element = res->json};
+        struct hub_when when;
+        const char *source = NULL;
+        if (event->resources[i].entry.kind != HUB_KIND_NONE && res->decl->entry->alone &&
+            read_time(&scope, &res->decl->entry->effective, &when, &source) &&
+            (event->time.text.len == 0 || when.us < event->time.us)) {
+            event->time = when;
+            event->time_source = source;
+        }
+    }
+}
+
 /* --- entries of one event with equal keys --- */
 
 struct tied {
@@ -179,6 +196,8 @@ enum hub_result map_make_entries(struct map_run *run, struct hub_event *event)
             HUB_TRY(fill_entry(run, run->res[i], event, &event->resources[i].entry));
     }
     HUB_TRY(separate(run, event));
+    if (event->time.text.len == 0)
+        take_lone_time(run, event);
     if (event->time.text.len == 0 && run->message_time.text.len != 0) {
         event->time = run->message_time;
         event->time_source = "MSH-7";

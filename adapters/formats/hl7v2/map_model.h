@@ -222,7 +222,8 @@ struct map_entry {
     struct map_times version;
     struct map_key list;
     bool list_marks;
-    bool untimed;
+    bool untimed; /* its effective time does not count for the event's */
+    bool alone;   /* it does where nothing else of the event has one */
     struct map_key measure;
     struct map_key location;
     struct map_key encounter;
