@@ -17,6 +17,13 @@ static const struct hub_format *find_format(const struct hub_format *const *form
     return NULL;
 }
 
+void hub_ingest_control_token(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender, struct hub_span control_id,
+                              struct hub_hash_token *out)
+{
+    const struct hub_span parts[] = {feed_id, sender, control_id};
+    hub_keys_measure_token(keys, "control-id", parts, sizeof parts / sizeof *parts, out);
+}
+
 enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_format *const *formats,
                                 struct hub_problems *problems)
 {

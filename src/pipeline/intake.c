@@ -281,7 +281,7 @@ static void fill_dedup(struct work *work)
     memcpy(item->trigger, work->decoded.trigger, sizeof(item->trigger));
     if (control.len != 0) {
         struct hub_hash_token token;
-        hub_keys_measure_token(work->intake->ingest->keys, "control-id", &control, 1, &token);
+        hub_ingest_control_token(work->intake->ingest->keys, work->origin.feed_id, work->origin.sender, control, &token);
         memcpy(item->dedup.control_token, token.text, sizeof(token.text));
     }
 }

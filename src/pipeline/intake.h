@@ -58,6 +58,9 @@ struct hub_ingest {
 enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_format *const *formats,
                                 struct hub_problems *problems) HUB_MUST_USE;
 void hub_ingest_close(struct hub_ingest *ingest);
+/* What a control id is found by: a sender's own numbering, so that two senders' equal ids are not one. */
+void hub_ingest_control_token(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender, struct hub_span control_id,
+                              struct hub_hash_token *out);
 /* Takes what was refused since the last call (at most HUB_INGEST_REFUSED_MAX); any thread. */
 size_t hub_ingest_take_refused(struct hub_ingest *ingest,
                                struct hub_ingest_refused out[HUB_INGEST_REFUSED_MAX], uint64_t *more);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "src/pipeline/intake.h"
+
 /* A stored message or dead letter, read back from its record in the event log. */
 struct stored {
     uint64_t number;
@@ -187,14 +189,27 @@ static bool send_found(void *ctx, struct hub_span message_id)
     return finder->result == HUB_OK;
 }
 
-/* The token does not depend on feed or sender: a control id is looked for without knowing who sent it. */
-static enum hub_result find_control(struct finder *finder, struct hub_span control_id)
+/* A control id belongs to its sender, and the configuration knows all of them: it is looked for as if each had
+ * sent it. */
+static enum hub_result find_control_of(struct finder *finder, const struct hub_feed *feed, const char *sender, struct hub_span control_id)
 {
     struct hub *hub = finder->request->hub;
     struct hub_hash_token token;
-    hub_keys_measure_token(hub->keys, "control-id", &control_id, 1, &token);
+    hub_ingest_control_token(hub->keys, hub_span_str(feed->id), hub_span_str(sender), control_id, &token);
     HUB_TRY(hub_index_each_control(hub->index, hub_span_str(token.text), send_found, finder, finder->err));
     return finder->result;
+}
+
+static enum hub_result find_control(struct finder *finder, struct hub_span control_id)
+{
+    const struct hub_config *config = finder->request->hub->config;
+    for (size_t i = 0; i < config->feed_count; i++) {
+        const struct hub_feed *feed = &config->feeds[i];
+        HUB_TRY(find_control_of(finder, feed, "", control_id));
+        for (size_t k = 0; k < feed->tls.allow_count; k++)
+            HUB_TRY(find_control_of(finder, feed, feed->tls.allow[k], control_id));
+    }
+    return HUB_OK;
 }
 
 /* Everything else looks through the log: there is no index by patient, feed or time that could give patients
