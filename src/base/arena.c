@@ -5,7 +5,7 @@
 #include "src/base/mem.h"
 #include "src/base/result.h"
 
-enum { CHUNK_FIRST = 64 * 1024, CHUNK_NEXT_MAX = 1024 * 1024, ALIGNMENT = 16 };
+enum { CHUNK_FIRST = 64 * 1024, CHUNK_NEXT_MAX = 1024 * 1024 };
 
 struct hub_arena_chunk {
     struct hub_arena_chunk *next;
@@ -15,7 +15,7 @@ struct hub_arena_chunk {
     uint8_t bytes[];
 };
 
-_Static_assert(offsetof(struct hub_arena_chunk, bytes) % ALIGNMENT == 0, "chunk data is aligned");
+_Static_assert(offsetof(struct hub_arena_chunk, bytes) % HUB_ARENA_ALIGNMENT == 0, "chunk data is aligned");
 
 void hub_arena_init(struct hub_arena *arena, size_t bytes_max)
 {
@@ -89,33 +89,15 @@ static int chunk_add(struct hub_arena *arena, size_t need)
     return 0;
 }
 
-static void *take(struct hub_arena *arena, size_t size, size_t align)
+void *hub_arena_take_more(struct hub_arena *arena, size_t size)
 {
-    size_t skip = arena->pos == NULL ? 0 : (size_t)(-(uintptr_t)arena->pos & (align - 1));
-    if (arena->pos == NULL || (size_t)(arena->end - arena->pos) < skip ||
-        (size_t)(arena->end - arena->pos) - skip < size) {
-        if (size > SIZE_MAX / 2 || chunk_add(arena, size) != 0) {
-            arena->failed = true;
-            return NULL;
-        }
-        skip = 0;
+    if (size > SIZE_MAX / 2 || chunk_add(arena, size) != 0) {
+        arena->failed = true;
+        return NULL;
     }
-    uint8_t *out = arena->pos + skip;
-    arena->pos = out + size;
-    arena->used += skip + size;
-    return out;
-}
-
-void *hub_arena_alloc(struct hub_arena *arena, size_t size)
-{
-    return take(arena, size, ALIGNMENT);
-}
-
-void *hub_arena_zalloc(struct hub_arena *arena, size_t size)
-{
-    void *out = take(arena, size, ALIGNMENT);
-    if (out != NULL)
-        memset(out, 0, size);
+    uint8_t *out = arena->pos;
+    arena->pos += size;
+    arena->used += size;
     return out;
 }
 
@@ -124,11 +106,6 @@ void *hub_arena_array(struct hub_arena *arena, size_t count, size_t size)
     if (size != 0 && count > SIZE_MAX / size)
         return NULL;
     return hub_arena_zalloc(arena, count * size);
-}
-
-char *hub_arena_bytes(struct hub_arena *arena, size_t size)
-{
-    return take(arena, size, 1);
 }
 
 struct hub_span hub_arena_copy(struct hub_arena *arena, struct hub_span bytes)
@@ -140,6 +117,41 @@ struct hub_span hub_arena_copy(struct hub_arena *arena, struct hub_span bytes)
         memcpy(copy, bytes.ptr, bytes.len);
     copy[bytes.len] = '\0';
     return hub_span_of(copy, bytes.len);
+}
+
+struct hub_span hub_arena_concat(struct hub_arena *arena, const struct hub_span *parts, size_t count)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].len >= SIZE_MAX / 2 - len)
+            return HUB_SPAN_NONE;
+        len += parts[i].len;
+    }
+    char *text = hub_arena_bytes(arena, len + 1);
+    if (text == NULL)
+        return HUB_SPAN_NONE;
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].len != 0)
+            memcpy(text + n, parts[i].ptr, parts[i].len);
+        n += parts[i].len;
+    }
+    text[n] = '\0';
+    return hub_span_of(text, n);
+}
+
+struct hub_span hub_arena_decimal(struct hub_arena *arena, int64_t number)
+{
+    char text[20];
+    size_t at = sizeof text;
+    uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do {
+        text[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left != 0);
+    if (number < 0)
+        text[--at] = '-';
+    return hub_arena_copy(arena, hub_span_of(text + at, sizeof text - at));
 }
 
 char *hub_arena_printf(struct hub_arena *arena, const char *format, ...)

@@ -29,16 +29,51 @@ void hub_arena_deinit(struct hub_arena *arena);
 /* Wipes what was used, keeps the first chunk, frees the rest. */
 void hub_arena_reset(struct hub_arena *arena);
 
+enum { HUB_ARENA_ALIGNMENT = 16 };
+
+/* The slow way of hub_arena_take: another chunk. */
+void *hub_arena_take_more(struct hub_arena *arena, size_t size);
+/* SIZE bytes at a multiple of ALIGN (a power of two up to HUB_ARENA_ALIGNMENT), not zeroed. */
+static inline void *hub_arena_take(struct hub_arena *arena, size_t size, size_t align)
+{
+    if (arena->pos == NULL)
+        return hub_arena_take_more(arena, size);
+    size_t left = (size_t)(arena->end - arena->pos);
+    size_t skip = (size_t)(-(uintptr_t)arena->pos & (align - 1));
+    if (left < skip || left - skip < size)
+        return hub_arena_take_more(arena, size);
+    uint8_t *out = arena->pos + skip;
+    arena->pos = out + size;
+    arena->used += skip + size;
+    return out;
+}
+
 /* 16-byte aligned, not zeroed. NULL when the cap is reached or memory is out. */
-void *hub_arena_alloc(struct hub_arena *arena, size_t size);
+static inline void *hub_arena_alloc(struct hub_arena *arena, size_t size)
+{
+    return hub_arena_take(arena, size, HUB_ARENA_ALIGNMENT);
+}
 /* Zeroed. */
-void *hub_arena_zalloc(struct hub_arena *arena, size_t size);
+static inline void *hub_arena_zalloc(struct hub_arena *arena, size_t size)
+{
+    void *out = hub_arena_alloc(arena, size);
+    if (out != NULL)
+        memset(out, 0, size);
+    return out;
+}
 /* COUNT items of SIZE bytes, zeroed, with an overflow check. */
 void *hub_arena_array(struct hub_arena *arena, size_t count, size_t size);
 /* Byte aligned, for text. */
-char *hub_arena_bytes(struct hub_arena *arena, size_t size);
+static inline char *hub_arena_bytes(struct hub_arena *arena, size_t size)
+{
+    return (char *)hub_arena_take(arena, size, 1);
+}
 /* Copies; the copy ends with a NUL that is not part of the length. ptr is NULL on failure. */
 struct hub_span hub_arena_copy(struct hub_arena *arena, struct hub_span bytes);
+/* PARTS one after the other, with a NUL behind them. ptr is NULL on failure. */
+struct hub_span hub_arena_concat(struct hub_arena *arena, const struct hub_span *parts, size_t count);
+/* NUMBER in decimal. ptr is NULL on failure. */
+struct hub_span hub_arena_decimal(struct hub_arena *arena, int64_t number);
 /* A formatted string with NUL; NULL on failure. */
 char *hub_arena_printf(struct hub_arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

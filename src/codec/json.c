@@ -1,7 +1,5 @@
 #include "src/codec/json.h"
 
-#include <stdio.h>
-
 struct hub_json *hub_json_new(struct hub_arena *arena, enum hub_json_type type)
 {
     struct hub_json *node = hub_arena_alloc(arena, sizeof *node);
@@ -39,8 +37,8 @@ struct hub_json *hub_json_number(struct hub_arena *arena, struct hub_span text)
 
 struct hub_json *hub_json_number_i64(struct hub_arena *arena, int64_t number)
 {
-    const char *text = hub_arena_printf(arena, "%lld", (long long)number);
-    return text == NULL ? NULL : hub_json_number(arena, hub_span_str(text));
+    struct hub_span text = hub_arena_decimal(arena, number);
+    return text.ptr == NULL ? NULL : hub_json_number(arena, text);
 }
 
 struct hub_json *hub_json_bool(struct hub_arena *arena, bool value)
@@ -217,30 +215,60 @@ bool hub_json_equal(const struct hub_json *a, const struct hub_json *b)
     return x == y;
 }
 
-/* Every event is written through here: room is reserved once per scalar, and bytes that need no escape are
- * found eight at a time. */
+/* Every event is written through here: room is reserved once per member, and text is copied and looked at for
+ * bytes that need an escape eight at a time. */
 static bool needs_escape(uint8_t c)
 {
     return c < 0x20 || c == '"' || c == '\\';
 }
 
-/* Length of the run at P that can be copied as it is. */
-static size_t plain_len(const uint8_t *p, size_t len)
+static bool any_escape(uint64_t word)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     const uint64_t highs = UINT64_C(0x8080808080808080);
-    size_t i = 0;
-    while (len - i >= sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, p + i, sizeof word);
-        uint64_t quote = word ^ (ones * '"');
-        uint64_t slash = word ^ (ones * '\\');
-        /* a byte below 0x20, or zero after the exclusive or, borrows into its own high bit */
-        uint64_t hit = ((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
-        if ((hit & highs) != 0)
-            break;
-        i += sizeof word;
+    uint64_t quote = word ^ (ones * '"');
+    uint64_t slash = word ^ (ones * '\\');
+    /* a byte below 0x20, or zero after the exclusive or, borrows into its own high bit */
+    uint64_t hit = ((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+    return (hit & highs) != 0;
+}
+
+/* Copies a text without escapes; false when it has some, and the bytes at TO mean nothing then. */
+static bool copy_plain(uint8_t *to, const uint8_t *p, size_t len)
+{
+    uint64_t word = 0;
+    if (len >= sizeof word) {
+        for (size_t i = 0; i + sizeof word <= len; i += sizeof word) {
+            memcpy(&word, p + i, sizeof word);
+            if (any_escape(word))
+                return false;
+            memcpy(to + i, &word, sizeof word);
+        }
+        memcpy(&word, p + len - sizeof word, sizeof word); /* the last eight, some of them again */
+        memcpy(to + len - sizeof word, &word, sizeof word);
+        return !any_escape(word);
     }
+    if (len >= 4) {
+        uint32_t first;
+        uint32_t last;
+        memcpy(&first, p, sizeof first);
+        memcpy(&last, p + len - sizeof last, sizeof last);
+        memcpy(to, &first, sizeof first);
+        memcpy(to + len - sizeof last, &last, sizeof last);
+        return !any_escape((uint64_t)first << 32 | last);
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (needs_escape(p[i]))
+            return false;
+        to[i] = p[i];
+    }
+    return true;
+}
+
+/* Length of the run at P that can be copied as it is. */
+static size_t plain_len(const uint8_t *p, size_t len)
+{
+    size_t i = 0;
     while (i < len && !needs_escape(p[i]))
         i++;
     return i;
@@ -263,37 +291,65 @@ static size_t put_escape(uint8_t *to, uint8_t c)
     return 6;
 }
 
-/* TEXT, an opening byte before it and a closing one behind it; only the text is escaped. */
-static void write_text(struct hub_buf *out, struct hub_span text, bool member)
+static size_t escaped_len(const uint8_t *p, size_t len)
 {
-    enum { ESCAPED = 6, AROUND = 3 };
-    size_t at = plain_len(text.ptr, text.len);
-    size_t room = at == text.len ? text.len : at + (text.len - at) * ESCAPED;
-    uint8_t *to = hub_buf_reserve(out, room + AROUND);
+    uint8_t ignored[6];
+    size_t escaped = len;
+    for (size_t i = 0; i < len; i++)
+        escaped += needs_escape(p[i]) ? put_escape(ignored, p[i]) - 1 : 0;
+    return escaped;
+}
+
+static uint8_t *put_escaped(uint8_t *to, const uint8_t *p, size_t len)
+{
+    for (size_t from = 0;;) {
+        size_t plain = plain_len(p + from, len - from);
+        if (plain != 0)
+            memcpy(to, p + from, plain);
+        to += plain;
+        from += plain;
+        if (from == len)
+            return to;
+        to += put_escape(to, p[from++]);
+    }
+}
+
+static inline uint8_t *reserve(struct hub_buf *out, size_t len)
+{
+    if (out->failed == HUB_OK && out->cap - out->len > len)
+        return out->ptr + out->len;
+    return hub_buf_reserve(out, len);
+}
+
+/* A string in quotes, with a comma before it and a colon behind it where asked for. */
+static void write_text(struct hub_buf *out, const uint8_t *p, size_t len, bool comma, bool colon)
+{
+    size_t around = 2u + comma + colon;
+    uint8_t *to = reserve(out, len + around);
     if (to == NULL)
         return;
     uint8_t *begin = to;
+    if (comma)
+        *to++ = ',';
     *to++ = '"';
-    size_t from = 0;
-    for (;;) {
-        if (at > from)
-            memcpy(to, text.ptr + from, at - from);
-        to += at - from;
-        if (at == text.len)
-            break;
-        to += put_escape(to, text.ptr[at]);
-        from = at + 1;
-        at = from + plain_len(text.ptr + from, text.len - from);
+    if (copy_plain(to, p, len)) {
+        to += len;
+    } else {
+        size_t before = (size_t)(to - begin);
+        begin = hub_buf_reserve(out, escaped_len(p, len) + around);
+        if (begin == NULL)
+            return;
+        to = put_escaped(begin + before, p, len);
     }
     *to++ = '"';
-    if (member)
+    if (colon)
         *to++ = ':';
     out->len += (size_t)(to - begin);
 }
 
 void hub_json_write_string(struct hub_buf *out, struct hub_span str)
 {
-    write_text(out, str, false);
+    write_text(out, str.ptr, str.len, false, false);
 }
 
 static void write_scalar(struct hub_buf *out, const struct hub_json *node)
@@ -312,12 +368,21 @@ static void write_scalar(struct hub_buf *out, const struct hub_json *node)
         hub_buf_append(out, node->str, node->len);
         break;
     case HUB_JSON_STRING:
-        write_text(out, hub_span_of(node->str, node->len), false);
+        write_text(out, (const uint8_t *)node->str, node->len, false, false);
         break;
     case HUB_JSON_ARRAY:
     case HUB_JSON_OBJECT:
         HUB_ASSERT(false);
     }
+}
+
+static inline void write_byte(struct hub_buf *out, char byte)
+{
+    uint8_t *to = reserve(out, 1);
+    if (to == NULL)
+        return;
+    *to = (uint8_t)byte;
+    out->len++;
 }
 
 void hub_json_write(struct hub_buf *out, const struct hub_json *node)
@@ -327,15 +392,19 @@ void hub_json_write(struct hub_buf *out, const struct hub_json *node)
         return;
     }
     bool object = node->type == HUB_JSON_OBJECT;
-    hub_buf_append_byte(out, object ? '{' : '[');
+    write_byte(out, object ? '{' : '[');
     for (const struct hub_json *child = node->first; child != NULL; child = child->next) {
-        if (child != node->first)
-            hub_buf_append_byte(out, ',');
+        bool comma = child != node->first;
         if (object)
-            write_text(out, hub_span_of(child->key, child->key_len), true);
-        hub_json_write(out, child);
+            write_text(out, (const uint8_t *)child->key, child->key_len, comma, true);
+        else if (comma)
+            write_byte(out, ',');
+        if (child->type == HUB_JSON_STRING)
+            write_text(out, (const uint8_t *)child->str, child->len, false, false);
+        else
+            hub_json_write(out, child);
     }
-    hub_buf_append_byte(out, object ? '}' : ']');
+    write_byte(out, object ? '}' : ']');
 }
 
 static void newline(struct hub_buf *out, unsigned depth)

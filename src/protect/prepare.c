@@ -198,9 +198,11 @@ static enum hub_result push_entry(struct hub_arena *arena, struct hub_json *list
                                   const char *id, struct hub_json *resource)
 {
     struct hub_json *entry = hub_json_new(arena, HUB_JSON_OBJECT);
-    char *url = hub_arena_printf(arena, HUB_FULL_URL "%s/%s", type, id);
-    HUB_ENSURE(entry != NULL && url != NULL, HUB_NO_MEMORY);
-    HUB_TRY(hub_json_set_string(arena, entry, "fullUrl", hub_span_str(url)));
+    const struct hub_span parts[] = {HUB_SPAN(HUB_FULL_URL), hub_span_str(type), HUB_SPAN("/"),
+                                     hub_span_str(id)};
+    struct hub_span url = hub_arena_concat(arena, parts, 4);
+    HUB_ENSURE(entry != NULL && url.ptr != NULL, HUB_NO_MEMORY);
+    HUB_TRY(hub_json_set_string(arena, entry, "fullUrl", url));
     HUB_TRY(hub_json_set_c(entry, "resource", resource));
     return hub_json_push(list, entry);
 }

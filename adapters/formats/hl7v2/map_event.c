@@ -354,11 +354,9 @@ static enum hub_result read_header(struct map_run *run, struct hub_decoded *out)
     struct hub_authority_view authority;
     HUB_TRY(map_authority(run, facility, false, &authority));
     run->facility_urn = authority.system;
-    const char *urn = hub_arena_printf(run->arena, "urn:chartline:app:%.*s:%.*s", (int)run->application.len,
-                                       (const char *)run->application.ptr, (int)run->facility.len, (const char *)run->facility.ptr);
-    HUB_ENSURE(urn != NULL, HUB_NO_MEMORY);
-    run->application_urn = hub_span_str(urn);
-    return HUB_OK;
+    const struct hub_span urn[] = {HUB_SPAN("urn:chartline:app:"), run->application, HUB_SPAN(":"), run->facility};
+    run->application_urn = hub_arena_concat(run->arena, urn, 4);
+    return run->application_urn.ptr != NULL ? HUB_OK : HUB_NO_MEMORY;
 }
 
 static void find_definition(struct map_run *run, const struct hub_decoded *out)

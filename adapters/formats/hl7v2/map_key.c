@@ -89,7 +89,7 @@ static struct hub_span time_of(const struct map_run *run, struct map_value value
     struct hub_when when;
     if (!map_time_when(run, map_plain(run, map_first_part(run, value)), &when))
         return HUB_SPAN_NONE;
-    return hub_span_str(hub_arena_printf(run->arena, "%lld", (long long)when.us));
+    return hub_arena_decimal(run->arena, when.us);
 }
 
 /* An EI or a CX by its shape: a CX has its authority in the fourth component. */

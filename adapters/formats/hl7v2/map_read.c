@@ -8,7 +8,20 @@ static uint8_t delimiter(const struct map_run *run, uint8_t level)
     return level == 1 ? run->message->delimiters.component : level == 2 ? run->message->delimiters.subcomponent : 0;
 }
 
-struct map_value map_part_of(const struct map_run *run, struct map_value value, unsigned n)
+/* Parts are short: a loop finds their end sooner than a call would. */
+static inline size_t find_byte(const uint8_t *p, size_t len, uint8_t c)
+{
+    enum { SHORT = 24 };
+    size_t near = len < SHORT ? len : SHORT;
+    for (size_t i = 0; i < near; i++) {
+        if (p[i] == c)
+            return i;
+    }
+    const uint8_t *end = near < len ? memchr(p + near, c, len - near) : NULL;
+    return end != NULL ? (size_t)(end - p) : len;
+}
+
+static inline struct map_value part_of(const struct map_run *run, struct map_value value, unsigned n)
 {
     uint8_t cut = delimiter(run, value.level);
     struct map_value out = {HUB_SPAN_NONE, (uint8_t)(value.level < 3 ? value.level + 1 : 3)};
@@ -17,24 +30,28 @@ struct map_value map_part_of(const struct map_run *run, struct map_value value, 
             out.span = value.span;
         return out;
     }
-    struct hub_span rest = value.span;
-    const uint8_t *end = NULL;
+    const uint8_t *p = value.span.ptr;
+    size_t left = value.span.len;
     while (--n > 0) {
-        end = rest.len != 0 ? memchr(rest.ptr, cut, rest.len) : NULL;
-        if (end == NULL)
+        size_t len = find_byte(p, left, cut);
+        if (len == left)
             return out;
-        rest.len -= (size_t)(end - rest.ptr) + 1;
-        rest.ptr = end + 1;
+        p += len + 1;
+        left -= len + 1;
     }
-    end = rest.len != 0 ? memchr(rest.ptr, cut, rest.len) : NULL;
-    out.span = hub_span_of(rest.ptr, end != NULL ? (size_t)(end - rest.ptr) : rest.len);
+    out.span = hub_span_of(p, find_byte(p, left, cut));
     return out;
+}
+
+struct map_value map_part_of(const struct map_run *run, struct map_value value, unsigned n)
+{
+    return part_of(run, value, n);
 }
 
 struct hub_span map_first_part(const struct map_run *run, struct map_value value)
 {
     while (value.level < 3)
-        value = map_part_of(run, value, 1);
+        value = part_of(run, value, 1);
     return value.span;
 }
 
@@ -51,16 +68,17 @@ uint8_t map_split_count(const struct map_run *run, struct map_value value, struc
     uint8_t cut = delimiter(run, value.level);
     if (split->done)
         return split->count;
-    struct hub_span rest = value.span;
+    const uint8_t *p = value.span.ptr;
+    size_t left = value.span.len;
     split->done = true;
     split->count = 0;
     while (split->count < MAP_PARTS_MAX) {
-        const uint8_t *end = rest.len != 0 && cut != 0 ? memchr(rest.ptr, cut, rest.len) : NULL;
-        split->part[split->count++] = hub_span_of(rest.ptr, end != NULL ? (size_t)(end - rest.ptr) : rest.len);
-        if (end == NULL)
+        size_t len = cut != 0 ? find_byte(p, left, cut) : left;
+        split->part[split->count++] = hub_span_of(p, len);
+        if (len == left)
             break;
-        rest.len -= (size_t)(end - rest.ptr) + 1;
-        rest.ptr = end + 1;
+        p += len + 1;
+        left -= len + 1;
     }
     return split->count;
 }
@@ -76,15 +94,30 @@ static struct map_value own_part(const struct map_run *run, struct map_value val
     return out;
 }
 
+/* The present value or the part of it that PATH names. */
+static inline bool read_self(const struct map_scope *scope, const struct map_path *path, struct map_value *out)
+{
+    struct map_value value = scope->value;
+    if (value.span.len == 0)
+        return false;
+    if (path->component != 0)
+        value = own_part(scope->run, value, scope->split, path->component);
+    if (path->subcomponent != 0)
+        value = part_of(scope->run, value, path->subcomponent);
+    *out = value;
+    return value.span.len != 0 && !hub_hl7_is_null(value.span);
+}
+
 void map_reader_init(struct map_reader *reader, const struct map_scope *scope, const struct map_path *path)
 {
-    memset(reader, 0, sizeof *reader);
     reader->run = scope->run;
     reader->path = path;
-    if (path->segment == MAP_SELF) {
-        reader->on_self = true;
-        reader->self = scope->value;
-        reader->split = scope->split;
+    reader->rest = HUB_SPAN_NONE;
+    reader->at = 0;
+    reader->whole = false;
+    reader->on_self = path->segment == MAP_SELF;
+    if (reader->on_self) {
+        reader->done = !read_self(scope, path, &reader->self);
         return;
     }
     struct map_seg *seg = path->segment == scope->seg->name ? scope->seg : map_reach(scope->run, scope->seg, path->segment);
@@ -93,9 +126,11 @@ void map_reader_init(struct map_reader *reader, const struct map_scope *scope, c
         return;
     }
     reader->rest = hub_hl7_field(seg->hl7, path->field);
-    reader->whole = path->field <= 2 && path->segment == scope->run->tables->msh;
     reader->done = reader->rest.len == 0;
-    if (path->rep_from == MAP_REP_LAST && !reader->done) {
+    if (reader->done)
+        return;
+    reader->whole = path->field <= 2 && path->segment == scope->run->tables->msh;
+    if (path->rep_from == MAP_REP_LAST) {
         struct hub_span part = HUB_SPAN_NONE;
         struct hub_span last = HUB_SPAN_NONE;
         while (hub_hl7_cut(&reader->rest, scope->run->message->delimiters.repetition, &part))
@@ -103,6 +138,17 @@ void map_reader_init(struct map_reader *reader, const struct map_scope *scope, c
         reader->rest = last;
         reader->done = last.len == 0;
     }
+}
+
+/* As hub_hl7_cut, for short parts. */
+static bool cut_repetition(struct hub_span *rest, uint8_t separator, struct hub_span *out)
+{
+    if (rest->ptr == NULL)
+        return false;
+    size_t len = separator != 0 ? find_byte(rest->ptr, rest->len, separator) : rest->len;
+    *out = len != 0 ? hub_span_of(rest->ptr, len) : HUB_SPAN_NONE;
+    *rest = len < rest->len ? hub_span_of(rest->ptr + len + 1, rest->len - len - 1) : HUB_SPAN_NONE;
+    return true;
 }
 
 /* The next repetition in the path's range. */
@@ -114,7 +160,7 @@ static bool next_repetition(struct map_reader *reader, struct hub_span *out)
         *out = reader->rest;
         return true;
     }
-    while (hub_hl7_cut(&reader->rest, reader->run->message->delimiters.repetition, out)) {
+    while (cut_repetition(&reader->rest, reader->run->message->delimiters.repetition, out)) {
         reader->at++;
         if (path->rep_from == 0 || path->rep_from == MAP_REP_LAST)
             return true;
@@ -131,21 +177,23 @@ static bool next_repetition(struct map_reader *reader, struct hub_span *out)
 bool map_reader_next(struct map_reader *reader, struct map_value *out)
 {
     const struct map_path *path = reader->path;
+    if (reader->on_self) {
+        bool had = !reader->done;
+        if (had)
+            *out = reader->self;
+        reader->done = true;
+        return had;
+    }
     while (!reader->done) {
-        struct map_value value = reader->self;
-        if (reader->on_self) {
-            reader->done = true;
-            if (path->component != 0)
-                value = own_part(reader->run, value, reader->split, path->component);
-        } else {
-            value.level = 1;
-            if (!next_repetition(reader, &value.span))
-                return false;
-            if (path->component != 0 && !hub_hl7_is_null(value.span))
-                value = map_part_of(reader->run, value, path->component);
-        }
+        struct map_value value = {HUB_SPAN_NONE, 1};
+        if (!next_repetition(reader, &value.span))
+            return false;
+        if (value.span.len == 0 || hub_hl7_is_null(value.span))
+            continue;
+        if (path->component != 0)
+            value = part_of(reader->run, value, path->component);
         if (path->subcomponent != 0)
-            value = map_part_of(reader->run, value, path->subcomponent);
+            value = part_of(reader->run, value, path->subcomponent);
         if (value.span.len != 0 && !hub_hl7_is_null(value.span)) {
             *out = value;
             return true;
@@ -156,6 +204,8 @@ bool map_reader_next(struct map_reader *reader, struct map_value *out)
 
 bool map_read(const struct map_scope *scope, const struct map_path *path, struct map_value *out)
 {
+    if (path->segment == MAP_SELF)
+        return read_self(scope, path, out);
     struct map_reader reader;
     map_reader_init(&reader, scope, path);
     return map_reader_next(&reader, out);

@@ -202,8 +202,8 @@ static struct hub_span display_of(const struct map_run *run, const struct map_re
     struct hub_span given = hub_json_span(hub_json_at(hub_json_get(first, "given"), 0));
     if (text.len != 0 || given.len == 0)
         return text.len != 0 ? text : family;
-    return hub_span_str(hub_arena_printf(run->arena, "%.*s %.*s", (int)given.len, (const char *)given.ptr, (int)family.len,
-                                         (const char *)family.ptr));
+    const struct hub_span parts[] = {given, HUB_SPAN(" "), family};
+    return hub_arena_concat(run->arena, parts, 3);
 }
 
 static enum hub_result put_support(struct map_scope *scope, const struct map_rule *rule, struct map_value value)

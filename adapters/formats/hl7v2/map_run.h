@@ -192,7 +192,6 @@ void map_group_forget(struct map_group *group, const struct map_group_def *patie
 struct map_reader {
     struct map_run *run;
     const struct map_path *path;
-    struct map_split *split; /* of the present value, NULL: none */
     struct hub_span rest;
     struct map_value self;
     uint16_t at;

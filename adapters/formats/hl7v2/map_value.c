@@ -209,7 +209,8 @@ static bool is_oid(struct hub_span s)
 
 static struct hub_span joined_text(const struct map_run *run, const char *before, struct hub_span text)
 {
-    return hub_span_str(hub_arena_printf(run->arena, "%s%.*s", before, (int)text.len, (const char *)text.ptr));
+    const struct hub_span parts[] = {hub_span_str(before), text};
+    return hub_arena_concat(run->arena, parts, 2);
 }
 
 struct hub_span map_coding_system(const struct map_run *run, struct hub_span name)
