@@ -1,4 +1,4 @@
-# The front door. `make demo` and `make test` need nothing but a fresh Debian 12 or 13.
+# The front door. `make demo` and `make test` need nothing but a fresh Debian 12 or 13 with git and make.
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 CMAKE := cmake -G Ninja --log-level=WARNING
