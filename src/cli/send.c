@@ -79,6 +79,21 @@ static struct hub_span wire_form(struct sending *s, struct hub_span message)
     return hub_span_of(copy, len + 1);
 }
 
+/* By table 0155; what is not in it asks for an answer. */
+static enum hub_send_expect expected_answer(struct hub_span accept, struct hub_span apply)
+{
+    bool accept_errors = hub_span_is(accept, "ER"), apply_errors = hub_span_is(apply, "ER");
+    bool no_accept = accept.len == 0 || hub_span_is(accept, "NE"),
+         no_apply = apply.len == 0 || hub_span_is(apply, "NE");
+    if (accept.len == 0 && apply.len == 0)
+        return HUB_SEND_ONE;
+    if (!no_apply && !apply_errors)
+        return HUB_SEND_APPLY;
+    if (!no_accept && !accept_errors)
+        return HUB_SEND_ACCEPT;
+    return accept_errors || apply_errors ? HUB_SEND_ERRORS : HUB_SEND_NOTHING;
+}
+
 /* Where MSH-10 is, and what MSH-15 and MSH-16 make us expect. A message that does not parse is sent too: the
  * listener's answer to it is what one may want to see. */
 static void read_head(struct sending *s, struct hub_send_message *m)
@@ -94,12 +109,7 @@ static void read_head(struct sending *s, struct hub_send_message *m)
                     apply = hub_hl7_field(msh, 16);
     m->id_at = id.len > 0 ? (size_t)(id.ptr - m->bytes.ptr) : 0;
     m->id_len = id.len < HUB_SEND_ID_MAX - 24 ? id.len : 0;
-    if (accept.len == 0 && apply.len == 0)
-        m->expect = HUB_SEND_ONE;
-    else if (hub_span_is(apply, "NE") || apply.len == 0)
-        m->expect = hub_span_is(accept, "NE") || accept.len == 0 ? HUB_SEND_NOTHING : HUB_SEND_ACCEPT;
-    else
-        m->expect = HUB_SEND_APPLY;
+    m->expect = expected_answer(accept, apply);
 }
 
 static enum hub_result add_message(struct sending *s, const char *file, uint32_t number,
@@ -211,7 +221,7 @@ static void on_answer(void *ctx, const struct hub_send_answer *answer)
     s->answers++;
     if (s->summary)
         return;
-    const char *code = a.code[0] != '\0' ? a.code : m->expect == HUB_SEND_NOTHING ? "" : "--";
+    const char *code = a.code[0] != '\0' ? a.code : a.error[0] == '\0' ? "" : "--";
     if (hub_cli.json) {
         hub_buf_append_str(&s->json, s->json.len > 0 ? ",{" : "{");
         json_member(&s->json, "file", m->file, true);

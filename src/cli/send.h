@@ -10,6 +10,7 @@ enum hub_send_expect {                  /* MSH-15 and MSH-16 (v2.8.2 2.9.2, 2.9.
                        HUB_SEND_ACCEPT, /* an accept acknowledgement (C*) ends it */
                        HUB_SEND_APPLY,  /* an application acknowledgement (A*) ends it, an accept one may come
                                            before */
+                       HUB_SEND_ERRORS, /* ER without another wish: silence says yes */
                        HUB_SEND_NOTHING, /* NE and NE */
 };
 

@@ -5,11 +5,12 @@
 #include "src/base/mem.h"
 #include "src/cli/send.h"
 
-enum { FRAME_START = 0x0b, FRAME_END = 0x1c, ANSWER_BYTES_MAX = 1 << 20 };
+enum { FRAME_START = 0x0b, FRAME_END = 0x1c, ANSWER_BYTES_MAX = 1 << 20, SILENCE_US = 1000000 };
 
 struct flight {
     bool busy;
     bool accepted; /* CA came, the application acknowledgement is still due */
+    bool refused;  /* CE or CR ended it; an application acknowledgement may say so once more */
     enum hub_send_expect expect;
     uint64_t index;
     int64_t sent_us;
@@ -60,8 +61,8 @@ static void finish_flight(struct sender *s, struct connection *c, struct flight 
     (void)snprintf(answer->id, sizeof answer->id, "%s", f->id);
     int64_t latency = now_us() - f->sent_us;
     answer->latency_us = latency > UINT32_MAX ? UINT32_MAX : (uint32_t)latency;
-    bool positive =
-        strcmp(answer->code, "AA") == 0 || strcmp(answer->code, "CA") == 0 || f->expect == HUB_SEND_NOTHING;
+    bool silent = answer->code[0] == '\0' && answer->error[0] == '\0'; /* and nothing was due */
+    bool positive = strcmp(answer->code, "AA") == 0 || strcmp(answer->code, "CA") == 0 || silent;
     if (positive)
         s->totals->accepted++;
     else if (answer->code[0] != '\0')
@@ -105,6 +106,18 @@ static struct flight *find_flight(struct sender *s, struct connection *c, const 
     return found != NULL ? found : oldest_with(s, c, "");
 }
 
+static bool follows_refusal(struct sender *s, struct connection *c, const struct hub_send_answer *answer)
+{
+    for (uint32_t i = 0; i < s->plan->pipeline && answer->code[0] == 'A'; i++) {
+        struct flight *f = &c->flights[i];
+        if (!f->busy && f->refused && strcmp(f->id, answer->id) == 0) {
+            f->refused = false;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void take_answer(struct sender *s, struct connection *c, struct hub_span bytes)
 {
     struct hub_send_answer answer = {0};
@@ -112,6 +125,8 @@ static void take_answer(struct sender *s, struct connection *c, struct hub_span 
         s->totals->unexpected++;
         return;
     }
+    if (follows_refusal(s, c, &answer))
+        return;
     struct flight *f = find_flight(s, c, answer.id);
     if (f == NULL) {
         s->totals->unexpected++;
@@ -121,6 +136,7 @@ static void take_answer(struct sender *s, struct connection *c, struct hub_span 
         f->accepted = true; /* the application acknowledgement follows */
         return;
     }
+    f->refused = strcmp(answer.code, "CE") == 0 || strcmp(answer.code, "CR") == 0;
     finish_flight(s, c, f, &answer);
 }
 
@@ -282,15 +298,23 @@ static bool due(const struct sender *s, int64_t *wait_us)
     return wait <= 0;
 }
 
+static void expire_flight(struct sender *s, struct connection *c, struct flight *f, int64_t now)
+{
+    int64_t waited = now - f->sent_us;
+    if (f->busy && f->expect == HUB_SEND_ERRORS && waited > SILENCE_US) {
+        struct hub_send_answer answer = {0};
+        finish_flight(s, c, f, &answer);
+    } else if (f->busy && waited > (int64_t)s->plan->timeout_us) {
+        drop(s, c, "no answer in time");
+    }
+}
+
 static void expire(struct sender *s)
 {
-    int64_t limit = now_us() - (int64_t)s->plan->timeout_us;
+    int64_t now = now_us();
     for (uint32_t i = 0; i < s->plan->connections; i++)
         for (uint32_t k = 0; k < s->plan->pipeline; k++)
-            if (s->connections[i].flights[k].busy && s->connections[i].flights[k].sent_us < limit) {
-                drop(s, &s->connections[i], "no answer in time");
-                break;
-            }
+            expire_flight(s, &s->connections[i], &s->connections[i].flights[k], now);
 }
 
 static void pump(struct sender *s)

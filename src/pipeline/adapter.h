@@ -28,7 +28,11 @@ struct hub_verdict {
  * decode: BYTES stay the caller's and live as long as ARENA's content. Fills OUT as far as it got, also on
  * failure (reply_head, control_id, trigger); on failure the result and ERR say why and where. Never fails the
  * program, whatever the bytes. reply: builds the acknowledgement for HEAD (OUT->reply_head of the same
- * message) into OUT; an empty OUT means that none is due. Deterministic: same head and verdict, same bytes. */
+ * message) into OUT; an empty OUT means that none is due. Several answers, to be sent one after the other,
+ * have HUB_ANSWER_SEPARATOR between them, a byte that no answer contains. Deterministic: same head and
+ * verdict, same bytes. */
+enum { HUB_ANSWER_SEPARATOR = 0x1c }; /* FS, which ends a frame of MLLP and so cannot be part of one */
+
 /* INSPECT (optional): decode for a person, without feed rules (a lenient decode: merges and deletes that no
  * table implements are mapped as far as known). CONTEXT may come from open with FEED NULL, which is lenient by
  * itself; CONFIG then only needs schema_dir (and authorities, limits if wanted). OUT as decode's. *REPORT, a JSON object:
@@ -61,7 +65,8 @@ struct hub_net_loop; /* src/net/net.h */
 
 /* A message handed in. BYTES is copied. `reply` is called later in the worker's own thread, exactly once for
  * each accepted submit, unless the hub stops without an answer: with the bytes to send back (may be empty:
- * none is due) or with result other than OK: send nothing and close (the hub's own trouble). */
+ * none is due; several answers as the format's reply gave them) or with result other than OK: send nothing
+ * and close (the hub's own trouble). */
 struct hub_delivery {
     const struct hub_feed *feed;
     const char *sender; /* matched allow entry, "" when the listener has none */

@@ -17,6 +17,7 @@ enum {
 };
 
 static const char component[] = "intake";
+static const char accepted[] = "AA"; /* hub_dedup.answer of what gets a positive answer */
 
 /* One message on its way through the committer. */
 struct message {
@@ -111,7 +112,7 @@ static void give_reply(struct message *message)
         .result = message->verdict, .recorded_us = item->recorded_us, .duplicate = item->duplicate};
     /* accepted before, by whatever rules then: the stored positive answer; on_error accept: safe as a dead
      * letter */
-    if (item->duplicate || message->feed->feed->on_error == HUB_ON_ERROR_ACCEPT)
+    if (item->duplicate || strcmp(item->dedup.answer, accepted) == 0)
         verdict.result = HUB_OK;
     if (verdict.result != HUB_OK)
         verdict.error = message->why;
@@ -286,13 +287,20 @@ static void fill_dedup(struct work *work)
     }
 }
 
+/* RULES, on_error: what reads as a message and cannot be mapped must not block its sender's queue. What is no
+ * message, or is past a limit, is refused all the same. */
+static bool accepts_anyway(const struct work *work)
+{
+    return work->feed->feed->on_error == HUB_ON_ERROR_ACCEPT && work->decoded.readable &&
+           hub_result_row(work->verdict)->class == HUB_CLASS_REJECT;
+}
+
 /* Not accepted: its original bytes are sealed as they are, so that nothing is lost whoever was wrong. */
 static enum hub_result seal_dead_letter(struct work *work, struct hub_span bytes)
 {
     struct hub_ingest *ingest = work->intake->ingest;
     struct hub_commit_item *item = work->item;
-    const char *answer =
-        work->feed->feed->on_error == HUB_ON_ERROR_ACCEPT ? "AA" : hub_result_row(work->verdict)->ack_code;
+    const char *answer = accepts_anyway(work) ? accepted : hub_result_row(work->verdict)->ack_code;
     struct hub_event_id id;
     struct hub_error err = {0};
     hub_buf_reset(&item->json);
@@ -340,7 +348,7 @@ static enum hub_result process(struct work *work, struct hub_span bytes)
         work->verdict = seal_events(work, received_us);
     }
     if (work->verdict == HUB_OK) {
-        memcpy(work->item->dedup.answer, "AA", sizeof("AA"));
+        memcpy(work->item->dedup.answer, accepted, sizeof(accepted));
         return HUB_OK;
     }
     if (!rejects(work->verdict))

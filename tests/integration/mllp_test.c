@@ -325,6 +325,36 @@ static void pipelined_messages_are_answered_in_order(void **state)
     pipelined(true, true, 0);
 }
 
+/* An answer is echoed here: one with the separator in it is two. */
+static void several_answers_to_a_message_stay_together_in_order(void **state)
+{
+    (void)state;
+    struct server server;
+    struct test_peer peer;
+    struct hub_buf stream, expect;
+    char text[64];
+    hub_buf_init(&stream, 1 << 16, false);
+    hub_buf_init(&expect, 1 << 16, false);
+    for (int i = 0; i < 50; i++) {
+        (void)snprintf(text, sizeof(text), "MSH|%d\r%cMSH|%d again\r", i, HUB_ANSWER_SEPARATOR, i);
+        frame(&stream, text);
+        (void)snprintf(text, sizeof(text), "A:MSH|%d\r", i);
+        frame(&expect, text);
+        (void)snprintf(text, sizeof(text), "MSH|%d again\r", i);
+        frame(&expect, text);
+    }
+    server_prepare(&server, false);
+    server.intake->backwards = true;
+    server_go(&server);
+    assert_int_equal(test_peer_connect(&peer, server.port, 0), 0);
+    assert_int_equal(test_peer_send(&peer, stream.ptr, stream.len), 0);
+    expect_bytes(&peer, &expect);
+    test_peer_close(&peer);
+    server_done(&server);
+    hub_buf_deinit(&stream);
+    hub_buf_deinit(&expect);
+}
+
 static void a_busy_intake_stops_the_reading_and_loses_nothing(void **state)
 {
     (void)state;
@@ -568,6 +598,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_split_at_every_byte_are_the_same_messages),
         cmocka_unit_test(pipelined_messages_are_answered_in_order),
+        cmocka_unit_test(several_answers_to_a_message_stay_together_in_order),
         cmocka_unit_test(a_busy_intake_stops_the_reading_and_loses_nothing),
         cmocka_unit_test(a_sender_is_not_read_further_than_its_pending_limit),
         cmocka_unit_test(the_hubs_own_trouble_closes_without_an_answer),

@@ -25,6 +25,14 @@ struct header {
     unsigned version;        /* major, minor, patch: three digits each */
 };
 
+/* Which answers one message gets: its sender asked for them, or the feed's mode says so. */
+struct plan {
+    bool enhanced; /* answers say themselves that they want none */
+    bool accept, application;
+};
+
+enum condition { ALWAYS, NEVER, ON_ERROR, ON_SUCCESS, UNSAID };
+
 /* A position: "PID-3[2].4", "OBX[3]-5", "MSH". 0 = not named. */
 struct place {
     char segment[4];
@@ -92,6 +100,66 @@ static void read_head(struct hub_span head, struct header *out)
     out->version = read_version(hub_span_trim(version));
 }
 
+/* --- what is due --- */
+
+/* HL7 table 0155. What is not in it asks for something: an answer too many is ignored, a missing one waited
+ * for. */
+static enum condition read_condition(struct hub_span value)
+{
+    value = hub_span_trim(value);
+    if (value.len == 0 || hub_hl7_is_null(value))
+        return UNSAID;
+    if (hub_span_equal_nocase(value, HUB_SPAN("NE")))
+        return NEVER;
+    if (hub_span_equal_nocase(value, HUB_SPAN("ER")))
+        return ON_ERROR;
+    return hub_span_equal_nocase(value, HUB_SPAN("SU")) ? ON_SUCCESS : ALWAYS;
+}
+
+static bool is_due(enum condition condition, bool good)
+{
+    switch (condition) {
+    case ALWAYS:
+        return true;
+    case ON_ERROR:
+        return !good;
+    case ON_SUCCESS:
+        return good;
+    case NEVER:
+    case UNSAID:
+        return false;
+    }
+    return false;
+}
+
+static struct plan plan_answers(enum hub_ack_mode mode, const struct header *header, bool good)
+{
+    static const struct plan original = {.application = true};
+    enum condition accept = read_condition(header->field[15]);
+    enum condition application = read_condition(header->field[16]);
+    bool unsaid = accept == UNSAID && application == UNSAID;
+    switch (mode) {
+    case HUB_ACK_ORIGINAL:
+        return original;
+    case HUB_ACK_AUTO:
+        if (unsaid)
+            return original;
+        break;
+    case HUB_ACK_ENHANCED:
+        if (unsaid)
+            accept = ALWAYS;
+        break;
+    case HUB_ACK_AA:
+        if (unsaid)
+            return original;
+        accept = NEVER;
+        application = application == UNSAID ? ALWAYS : application;
+        break;
+    }
+    return (struct plan){
+        .enhanced = true, .accept = is_due(accept, good), .application = is_due(application, good)};
+}
+
 /* --- writing --- */
 
 static void put_echo(struct hub_buf *out, struct hub_span value)
@@ -134,17 +202,41 @@ static void put_type(struct hub_buf *out, const struct header *header)
     hub_buf_append_str(out, "ACK");
 }
 
-/* MSH-10: the same for the same message, and never the sender's own. */
-static void put_own_id(struct hub_buf *out, const struct hub_verdict *verdict)
+/* MSH-10: the same for the same message, never the sender's own, and another one for its accept
+ * acknowledgement. */
+static void put_own_id(struct hub_buf *out, const struct hub_verdict *verdict, bool accept)
 {
-    size_t len = strnlen(verdict->message_id, sizeof verdict->message_id);
-    if (len != 0)
-        hub_buf_append(out, verdict->message_id, len < OWN_ID_LEN ? len : OWN_ID_LEN);
+    size_t all = strnlen(verdict->message_id, sizeof verdict->message_id);
+    size_t len = all < OWN_ID_LEN ? all : OWN_ID_LEN;
+    if (all != 0)
+        hub_buf_append(out, accept ? verdict->message_id + (all - len) : verdict->message_id, len);
     else
-        hub_buf_printf(out, "T%lld", (long long)verdict->recorded_us);
+        hub_buf_printf(out, "%c%lld", accept ? 'C' : 'T', (long long)verdict->recorded_us);
 }
 
-static void put_header(struct hub_buf *out, const struct header *header, const struct hub_verdict *verdict)
+/* MSH-13 to MSH-21. */
+static void put_header_end(struct hub_buf *out, const struct header *header, bool enhanced)
+{
+    bool more = header->field[18].len != 0 || header->field[21].len != 0;
+    if (enhanced) {
+        put_separators(out, header, 3);
+        hub_buf_append_str(out, "NE");
+        put_separators(out, header, 1);
+        hub_buf_append_str(out, "NE");
+    }
+    if (more) {
+        put_separators(out, header, enhanced ? 2 : 6);
+        put_echo(out, header->field[18]);
+    }
+    if (header->field[21].len != 0) {
+        put_separators(out, header, 3);
+        put_echo(out, header->field[21]);
+    }
+    hub_buf_append_byte(out, '\r');
+}
+
+static void put_header(struct hub_buf *out, const struct header *header, const struct hub_verdict *verdict,
+                       const struct plan *plan, bool accept)
 {
     char time[HUB_HL7_TIME_LEN + 1] = "";
     if (verdict->recorded_us != 0)
@@ -162,20 +254,12 @@ static void put_header(struct hub_buf *out, const struct header *header, const s
     put_separators(out, header, 2);
     put_type(out, header);
     put_separators(out, header, 1);
-    put_own_id(out, verdict);
+    put_own_id(out, verdict, accept);
     put_separators(out, header, 1);
     put_echo_or(out, header, 11, "P");
     put_separators(out, header, 1);
     put_echo_or(out, header, 12, default_version);
-    if (header->field[18].len != 0 || header->field[21].len != 0) {
-        put_separators(out, header, 6);
-        put_echo(out, header->field[18]);
-    }
-    if (header->field[21].len != 0) {
-        put_separators(out, header, 3);
-        put_echo(out, header->field[21]);
-    }
-    hub_buf_append_byte(out, '\r');
+    put_header_end(out, header, plan->enhanced);
 }
 
 /* --- ERR --- */
@@ -331,27 +415,40 @@ static void put_error(struct hub_buf *out, const struct header *header, const st
     hub_buf_append_byte(out, '\r');
 }
 
+/* CODE is that of original mode; CA, CE and CR say the same of an accept acknowledgement. */
+static void put_answer(struct hub_buf *out, const struct header *header, const struct hub_verdict *verdict,
+                       const struct plan *plan, const char *code, bool accept)
+{
+    put_header(out, header, verdict, plan, accept);
+    hub_buf_append_str(out, "MSA");
+    put_separators(out, header, 1);
+    hub_buf_append_byte(out, accept ? 'C' : (uint8_t)code[0]);
+    hub_buf_append_str(out, code + 1);
+    put_separators(out, header, 1);
+    put_echo(out, header->field[10]);
+    if (verdict->result != HUB_OK && header->version < VERSION_2_5) {
+        put_separators(out, header, 1);
+        put_reason(out, header, verdict);
+    }
+    hub_buf_append_byte(out, '\r');
+    if (verdict->result != HUB_OK)
+        put_error(out, header, verdict);
+}
+
 enum hub_result hub_hl7_ack(enum hub_ack_mode mode, struct hub_span head, const struct hub_verdict *verdict,
                             struct hub_buf *out)
 {
     struct header header;
     const char *code = hub_result_row(verdict->result)->ack_code;
-    (void)mode; /* every mode answers in original mode: an accept acknowledgement alone would leave its sender waiting */
     if (code[0] == '\0')
         return HUB_OK;
     read_head(head, &header);
-    put_header(out, &header, verdict);
-    hub_buf_append_str(out, "MSA");
-    put_separators(out, &header, 1);
-    hub_buf_append_str(out, code);
-    put_separators(out, &header, 1);
-    put_echo(out, header.field[10]);
-    if (verdict->result != HUB_OK && header.version < VERSION_2_5) {
-        put_separators(out, &header, 1);
-        put_reason(out, &header, verdict);
-    }
-    hub_buf_append_byte(out, '\r');
-    if (verdict->result != HUB_OK)
-        put_error(out, &header, verdict);
+    struct plan plan = plan_answers(mode, &header, verdict->result == HUB_OK);
+    if (plan.accept)
+        put_answer(out, &header, verdict, &plan, code, true);
+    if (plan.accept && plan.application)
+        hub_buf_append_byte(out, HUB_ANSWER_SEPARATOR);
+    if (plan.application)
+        put_answer(out, &header, verdict, &plan, code, false);
     return hub_buf_result(out);
 }

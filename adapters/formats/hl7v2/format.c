@@ -200,6 +200,7 @@ static enum hub_result decode_with(const struct context *context, struct hub_are
     HUB_TRY(result);
     if (begins_anew(bytes))
         return hub_fail(err, HUB_SYNTAX, "another message begins inside this one", "send the messages again, each in a frame of its own");
+    out->readable = out->control_id.len != 0;
     HUB_TRY(check_header(context, &input.message, err));
     struct hub_map_trace *trace = NULL;
     if (flags != 0) {

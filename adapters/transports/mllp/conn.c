@@ -143,6 +143,18 @@ static void take_held(struct mllp_conn *conn)
     hub_buf_deinit(&held);
 }
 
+/* A frame for each answer. */
+static void encode_answers(struct hub_span answers, struct hub_buf *out)
+{
+    while (answers.len != 0) {
+        const uint8_t *separator = memchr(answers.ptr, HUB_ANSWER_SEPARATOR, answers.len);
+        size_t len = separator != NULL ? (size_t)(separator - answers.ptr) : answers.len;
+        size_t used = separator != NULL ? len + 1 : len;
+        hub_mllp_encode(hub_span_of(answers.ptr, len), out);
+        answers = hub_span_of(answers.ptr + used, answers.len - used);
+    }
+}
+
 static void on_reply(void *connection, uint64_t ticket, enum hub_result result, struct hub_span bytes)
 {
     struct mllp_conn *conn = connection;
@@ -153,7 +165,7 @@ static void on_reply(void *connection, uint64_t ticket, enum hub_result result, 
     slot->answered = true;
     slot->result = result;
     if (result == HUB_OK && bytes.len != 0) {
-        hub_mllp_encode(bytes, &slot->reply);
+        encode_answers(bytes, &slot->reply);
         if (hub_buf_result(&slot->reply) != HUB_OK)
             slot->result = HUB_NO_MEMORY;
     }

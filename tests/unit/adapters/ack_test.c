@@ -74,11 +74,13 @@ static void stored_messages_are_accepted_and_the_header_echoed(void **state)
 {
     (void)state;
     struct hub_verdict verdict = verdict_of(HUB_OK, "");
-    assert_ack("MSH|^~\\&|WARD|NORTH^1.2^ISO|HUB|SITE|20260105120000||ADT^A01^ADT_A01|C-1|T|2.5.1^USA|||AL|NE||UNICODE "
-               "UTF-8~8859/1|||P1^X~P2",
-               &verdict,
-               "MSH|^~\\&|HUB|SITE|WARD|NORTH^1.2^ISO|" TIME "||ACK^A01^ACK|" ID "|T|2.5.1^USA||||||UNICODE UTF-8~8859/1|||P1^X~P2\r"
-               "MSA|AA|C-1\r");
+    assert_ack(
+        "MSH|^~\\&|WARD|NORTH^1.2^ISO|HUB|SITE|20260105120000||ADT^A01^ADT_A01|C-1|T|2.5.1^USA||||||UNICODE "
+        "UTF-8~8859/1|||P1^X~P2",
+        &verdict,
+        "MSH|^~\\&|HUB|SITE|WARD|NORTH^1.2^ISO|" TIME "||ACK^A01^ACK|" ID
+        "|T|2.5.1^USA||||||UNICODE UTF-8~8859/1|||P1^X~P2\r"
+        "MSA|AA|C-1\r");
     assert_ack("MSH|^~\\&|A|||||| |C|P|2.4||||||8859/1", &verdict,
                "MSH|^~\\&|||A||" TIME "||ACK|" ID "|P|2.4||||||8859/1\rMSA|AA|C\r");
 }
@@ -236,6 +238,153 @@ static void answers_past_the_buffers_cap_are_an_error(void **state)
     hub_buf_deinit(&small);
 }
 
+/* --- MSH-15, MSH-16, mode and outcome --- */
+
+/* The codes in ANSWERS in their order, such as "CA AA"; each answer is a message of its own. */
+static const char *answered_codes(void)
+{
+    static char codes[40];
+    struct hub_span rest = hub_buf_view(&out);
+    codes[0] = '\0';
+    while (rest.len != 0) {
+        const uint8_t *end = memchr(rest.ptr, HUB_ANSWER_SEPARATOR, rest.len);
+        struct hub_span one = hub_span_of(rest.ptr, end != NULL ? (size_t)(end - rest.ptr) : rest.len);
+        struct hub_arena arena;
+        struct hub_hl7 parsed;
+        hub_arena_init(&arena, 1 << 20);
+        assert_int_equal(hub_hl7_parse(&arena, one, 10, false, &parsed, NULL), HUB_OK);
+        assert_true(parsed.segment_count >= 2 && strcmp(parsed.segments[1].id, "MSA") == 0);
+        assert_true(hub_span_is(hub_hl7_field(&parsed.segments[1], 2), "7"));
+        struct hub_span code = hub_hl7_field(&parsed.segments[1], 1);
+        size_t used = strlen(codes);
+        (void)snprintf(codes + used, sizeof codes - used, "%s%.*s", used != 0 ? " " : "", (int)code.len,
+                       (const char *)code.ptr);
+        hub_arena_deinit(&arena);
+        rest = end != NULL ? hub_span_of(end + 1, rest.len - one.len - 1) : HUB_SPAN_NONE;
+    }
+    return codes;
+}
+
+static void assert_codes(enum hub_ack_mode mode, const char *accept, const char *application,
+                         enum hub_result result, const char *expected)
+{
+    char head[200];
+    struct hub_verdict verdict = verdict_of(result, "");
+    (void)snprintf(head, sizeof head, "MSH|^~\\&|A|B|C|D|2026||ADT^A01|7|P|2.5|||%s|%s", accept, application);
+    hub_buf_reset(&out);
+    assert_int_equal(hub_hl7_ack(mode, hub_span_str(head), &verdict, &out), HUB_OK);
+    const char *codes = answered_codes();
+    if (strcmp(codes, expected) != 0)
+        fail_msg("mode %d, MSH-15 '%s', MSH-16 '%s', %s: '%s', not '%s'", (int)mode, accept, application,
+                 hub_result_text(result), codes, expected);
+}
+
+static bool is_wanted(const char *condition, bool good)
+{
+    return strcmp(condition, "AL") == 0 || (strcmp(condition, "ER") == 0 && !good) ||
+           (strcmp(condition, "SU") == 0 && good);
+}
+
+static void both_fields_decide_in_auto_and_enhanced_mode(void **state)
+{
+    (void)state;
+    static const char *const conditions[] = {"AL", "NE", "ER", "SU", ""};
+    static const struct {
+        enum hub_result result;
+        const char *accept, *application;
+    } outcomes[] = {{HUB_OK, "CA", "AA"},
+                    {HUB_TYPE, "CE", "AE"},
+                    {HUB_UNSUPPORTED_TYPE, "CR", "AR"},
+                    {HUB_TOO_LARGE, "CE", "AE"}};
+    for (size_t a = 0; a < 5; a++) {
+        for (size_t b = 0; b < 5; b++) {
+            for (size_t o = 0; o < 4 && a + b != 8; o++) {
+                bool good = outcomes[o].result == HUB_OK;
+                bool accept = is_wanted(conditions[a], good), application = is_wanted(conditions[b], good);
+                char expected[20];
+                (void)snprintf(expected, sizeof expected, "%s%s%s", accept ? outcomes[o].accept : "",
+                               accept && application ? " " : "", application ? outcomes[o].application : "");
+                assert_codes(HUB_ACK_AUTO, conditions[a], conditions[b], outcomes[o].result, expected);
+                assert_codes(HUB_ACK_ENHANCED, conditions[a], conditions[b], outcomes[o].result, expected);
+            }
+        }
+    }
+}
+
+static void a_message_that_asks_for_nothing_special_is_answered_by_the_mode(void **state)
+{
+    (void)state;
+    static const char *const empty[] = {"", "\"\"", " "};
+    for (size_t i = 0; i < 3; i++) {
+        assert_codes(HUB_ACK_AUTO, empty[i], empty[i], HUB_OK, "AA");
+        assert_codes(HUB_ACK_AUTO, empty[i], empty[i], HUB_UNSUPPORTED_EVENT, "AR");
+        assert_codes(HUB_ACK_ENHANCED, empty[i], empty[i], HUB_OK, "CA");
+        assert_codes(HUB_ACK_ENHANCED, empty[i], empty[i], HUB_CODE, "CE");
+        assert_codes(HUB_ACK_AA, empty[i], empty[i], HUB_OK, "AA");
+        assert_codes(HUB_ACK_ORIGINAL, empty[i], empty[i], HUB_CODE, "AE");
+    }
+}
+
+static void original_mode_answers_whatever_was_asked(void **state)
+{
+    (void)state;
+    static const char *const conditions[] = {"AL", "NE", "ER", "SU", ""};
+    for (size_t a = 0; a < 5; a++) {
+        for (size_t b = 0; b < 5; b++) {
+            assert_codes(HUB_ACK_ORIGINAL, conditions[a], conditions[b], HUB_OK, "AA");
+            assert_codes(HUB_ACK_ORIGINAL, conditions[a], conditions[b], HUB_REQUIRED, "AE");
+        }
+    }
+}
+
+static void aa_mode_sends_the_application_answer_alone(void **state)
+{
+    (void)state;
+    static const char *const conditions[] = {"AL", "NE", "ER", "SU"};
+    for (size_t a = 0; a < 4; a++) {
+        for (size_t b = 0; b < 4; b++) {
+            assert_codes(HUB_ACK_AA, conditions[a], conditions[b], HUB_OK,
+                         is_wanted(conditions[b], true) ? "AA" : "");
+            assert_codes(HUB_ACK_AA, conditions[a], conditions[b], HUB_TYPE,
+                         is_wanted(conditions[b], false) ? "AE" : "");
+        }
+        assert_codes(HUB_ACK_AA, conditions[a], "", HUB_OK, "AA");
+    }
+}
+
+static void an_unknown_wish_is_answered(void **state)
+{
+    (void)state;
+    assert_codes(HUB_ACK_AUTO, "XX", "NE", HUB_OK, "CA");
+    assert_codes(HUB_ACK_AUTO, "ne", " al ", HUB_TYPE, "AE");
+}
+
+static void the_hubs_own_trouble_has_no_answer_in_any_mode(void **state)
+{
+    (void)state;
+    for (int mode = HUB_ACK_AUTO; mode <= HUB_ACK_AA; mode++) {
+        assert_codes((enum hub_ack_mode)mode, "AL", "AL", HUB_QUOTA, "");
+        assert_codes((enum hub_ack_mode)mode, "AL", "AL", HUB_IO, "");
+    }
+}
+
+static void enhanced_answers_echo_ask_for_nothing_and_have_ids_of_their_own(void **state)
+{
+    (void)state;
+    struct hub_verdict verdict = verdict_of(HUB_OK, "");
+#define REST "|" TIME "||ACK^R01^ACK|"
+    assert_ack("MSH|^~\\&|A|B|C|D|2026||ORU^R01|7|P|2.5|||AL|AL||8859/1|||PRF", &verdict,
+               "MSH|^~\\&|C|D|A|B" REST "mnopqrstuvwxyz234567|P|2.5|||NE|NE||8859/1|||PRF\rMSA|CA|7\r\x1c"
+               "MSH|^~\\&|C|D|A|B" REST ID "|P|2.5|||NE|NE||8859/1|||PRF\rMSA|AA|7\r");
+    assert_ack("MSH|^~\\&|A|B|C|D|2026||ORU^R01|7|P|2.5|||NE|AL", &verdict,
+               "MSH|^~\\&|C|D|A|B" REST ID "|P|2.5|||NE|NE\rMSA|AA|7\r");
+    verdict.message_id[0] = '\0';
+    assert_ack("MSH|^~\\&|A|B|C|D|2026||ORU^R01|7|P|2.5|||AL|AL", &verdict,
+               "MSH|^~\\&|C|D|A|B" REST "C1795398230123456|P|2.5|||NE|NE\rMSA|CA|7\r\x1c"
+               "MSH|^~\\&|C|D|A|B" REST "T1795398230123456|P|2.5|||NE|NE\rMSA|AA|7\r");
+#undef REST
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -251,6 +400,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(answers_are_messages_themselves, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_verdict_gives_the_same_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(answers_past_the_buffers_cap_are_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(both_fields_decide_in_auto_and_enhanced_mode, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_message_that_asks_for_nothing_special_is_answered_by_the_mode,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(original_mode_answers_whatever_was_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(aa_mode_sends_the_application_answer_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_unknown_wish_is_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_hubs_own_trouble_has_no_answer_in_any_mode, setup, teardown),
+        cmocka_unit_test_setup_teardown(enhanced_answers_echo_ask_for_nothing_and_have_ids_of_their_own,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

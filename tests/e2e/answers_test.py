@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""What senders hear: acknowledgement modes, one bad message in a queue, and `send` that knows what to wait for."""
+from harness import *
+
+STAMP = "20240301120000-0500"
+
+
+def adt(control, accept="", application="", kind="ADT^A01^ADT_A01", mrn="77001", extra=()):
+    head = f"MSH|^~\\&|EHR|GENHOSP|HUB|GENHOSP|{STAMP}||{kind}|{control}|P|2.5.1|||{accept}|{application}"
+    pid = f"PID|1||{mrn}^^^GENHOSP^MR||ESPERANZA^Oona||19700101|F"
+    return "\r".join([head, f"EVN||{STAMP}", pid, "PV1|1|I|ICU^1^A", *extra, ""]).encode()
+
+
+def unmappable(control, accept="", application=""):
+    """Parses, and is refused by the mapping: a patient merged with itself."""
+    return adt(control, accept, application, "ADT^A40^ADT_A39", extra=["MRG|77001^^^GENHOSP^MR"])
+
+
+def heard(sender, message, last):
+    """The codes of the answers to MESSAGE: what comes before the answer to the message LAST sent behind it."""
+    sender.send(message)
+    sender.send(adt(last))
+    codes = []
+    while True:
+        code, control = ack_code(sender.receive())
+        if control == last:
+            return codes
+        check(control == control_id(message), f"an answer to {control}")
+        codes.append(code)
+
+
+def due(condition, good):
+    return condition == "AL" or (condition == "ER" and not good) or (condition == "SU" and good)
+
+
+def every_wish_and_outcome_is_answered_as_asked():
+    hub = Hub()
+    try:
+        hub.start()
+        sender = hub.connect()
+        n = 0
+        for accept in ("AL", "NE", "ER", "SU"):
+            for application in ("AL", "NE", "ER", "SU"):
+                for good in (True, False):
+                    n += 1
+                    make = adt if good else unmappable
+                    expected = [c for c, wanted in (("CA" if good else "CE", due(accept, good)), ("AA" if good else "AE", due(application, good))) if wanted]
+                    for again in range(2):
+                        got = heard(sender, make(f"M{n}", accept, application), f"L{n}-{again}")
+                        check(got == expected, f"MSH-15 {accept}, MSH-16 {application}, good {good}, time {again}: {got}, not {expected}")
+        check(ack_code(sender.exchange(b"no message at all\r")) == ("AE", ""), "a frame that is not HL7")
+        sender.close()
+    finally:
+        hub.close()
+
+
+def answers_to_the_same_message_are_the_same_bytes():
+    hub = Hub()
+    try:
+        hub.start()
+        sender = hub.connect()
+        answers = []
+        for _ in range(2):
+            sender.send(adt("SAME", "AL", "AL"))
+            answers.append((sender.receive(), sender.receive()))
+        check(answers[0] == answers[1], f"{answers}")
+        check(answers[0][0].split(b"|")[9] != answers[0][1].split(b"|")[9], "both answers have one id")
+        hub.stop()
+        hub.start()
+        sender = hub.connect()
+        sender.send(adt("SAME", "AL", "AL"))
+        check((sender.receive(), sender.receive()) == answers[0], "another answer after a restart")
+        sender.close()
+    finally:
+        hub.close()
+
+
+def modes_of_the_feed_overrule_the_header():
+    for mode, wishes, good, bad in (("original", ("AL", "NE"), ["AA"], ["AE"]), ("aa", ("AL", "AL"), ["AA"], ["AE"]),
+                                    ("enhanced", ("", ""), ["CA"], ["CE"])):
+        hub = Hub()
+        try:
+            hub.edit("mode: auto", f"mode: {mode}")
+            hub.start()
+            sender = hub.connect()
+            sender.send(adt("G1", *wishes))
+            sender.send(unmappable("B1", *wishes))
+            codes = [ack_code(sender.receive()) for _ in range(2)]
+            check(codes == [(good[0], "G1"), (bad[0], "B1")], f"{mode}: {codes}")
+            sender.close()
+        finally:
+            hub.close()
+
+
+def one_bad_message_does_not_block_a_queue_that_wants_it_so():
+    hub = Hub()
+    try:
+        hub.edit("on_error: reject", "on_error: accept")
+        hub.start()
+        sender = hub.connect()
+        code, control = ack_code(sender.exchange(unmappable("B1")))
+        check((code, control) == ("AA", "B1"), f"what parses and does not map: {code}")
+        check(ack_code(sender.exchange(unmappable("B1")))[0] == "AA", "its repeat")
+        check(heard(sender, unmappable("B2", "AL", "AL"), "L2") == ["CA", "AA"], "in enhanced mode")
+        check(ack_code(sender.exchange(adt("V1").replace(b"|2.5.1", b"|3.0"))) == ("AA", "V1"), "a version of another world")
+        for bad in (b"no message at all\r", adt("C1").replace(b"|2.5.1", b"|2.5.1||||||NONE SUCH"), adt("")):
+            code, _ = ack_code(sender.exchange(bad))
+            check(code == "AE", f"{bad[:60]}: {code}")
+        sender.close()
+        letters = hub.json("deadletter", "list")
+        check(len(letters) == 6, f"{len(letters)} dead letters")
+        hub.stop()
+        hub.cli("audit", "verify")
+    finally:
+        hub.close()
+
+
+def send_waits_for_what_is_due():
+    hub = Hub()
+    try:
+        hub.start()
+        path = os.path.join(hub.base, "messages.hl7")
+        wishes = [(a, b) for a in ("AL", "NE", "ER", "SU") for b in ("AL", "NE", "ER", "SU")] + [("", ""), ("AL", ""), ("", "AL")]
+        with open(path, "wb") as f:
+            for n, (a, b) in enumerate(wishes):
+                f.write(adt(f"S{n}", a, b))
+        tls = ["--cert", "certs/sender.pem", "--key", "certs/sender.key", "--ca", "certs/ca.pem"]
+        url = f"mllps://127.0.0.1:{hub.port}"
+        summary = hub.json("send", url, path, *tls)
+        codes = [a["code"] for a in summary["answers"]]
+        apply = lambda b: b in ("AL", "SU")
+        expected = ["AA" if a == b == "" or apply(b) else "CA" if a in ("AL", "SU") else "" for a, b in wishes]
+        check(codes == expected, f"{codes}, not {expected}")
+        check(summary["accepted"] == len(wishes) and summary["missing"] == summary["unexpected"] == 0, f"{summary}")
+        with open(path, "wb") as f:
+            f.write(unmappable("R1", "AL", "AL") + unmappable("R2", "ER", "NE") + unmappable("R3", "AL", "ER"))
+        summary = hub.json("send", url, path, *tls, expect=1)
+        check([a["code"] for a in summary["answers"]] == ["CE"] * 3 and summary["rejected"] == 3, f"{summary}")
+        check(summary["unexpected"] == 0, f"the application acknowledgement behind CE: {summary}")
+        with open(path, "wb") as f:
+            f.write(adt("NE1", "NE", "NE"))
+        hub.cli("send", url, path, *tls)
+        limit = time.monotonic() + 20
+        while not hub.json("message", "find", "--control-id", "NE1"):
+            check(time.monotonic() < limit, "a message without any answer did not arrive")
+            time.sleep(0.1)
+    finally:
+        hub.close()
+
+
+main([every_wish_and_outcome_is_answered_as_asked, answers_to_the_same_message_are_the_same_bytes, modes_of_the_feed_overrule_the_header,
+      one_bad_message_does_not_block_a_queue_that_wants_it_so, send_waits_for_what_is_due])
