@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REQUEST_BYTES_MAX = 16 * 1024 * 1024, ARENA_BYTES_MAX = 0x7fffffff };
+enum { REQUEST_BYTES_MAX = 24 * 1024 * 1024, ARENA_BYTES_MAX = 0x7fffffff };
 
 /* No hub runs: the data directory itself. */
 static int open_offline(struct hub_cli_hub *hub)

@@ -19,6 +19,7 @@ static const struct {
     {"audit.show", hub_service_audit_show},
     {"deadletter.list", hub_service_deadletter_list},
     {"deadletter.show", hub_service_deadletter_show},
+    {"event.seal", hub_service_event_seal},
     {"key.secrets", hub_service_key_secrets},
     {"keys.list", hub_service_keys_list},
     {"keys.records", hub_service_keys_records},

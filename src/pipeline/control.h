@@ -30,6 +30,8 @@
  *   deadletter.list                               ->
  {"deadletter":{"id","feed","trigger","first","last","count","reason":{"code","text","mend","at"},"state"}}*
  *   deadletter.show {id}                          -> {"deadletter":<document as stored>}
+ *   event.seal {bytes: b64 of a message or a FHIR Bundle, feed?}
+ *                                                 -> {"event":<CloudEvent>}*; nothing is stored but a new patient's secret
  *   audit.show {from, count}                      -> {"entry":{"index":n,"entry":{...}}}* (itself audited as
  log-read)
  *   audit.checkpoint                              -> {"checkpoint":"<signed note text>"}

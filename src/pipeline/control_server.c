@@ -19,7 +19,7 @@
 
 enum {
     CLIENTS_MAX = 32,
-    REQUEST_MAX = 16 * 1024 * 1024,
+    REQUEST_MAX = 24 * 1024 * 1024,
     READ_CAP = 16 * 1024,
     WRITE_CAP = 64 * 1024,
     SEND_TIMEOUT_S = 60, /* a client that does not read must not hold a snapshot of the store for ever */

@@ -183,8 +183,10 @@ static enum hub_result start_commit(struct hub *hub, struct hub_error *err)
                             &hub->commit, err);
 }
 
-static enum hub_result open_ingest(struct hub *hub, struct hub_problems *problems)
+enum hub_result hub_open_feeds(struct hub *hub, struct hub_problems *problems)
 {
+    if (hub->ingest_open)
+        return HUB_OK;
     struct hub_ingest *ingest = &hub->ingest;
     ingest->config = hub->config;
     ingest->clock = hub->clock;
@@ -211,7 +213,7 @@ static enum hub_result open_parts(struct hub *hub, struct hub_problems *problems
     HUB_TRY(open_audit(hub, err));
     HUB_TRY(open_timeline(hub, err));
     if ((hub->roles & HUB_RUN_INGEST) != 0) {
-        result = open_ingest(hub, problems);
+        result = hub_open_feeds(hub, problems);
         if (result != HUB_OK)
             return hub_fail(err, result, "a feed cannot be opened", "run `chartline check`");
     }

@@ -59,6 +59,9 @@ enum { HUB_PATH_MAX = 4096 };
 enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_PATH_MAX],
                          struct hub_error *err) HUB_MUST_USE;
 
+/* Opens the formats of all feeds unless they are open. Before hub_run, or offline; the opening thread only. */
+enum hub_result hub_open_feeds(struct hub *hub, struct hub_problems *problems) HUB_MUST_USE;
+
 /* --- apply.c: the timeline follows the log --- */
 
 /* Applies everything durable after the timeline's position, until the end or STOP (may be NULL) becomes true.

@@ -63,6 +63,7 @@ void hub_session_catch_up(struct hub_request *request);
 
 hub_service_fn hub_service_find(struct hub_span op, const char **name);
 
+enum hub_result hub_service_event_seal(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_status(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_keys_records(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_keys_list(struct hub_request *request, struct hub_error *err);

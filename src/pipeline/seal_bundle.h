@@ -7,6 +7,6 @@
 /* Builds OUT in ARENA from TREE, which it takes over: ids leave, references between the resources become
  * ordinals, the patient's identifiers with a system become the event's (configured authorities first, the
  * primary ones before them). HUB_SYNTAX when TREE holds no resource. */
-enum hub_result hub_cli_seal_bundle(struct hub_arena *arena, const struct hub_config *config,
+enum hub_result hub_seal_bundle(struct hub_arena *arena, const struct hub_config *config,
                                     struct hub_json *tree, struct hub_event *out,
                                     struct hub_error *err) HUB_MUST_USE;

@@ -1,4 +1,4 @@
-#include "src/cli/seal.h"
+#include "src/pipeline/seal_bundle.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -186,7 +186,7 @@ static enum hub_result build(struct bundle *b, struct hub_json *tree, struct hub
     return HUB_OK;
 }
 
-enum hub_result hub_cli_seal_bundle(struct hub_arena *arena, const struct hub_config *config,
+enum hub_result hub_seal_bundle(struct hub_arena *arena, const struct hub_config *config,
                                     struct hub_json *tree, struct hub_event *out, struct hub_error *err)
 {
     struct bundle b = {.arena = arena, .config = config};
