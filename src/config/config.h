@@ -116,6 +116,10 @@ struct hub_config *hub_config_load(const char *path, struct hub_problems *proble
 /* The same for TEXT; PATH is only its name and tells where relative paths start. */
 struct hub_config *hub_config_parse(const char *path, struct hub_span text, struct hub_problems *problems);
 void hub_config_free(struct hub_config *config);
+/* For a reload: whatever only a restart changes (rows without `reload`) NEXT takes over from BASE; a warning in
+ * PROBLEMS for each that differs. Feeds are matched by id and get BASE's order; a new one gives a warning, one that
+ * is gone HUB_CONFIG with an error. NEXT's texts may be BASE's afterwards: BASE must outlive it. */
+enum hub_result hub_config_keep(struct hub_config *next, const struct hub_config *base, struct hub_problems *problems) HUB_MUST_USE;
 /* Defaults only, with one feed (name and id "map", mllp and hl7v2, no zone) and no authorities: what `map`
  * works with where there is no hub.yaml. SCHEMA_DIR is copied. NULL when memory is out. */
 struct hub_config *hub_config_new(const char *schema_dir);

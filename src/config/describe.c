@@ -95,7 +95,8 @@ static void docs_rows(const struct hub_section *section, const char *prefix, str
         range_text(row, out);
         hub_buf_append_str(out, " | ");
         default_text(row, out);
-        hub_buf_printf(out, " | %s |\n", row->description);
+        hub_buf_printf(out, " | %s%s |\n", row->description,
+                       (row->flags & HUB_OPTION_RELOAD) != 0 ? " (`reload`)" : "");
         docs_below(row, path, out);
     }
 }

@@ -9,6 +9,7 @@
         .name = NULL                                                                                         \
     }
 #define NOWHERE HUB_OPTION_NO_OFFSET
+#define RELOAD HUB_OPTION_RELOAD
 
 static const struct hub_option secret_rows[] = {
     {"file", HUB_OPTION_PATH, AT(hub_secret_ref, file),
@@ -24,14 +25,14 @@ static const struct hub_option secret_rows[] = {
 static const struct hub_section secret_section = {.title = NULL, .rows = secret_rows};
 
 static const struct hub_option tls_rows[] = {
-    {"cert", HUB_OPTION_PATH, AT(hub_tls_server, cert), .flags = HUB_OPTION_REQUIRED,
+    {"cert", HUB_OPTION_PATH, AT(hub_tls_server, cert), .flags = HUB_OPTION_REQUIRED | RELOAD,
      .description = "server certificate chain (PEM)"},
-    {"key", HUB_OPTION_PATH, AT(hub_tls_server, key), .flags = HUB_OPTION_REQUIRED,
+    {"key", HUB_OPTION_PATH, AT(hub_tls_server, key), .flags = HUB_OPTION_REQUIRED | RELOAD,
      .description = "its private key (PEM, mode 0600)"},
-    {"client_ca", HUB_OPTION_PATH, AT(hub_tls_server, client_ca),
+    {"client_ca", HUB_OPTION_PATH, AT(hub_tls_server, client_ca), .flags = RELOAD,
      .description = "certificate authorities of clients (PEM); with it every client must show a certificate"},
     {"allow", HUB_OPTION_TEXTS, AT(hub_tls_server, allow), .count_offset = AT(hub_tls_server, allow_count),
-     .max = 10000,
+     .max = 10000, .flags = RELOAD,
      .description = "names a client certificate may carry, as `CN=name` or `DNS:name`; empty: any "
                     "certificate of `client_ca`"},
     END,
@@ -59,16 +60,16 @@ static const struct hub_variant transports[] = {
 };
 
 static const struct hub_option hl7v2_rows[] = {
-    {"charset", HUB_OPTION_TEXT, AT(hub_feed, charset),
+    {"charset", HUB_OPTION_TEXT, AT(hub_feed, charset), .flags = RELOAD,
      .description = "character set where MSH-18 is empty (`ascii`, `utf-8`, `latin1`); absent: UTF-8"},
-    {"timezone", HUB_OPTION_TEXT, AT(hub_feed, timezone),
+    {"timezone", HUB_OPTION_TEXT, AT(hub_feed, timezone), .flags = RELOAD,
      .description = "zone of times without an offset, an IANA name such as Europe/Berlin"},
     {"processing", HUB_OPTION_TEXTS, AT(hub_feed, processing), "P", 1, 3,
-     .count_offset = AT(hub_feed, processing_count),
+     .count_offset = AT(hub_feed, processing_count), .flags = RELOAD,
      .description = "processing ids (MSH-11) this feed takes: P production, T training, D debugging; others "
                     "are answered AR 202"},
     {"mapping", HUB_OPTION_PATHS, AT(hub_feed, mapping), .max = 100,
-     .count_offset = AT(hub_feed, mapping_count),
+     .count_offset = AT(hub_feed, mapping_count), .flags = RELOAD,
      .description = "site overlays of the mapping tables, in order"},
     END,
 };
@@ -89,12 +90,12 @@ static const char *const on_errors[] = {"reject", "accept", NULL};
 static const char *const inverse_merges[] = {"accept", "reject", NULL};
 
 static const struct hub_option ack_rows[] = {
-    {"wait", HUB_OPTION_ENUM, AT(hub_feed, ack_wait), "stored", .choices = ack_waits,
+    {"wait", HUB_OPTION_ENUM, AT(hub_feed, ack_wait), "stored", .choices = ack_waits, .flags = RELOAD,
      .description = "what must have happened before a positive answer: the event log is on disk, or the "
                     "brokers have it too"},
-    {"mode", HUB_OPTION_ENUM, AT(hub_feed, ack_mode), "auto", .choices = ack_modes,
+    {"mode", HUB_OPTION_ENUM, AT(hub_feed, ack_mode), "auto", .choices = ack_modes, .flags = RELOAD,
      .description = "acknowledgement mode; `auto` follows MSH-15 and MSH-16"},
-    {"on_error", HUB_OPTION_ENUM, AT(hub_feed, on_error), "reject", .choices = on_errors,
+    {"on_error", HUB_OPTION_ENUM, AT(hub_feed, on_error), "reject", .choices = on_errors, .flags = RELOAD,
      .description = "answer for a message that parses and does not map: negative, or positive once its "
                     "sealed original is safe"},
     END,
@@ -102,17 +103,17 @@ static const struct hub_option ack_rows[] = {
 static const struct hub_section ack_section = {.title = NULL, .rows = ack_rows};
 
 static const struct hub_option feed_identity_rows[] = {
-    {"default_authority", HUB_OPTION_TEXT, AT(hub_feed, default_authority),
+    {"default_authority", HUB_OPTION_TEXT, AT(hub_feed, default_authority), .flags = RELOAD,
      .description = "authority of identifiers that name none"},
     {"trust_links", HUB_OPTION_TEXTS, AT(hub_feed, trust_links), .max = 1000,
-     .count_offset = AT(hub_feed, trust_link_count),
+     .count_offset = AT(hub_feed, trust_link_count), .flags = RELOAD,
      .description = "authorities whose lists of identifiers in one PID-3 link patients"},
     {"known_authorities_only", HUB_OPTION_BOOL, AT(hub_feed, known_authorities_only), "false",
-     .description = "refuse patient identifiers of an authority that is not configured"},
+     .flags = RELOAD, .description = "refuse patient identifiers of an authority that is not configured"},
     {"inverse_merge", HUB_OPTION_SWITCH, AT(hub_feed, inverse_merge_reject), "accept",
      .choices = inverse_merges,
      .description = "whether a merge the other way round than an earlier one takes force"},
-    {"visit_from_pid18", HUB_OPTION_BOOL, AT(hub_feed, visit_from_pid18), "false",
+    {"visit_from_pid18", HUB_OPTION_BOOL, AT(hub_feed, visit_from_pid18), "false", .flags = RELOAD,
      .description = "take the visit number from PID-18 where PV1-19 is empty"},
     END,
 };
@@ -180,7 +181,7 @@ static const struct hub_section hub_section = {.title = "hub", .rows = hub_rows,
 
 static const struct hub_option identity_rows[] = {
     {"ignore", HUB_OPTION_TEXTS, AT(hub_config, identity_ignore), PLACEHOLDERS, 0, 1000,
-     .count_offset = AT(hub_config, identity_ignore_count),
+     .count_offset = AT(hub_config, identity_ignore_count), .flags = RELOAD,
      .description = "placeholder identifiers that never link patients; `*` any characters, `?` one"},
     END,
 };
@@ -196,7 +197,7 @@ static const struct hub_variant buses[] = {
 
 static const struct hub_option policy_rows[] = {
     {"protect", HUB_OPTION_PATH, AT(hub_config, policy_protect), "policies/protect/default.yaml",
-     .description = "which element is sealed under which data class"},
+     .flags = RELOAD, .description = "which element is sealed under which data class"},
     {"access", HUB_OPTION_PATH, AT(hub_config, policy_access), "policies/access/roles.yaml",
      .description = "which role may open which data class"},
     {"insights", HUB_OPTION_PATH, AT(hub_config, policy_insights), .description = "folder of insight rules"},
@@ -245,7 +246,7 @@ static const struct hub_section api_section = {
 static const struct hub_option limit_rows[] = {
     {"message_bytes", HUB_OPTION_SIZE, LIMIT(message_bytes), "16MiB", KIB, GIB,
      .description = "largest message"},
-    {"in_flight_bytes", HUB_OPTION_SIZE, LIMIT(in_flight_bytes), "256MiB", MIB, TIB,
+    {"in_flight_bytes", HUB_OPTION_SIZE, LIMIT(in_flight_bytes), "256MiB", MIB, TIB, .flags = RELOAD,
      .description = "messages being worked on, all connections together"},
     {"data_bytes", HUB_OPTION_SIZE, LIMIT(data_bytes), "0", 0, INT64_MAX,
      .description = "quota of data_dir; 0: the disk's size less the reserve"},
@@ -253,15 +254,15 @@ static const struct hub_option limit_rows[] = {
      .description = "free disk space below which acknowledgements stop"},
     {"segment_bytes", HUB_OPTION_SIZE, LIMIT(segment_bytes), "64MiB", MIB, 4 * GIB,
      .description = "size of an event log segment"},
-    {"connections", HUB_OPTION_COUNT, LIMIT(connections), "2000", 1, 1000000,
+    {"connections", HUB_OPTION_COUNT, LIMIT(connections), "2000", 1, 1000000, .flags = RELOAD,
      .description = "open connections, all listeners together"},
-    {"pending", HUB_OPTION_COUNT, LIMIT(pending), "64", 1, 65536,
+    {"pending", HUB_OPTION_COUNT, LIMIT(pending), "64", 1, 65536, .flags = RELOAD,
      .description = "messages of one connection that wait for their answer"},
-    {"segments", HUB_OPTION_COUNT, LIMIT(segments), "100000", 1, 10000000,
+    {"segments", HUB_OPTION_COUNT, LIMIT(segments), "100000", 1, 10000000, .flags = RELOAD,
      .description = "HL7 segments of a message"},
-    {"resources", HUB_OPTION_COUNT, LIMIT(resources), "20000", 1, 1000000,
+    {"resources", HUB_OPTION_COUNT, LIMIT(resources), "20000", 1, 1000000, .flags = RELOAD,
      .description = "resources of an event"},
-    {"patients", HUB_OPTION_COUNT, LIMIT(patients), "1000", 1, 100000,
+    {"patients", HUB_OPTION_COUNT, LIMIT(patients), "1000", 1, 100000, .flags = RELOAD,
      .description = "patients of a message"},
     {"chart_tokens", HUB_OPTION_COUNT, LIMIT(chart_tokens), "100", 1, 10000,
      .description = "identifiers joined into one chart"},
@@ -269,9 +270,9 @@ static const struct hub_option limit_rows[] = {
      .description = "messages waiting for the committer"},
     {"workers", HUB_OPTION_COUNT, LIMIT(workers), "0", 0, 1024,
      .description = "worker threads; 0: one per processor"},
-    {"idle", HUB_OPTION_MILLIS, LIMIT(idle_ms), "10m", 100, INT64_C(7) * 86400000,
+    {"idle", HUB_OPTION_MILLIS, LIMIT(idle_ms), "10m", 100, INT64_C(7) * 86400000, .flags = RELOAD,
      .description = "a connection without traffic is closed after this time"},
-    {"frame", HUB_OPTION_MILLIS, LIMIT(frame_ms), "60s", 100, 86400000,
+    {"frame", HUB_OPTION_MILLIS, LIMIT(frame_ms), "60s", 100, 86400000, .flags = RELOAD,
      .description = "longest time from the first to the last byte of a message"},
     {"drain", HUB_OPTION_MILLIS, LIMIT(drain_ms), "10s", 0, 3600000,
      .description = "time to finish what was started when the hub is asked to stop"},
@@ -293,7 +294,7 @@ static const struct hub_option top_rows[] = {
      .line_offset = AT(hub_feed, line), .description = "sources of messages"},
     {"authorities", HUB_OPTION_ITEMS, AT(hub_config, authorities), .max = 10000,
      .section = &authority_section, .count_offset = AT(hub_config, authority_count),
-     .item_size = sizeof(struct hub_authority), .line_offset = AT(hub_authority, line),
+     .item_size = sizeof(struct hub_authority), .line_offset = AT(hub_authority, line), .flags = RELOAD,
      .description = "assigning authorities of patient identifiers"},
     {"identity", HUB_OPTION_SECTION, 0, .section = &identity_section, .present_offset = NOWHERE,
      .description = "rules for all feeds about who is who"},
@@ -312,7 +313,9 @@ static const struct hub_section top_section = {
     .rows = top_rows,
     .text = "A key that is not listed here is an error. Paths are relative to the folder of hub.yaml. Sizes "
             "are bytes or "
-            "carry KiB, MiB, GiB or TiB; durations carry us, ms, s, m, h or d."};
+            "carry KiB, MiB, GiB or TiB; durations carry us, ms, s, m, h or d. What is marked `reload` takes "
+            "a new "
+            "value at SIGHUP, everything else at the next start."};
 
 const struct hub_section *hub_config_rows(void)
 {

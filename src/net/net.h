@@ -71,6 +71,8 @@ enum hub_result hub_net_listen(struct hub_net_loop *loop, const char *address, s
                                struct hub_error *err) HUB_MUST_USE;
 /* NULL is fine. Connections stay. */
 void hub_net_listener_close(struct hub_net_listener *listener);
+/* Connections accepted from now on use TLS, which stays the caller's; those that are open keep theirs. */
+void hub_net_listener_tls(struct hub_net_listener *listener, struct hub_tls_context *tls);
 uint16_t hub_net_listener_port(const struct hub_net_listener *listener);
 /* Stops and starts accepting; waiting peers stay in the kernel's queue. */
 void hub_net_listener_pause(struct hub_net_listener *listener, bool paused);
@@ -93,7 +95,7 @@ void hub_net_conn_pause(struct hub_net_conn *conn, bool paused);
 void hub_net_conn_close(struct hub_net_conn *conn);
 /* Sends what waits (HUB_NET_LINGER_MS at most), then closes; no callback follows. */
 void hub_net_conn_finish(struct hub_net_conn *conn);
-/* The matched allow entry, "" without. Valid from `open` on. */
+/* The matched allow entry, "" without. Valid from `open` on, as long as the connection. */
 const char *hub_net_conn_peer(const struct hub_net_conn *conn);
 /* "10.1.2.3:45678", valid as long as the connection. */
 const char *hub_net_conn_address(const struct hub_net_conn *conn);

@@ -347,6 +347,11 @@ void hub_net_listener_close(struct hub_net_listener *listener)
     hub_mem_free(listener);
 }
 
+void hub_net_listener_tls(struct hub_net_listener *listener, struct hub_tls_context *tls)
+{
+    listener->tls = tls;
+}
+
 uint16_t hub_net_listener_port(const struct hub_net_listener *listener)
 {
     struct hub_net_address own = {.len = sizeof(own.storage)};

@@ -18,7 +18,7 @@ struct hub_tls_server_options {
     const char *client_ca; /* PEM; NULL: no client certificate is asked for */
     /* "CN=name": the certificate's only common name, byte by byte. "DNS:name": one of its dNSName alternative
      * names, without case, no wildcards. With entries, a client matches the first that fits or is refused.
-     * The strings are what hub_tls_stream_peer returns, so they must outlive everything that keeps it. */
+     * Copied. */
     const char *const *allow;
     size_t allow_count;
 };
@@ -59,7 +59,7 @@ enum hub_result hub_tls_stream_write(struct hub_tls_stream *stream, struct hub_s
 /* Decrypted or undecrypted bytes wait inside, so the socket may stay silent although there is something to
  * read. */
 bool hub_tls_stream_pending(const struct hub_tls_stream *stream);
-/* The allow entry that matched, "" when the context has none. */
+/* The allow entry that matched, "" when the context has none. Valid as long as the stream. */
 const char *hub_tls_stream_peer(const struct hub_tls_stream *stream);
 /* Fixed text for the audit log, never the peer's: "no client certificate", "client certificate expired",
  * "client certificate not yet valid", "client certificate of an unknown authority", "client certificate

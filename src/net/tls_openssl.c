@@ -24,8 +24,8 @@ struct hub_tls_context {
     atomic_uint references;
     SSL_CTX *ctx;
     bool server;
-    bool asks; /* for a client certificate */
-    const char *const *allow;
+    bool asks;    /* for a client certificate */
+    char **allow; /* own copies: a context outlives the configuration it was made from */
     size_t allow_count;
     char *host;
     bool host_is_address;
@@ -200,8 +200,28 @@ void hub_tls_context_free(struct hub_tls_context *context)
     if (context == NULL || atomic_fetch_sub(&context->references, 1) != 1)
         return;
     SSL_CTX_free(context->ctx);
+    for (size_t i = 0; i < context->allow_count; i++)
+        hub_mem_free(context->allow[i]);
+    hub_mem_free(context->allow);
     hub_mem_free(context->host);
     hub_mem_free(context);
+}
+
+static enum hub_result copy_allow(struct hub_tls_context *context,
+                                  const struct hub_tls_server_options *options, struct hub_error *err)
+{
+    if (options->allow_count == 0)
+        return HUB_OK;
+    context->allow = hub_mem_array(options->allow_count, sizeof(*context->allow));
+    HUB_ENSURE(context->allow != NULL, hub_fail(err, HUB_NO_MEMORY, "no memory for TLS", NULL));
+    for (size_t i = 0; i < options->allow_count; i++) {
+        size_t len = strlen(options->allow[i]) + 1;
+        char *copy = hub_mem_alloc(len);
+        HUB_ENSURE(copy != NULL, hub_fail(err, HUB_NO_MEMORY, "no memory for TLS", NULL));
+        memcpy(copy, options->allow[i], len);
+        context->allow[context->allow_count++] = copy;
+    }
+    return HUB_OK;
 }
 
 static enum hub_result server_fill(struct hub_tls_context *context,
@@ -211,8 +231,7 @@ static enum hub_result server_fill(struct hub_tls_context *context,
     HUB_TRY(set_up(context, err));
     HUB_TRY(load_own(context->ctx, options->cert, options->key, err));
     context->server = true;
-    context->allow = options->allow;
-    context->allow_count = options->allow_count;
+    HUB_TRY(copy_allow(context, options, err));
     SSL_CTX_set_verify(context->ctx, SSL_VERIFY_NONE, NULL);
     if (options->client_ca == NULL)
         return HUB_OK;

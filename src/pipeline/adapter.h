@@ -69,7 +69,7 @@ struct hub_net_loop; /* src/net/net.h */
  * and close (the hub's own trouble). */
 struct hub_delivery {
     const struct hub_feed *feed;
-    const char *sender; /* matched allow entry, "" when the listener has none */
+    const char *sender; /* matched allow entry, "" when the listener has none; copied */
     struct hub_span bytes;
     bool oversize; /* BYTES is only the beginning of a message past limits.message_bytes: rejected, HUB_TOO_LARGE */
     void (*reply)(void *connection, uint64_t ticket, enum hub_result result, struct hub_span bytes);
@@ -96,6 +96,11 @@ struct hub_transport {
     void *(*start)(const struct hub_config *config, const struct hub_feed *feed, struct hub_net_loop *loop,
                    struct hub_intake *intake, struct hub_error *err);
     void (*resume)(void *instance); /* after HUB_BUSY */
+    /* CONFIG and FEED replace those of start (same address; hub_config_keep); certificates and keys are read
+     * anew. Open connections stay. On failure the old certificates stay, yet CONFIG and FEED count: the old
+     * ones are gone after this call. */
+    enum hub_result (*reload)(void *instance, const struct hub_config *config, const struct hub_feed *feed,
+                              struct hub_error *err);
     void (*drain)(void *instance);  /* stop accepting and reading, answers still go out */
     bool (*idle)(void *instance);   /* drained: nothing more to send */
     void (*stop)(void *instance);   /* closes everything, frees */

@@ -316,8 +316,10 @@ enum hub_result hub_session_patient(struct hub_request *request, struct hub_span
         struct hub_span value = hub_span_trim(hub_span_of(bar + 1, text.len - (size_t)(bar - text.ptr) - 1));
         if (system.len == 0 || value.len == 0)
             return hub_fail(err, HUB_USAGE, "a patient's identifier is SYSTEM|VALUE", NULL);
-        hub_keys_patient_token(request->hub->keys, canonical_system(request->hub->config, system), value,
+        struct hub_rules *rules = hub_rules_now(request->hub);
+        hub_keys_patient_token(request->hub->keys, canonical_system(hub_rules_config(rules), system), value,
                                out);
+        hub_rules_free(rules);
         return HUB_OK;
     }
     if (!hub_session_is_token(text))

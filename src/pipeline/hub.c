@@ -86,12 +86,14 @@ static enum hub_result take_lock(struct hub *hub, struct hub_error *err)
     return hub_error_in(err, path, 0);
 }
 
-static enum hub_result open_policies(struct hub *hub, struct hub_problems *problems)
+/* Policies and the feeds' mappings. */
+static enum hub_result open_rules(struct hub *hub, struct hub_problems *problems)
 {
     const struct hub_config *config = hub->config;
-    hub->policy = hub_policy_load(config->policy_protect, config->schema_dir, problems);
     hub->access = hub_roles_load(config->policy_access, config->folder, problems);
-    return hub->policy != NULL && hub->access != NULL ? HUB_OK : HUB_CONFIG;
+    enum hub_result result = hub_rules_open(config, NULL, hub->roles != HUB_RUN_OFFLINE, hub->registry,
+                                            problems, &hub->rules);
+    return hub->access == NULL ? HUB_CONFIG : result;
 }
 
 static uint64_t record_bytes_max(const struct hub_config *config)
@@ -183,19 +185,17 @@ static enum hub_result start_commit(struct hub *hub, struct hub_error *err)
                             &hub->commit, err);
 }
 
-enum hub_result hub_open_feeds(struct hub *hub, struct hub_problems *problems)
+static enum hub_result open_ingest(struct hub *hub)
 {
-    if (hub->ingest_open)
-        return HUB_OK;
     struct hub_ingest *ingest = &hub->ingest;
-    ingest->config = hub->config;
     ingest->clock = hub->clock;
     ingest->keys = hub->keys;
-    ingest->policy = hub->policy;
+    ingest->rules = hub->rules;
     ingest->commit = hub->commit;
     ingest->record_bytes_max = record_bytes_max(hub->config);
+    HUB_TRY(hub_ingest_open(ingest, hub->config));
     hub->ingest_open = true;
-    return hub_ingest_open(ingest, hub->registry->formats, problems);
+    return HUB_OK;
 }
 
 /* --- the whole --- */
@@ -204,19 +204,15 @@ static enum hub_result open_parts(struct hub *hub, struct hub_problems *problems
 {
     HUB_TRY(hub_crypto_init());
     HUB_TRY(take_lock(hub, err));
-    enum hub_result result = open_policies(hub, problems);
+    enum hub_result result = open_rules(hub, problems);
     if (result != HUB_OK)
-        return hub_fail(err, result, "the policies cannot be used", "run `chartline check`");
+        return hub_fail(err, result, "the policies or a feed cannot be used", "run `chartline check`");
     HUB_TRY(open_log(hub, err));
     HUB_TRY(open_keys(hub, err));
     HUB_TRY(start_commit(hub, err));
     HUB_TRY(open_audit(hub, err));
     HUB_TRY(open_timeline(hub, err));
-    if ((hub->roles & HUB_RUN_INGEST) != 0) {
-        result = hub_open_feeds(hub, problems);
-        if (result != HUB_OK)
-            return hub_fail(err, result, "a feed cannot be opened", "run `chartline check`");
-    }
+    HUB_TRY(open_ingest(hub));
     if (hub->roles == HUB_RUN_OFFLINE)
         return hub_apply_step(hub, NULL, err);
     HUB_TRY(hub_note_start(hub, err));
@@ -230,6 +226,7 @@ static void make_locks(struct hub *hub)
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&hub->audit_lock, NULL);
+    (void)pthread_mutex_init(&hub->order_lock, NULL);
     (void)pthread_mutex_init(&hub->run_lock, NULL);
     (void)pthread_cond_init(&hub->run_changed, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
@@ -292,11 +289,12 @@ void hub_close(struct hub *hub)
     hub_index_close(hub->index);
     hub_keys_close(hub->keys);
     hub_log_close(hub->log, clean);
-    hub_policy_free(hub->policy);
+    hub_rules_free(hub->rules);
     hub_roles_free(hub->access);
     if (hub->lock_fd >= 0)
         (void)close(hub->lock_fd);
     (void)pthread_mutex_destroy(&hub->audit_lock);
+    (void)pthread_mutex_destroy(&hub->order_lock);
     (void)pthread_mutex_destroy(&hub->run_lock);
     (void)pthread_cond_destroy(&hub->run_changed);
     hub_mem_free(hub);

@@ -53,7 +53,7 @@ enum hub_result hub_open(const struct hub_config *config, const struct hub_optio
 
 /* Starts listeners, workers, applier, audit and control threads, calls READY (may be NULL) when all listeners
  * are up, and returns after STOP_FD became readable (a signalfd, pipe or eventfd; one read
- * is made; SIGHUP on a signalfd is said in the log and passed over) and the drain (limits.drain_ms at most):
+ * is made; SIGHUP on a signalfd reloads and goes on) and the drain (limits.drain_ms at most):
  * listeners closed, answers out, log and audit tree written. HUB_OK: a clean stop. */
 enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), void *ctx,
                         struct hub_error *err) HUB_MUST_USE;

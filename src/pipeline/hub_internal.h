@@ -12,6 +12,7 @@
 #include "src/pipeline/commit.h"
 #include "src/pipeline/hub.h"
 #include "src/pipeline/intake.h"
+#include "src/pipeline/rules.h"
 #include "src/policy/policy.h"
 #include "src/protect/keys.h"
 #include "src/timeline/timeline.h"
@@ -20,14 +21,14 @@ struct hub_control_server;
 struct hub_worker;
 
 struct hub {
-    const struct hub_config *config;
+    const struct hub_config *config; /* of the start: what a reload may not change counts from here */
     const struct hub_registry *registry;
     const struct hub_clock *clock;
     struct hub_disk *disk;
     unsigned roles;
     int lock_fd;
     struct hub_roles *access;
-    struct hub_policy *policy;
+    struct hub_rules *rules; /* in force; under run_lock (hub_rules_now) */
     struct hub_log *log;
     struct hub_keys *keys;
     struct hub_index *index;
@@ -45,6 +46,7 @@ struct hub {
     struct hub_worker *workers;
     size_t worker_count;
     struct hub_control_server *control;
+    pthread_mutex_t order_lock; /* one order to the workers at a time; taken before run_lock */
     pthread_mutex_t run_lock;
     pthread_cond_t run_changed; /* stopping, a worker's progress, the timeline's position */
     atomic_bool stopping;       /* set under run_lock */
@@ -59,9 +61,6 @@ enum { HUB_PATH_MAX = 4096 };
 enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_PATH_MAX],
                          struct hub_error *err) HUB_MUST_USE;
 
-/* Opens the formats of all feeds unless they are open. Before hub_run, or offline; the opening thread only. */
-enum hub_result hub_open_feeds(struct hub *hub, struct hub_problems *problems) HUB_MUST_USE;
-
 /* --- apply.c: the timeline follows the log --- */
 
 /* Applies everything durable after the timeline's position, until the end or STOP (may be NULL) becomes true.
@@ -72,6 +71,9 @@ enum hub_result hub_apply_step(struct hub *hub, const atomic_bool *stop, struct 
 
 /* Each waits until its entries are durable. */
 enum hub_result hub_note_start(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
+/* The configuration and the policy that RULES hold. */
+enum hub_result hub_note_rules(struct hub *hub, const struct hub_rules *rules,
+                               struct hub_error *err) HUB_MUST_USE;
 enum hub_result hub_note_stop(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
 enum hub_result hub_note_refused_logins(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
 /* Ends BUILDER and commits it. */
@@ -89,6 +91,27 @@ enum hub_result hub_workers_start(struct hub *hub, struct hub_error *err) HUB_MU
 void hub_workers_stop(struct hub *hub, int64_t deadline_us);
 /* After the committer has ended: frees loops and intakes. */
 void hub_workers_close(struct hub *hub);
+
+/* Every worker goes over to RULES: certificates, limits, mapping; open connections stay. Returns when all
+ * have. One thread at a time. */
+void hub_workers_reload(struct hub *hub, struct hub_rules *rules);
+
+/* The feed's listeners close, what was received is answered (limits.drain at most), connections close.
+ * Returns when that is done. Any thread but the workers'. */
+void hub_workers_pause(struct hub *hub, size_t feed);
+/* Listens again; fine when it does already. */
+enum hub_result hub_workers_resume(struct hub *hub, size_t feed, struct hub_error *err) HUB_MUST_USE;
+
+/* --- reload.c --- */
+
+/* A share of the rules in force; give it back with hub_rules_free. Any thread. */
+struct hub_rules *hub_rules_now(struct hub *hub);
+/* The same with the feeds' formats open: a command's own hub opens them when it needs them. */
+enum hub_result hub_rules_with_feeds(struct hub *hub, struct hub_rules **out,
+                                     struct hub_error *err) HUB_MUST_USE;
+/* Reads the configuration, policies, mapping tables and certificates anew: all of it good, or the last good
+ * ones stay and the log says why. The hub's thread. */
+void hub_reload(struct hub *hub);
 
 /* --- control_server.c --- */
 

@@ -124,13 +124,13 @@ static void stop_all(struct hub *hub)
 }
 
 /* True: stop. A signalfd may hold a SIGHUP only. */
-static bool stop_asked(int stop_fd)
+static bool stop_asked(struct hub *hub, int stop_fd)
 {
     struct signalfd_siginfo info;
     ssize_t got = read(stop_fd, &info, sizeof(info));
     if (got != (ssize_t)sizeof(info) || info.ssi_signo != SIGHUP)
         return true;
-    HUB_DIAG(HUB_DIAG_NOTICE, component, "SIGHUP: a changed configuration is read at the next start");
+    hub_reload(hub);
     return false;
 }
 
@@ -148,7 +148,7 @@ enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), 
             wait.revents = 0;
         while (poll(&wait, 1, -1) <= 0 || (wait.revents & POLLIN) == 0
                    ? (wait.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0
-                   : !stop_asked(stop_fd));
+                   : !stop_asked(hub, stop_fd));
         HUB_DIAG(HUB_DIAG_NOTICE, component, "stopping");
     }
     stop_all(hub);

@@ -8,54 +8,28 @@
 
 static const char component[] = "ingest";
 
-static const struct hub_format *find_format(const struct hub_format *const *formats, const char *name)
-{
-    for (size_t i = 0; formats[i] != NULL; i++) {
-        if (strcmp(formats[i]->name, name) == 0)
-            return formats[i];
-    }
-    return NULL;
-}
-
-void hub_ingest_control_token(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender, struct hub_span control_id,
-                              struct hub_hash_token *out)
+void hub_ingest_control_token(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender,
+                              struct hub_span control_id, struct hub_hash_token *out)
 {
     const struct hub_span parts[] = {feed_id, sender, control_id};
     hub_keys_measure_token(keys, "control-id", parts, sizeof parts / sizeof *parts, out);
 }
 
-enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_format *const *formats,
-                                struct hub_problems *problems)
+enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_config *config)
 {
-    const struct hub_config *config = ingest->config;
-    size_t errors = problems->errors;
     ingest->feeds = hub_mem_array(config->feed_count != 0 ? config->feed_count : 1, sizeof(*ingest->feeds));
     HUB_ENSURE(ingest->feeds != NULL, HUB_NO_MEMORY);
     (void)pthread_mutex_init(&ingest->lock, NULL);
-    for (size_t i = 0; i < config->feed_count; i++) {
-        struct hub_ingest_feed *feed = &ingest->feeds[i];
-        feed->feed = &config->feeds[i];
-        ingest->feed_count++;
-        feed->format = find_format(formats, feed->feed->format);
-        if (feed->format == NULL) {
-            hub_problems_add(problems, HUB_SEVERITY_ERROR, config->path, feed->feed->line, feed->feed->name,
-                             "an unknown format", "choose one that this program has", "%s",
-                             feed->feed->format);
-            continue;
-        }
-        feed->context = feed->format->open(config, feed->feed, problems);
-    }
-    return problems->errors == errors ? HUB_OK : HUB_CONFIG;
+    ingest->feed_count = config->feed_count;
+    for (size_t i = 0; i < config->feed_count; i++)
+        ingest->feeds[i].name = config->feeds[i].name;
+    return HUB_OK;
 }
 
 void hub_ingest_close(struct hub_ingest *ingest)
 {
     if (ingest->feeds == NULL)
         return;
-    for (size_t i = 0; i < ingest->feed_count; i++) {
-        if (ingest->feeds[i].context != NULL)
-            ingest->feeds[i].format->close(ingest->feeds[i].context);
-    }
     for (size_t i = 0; i < ingest->authority_count; i++)
         hub_mem_free(ingest->authorities[i]);
     (void)pthread_mutex_destroy(&ingest->lock);
@@ -79,21 +53,22 @@ void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *
                               const char *peer_address, const char *reason)
 {
     struct hub_ingest *ingest = hub_intake_ingest(intake);
+    struct hub_ingest_feed *counts = hub_intake_feed(intake, feed);
     char source[48];
     cut_port(peer_address, source);
-    atomic_fetch_add(&hub_intake_feed(intake, feed)->logins_refused, 1);
+    atomic_fetch_add(&counts->logins_refused, 1);
     HUB_DIAG(HUB_DIAG_WARNING, component, "login refused", hub_diag_configured("feed", feed->name),
              hub_diag_configured("peer", peer_address), hub_diag_configured("reason", reason));
     (void)pthread_mutex_lock(&ingest->lock);
     struct hub_ingest_refused *at = ingest->refused;
     struct hub_ingest_refused *end = ingest->refused + ingest->refused_count;
     while (at < end &&
-           (at->feed != feed || strcmp(at->source, source) != 0 || strcmp(at->reason, reason) != 0))
+           (at->feed != counts || strcmp(at->source, source) != 0 || strcmp(at->reason, reason) != 0))
         at++;
     if (at < end) {
         at->count++;
     } else if (ingest->refused_count < HUB_INGEST_REFUSED_MAX) {
-        *at = (struct hub_ingest_refused){.feed = feed, .reason = reason, .count = 1};
+        *at = (struct hub_ingest_refused){.feed = counts, .reason = reason, .count = 1};
         memcpy(at->source, source, sizeof(source));
         ingest->refused_count++;
     } else {
@@ -132,5 +107,5 @@ void hub_intake_connections(struct hub_intake *intake, const struct hub_feed *fe
 bool hub_intake_admit(struct hub_intake *intake)
 {
     const struct hub_ingest *ingest = hub_intake_ingest(intake);
-    return atomic_load(&ingest->connections) < (long long)ingest->config->limits.connections;
+    return atomic_load(&ingest->connections) < (long long)hub_intake_config(intake)->limits.connections;
 }

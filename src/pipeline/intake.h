@@ -13,12 +13,12 @@
 #include "src/net/net.h"
 #include "src/pipeline/adapter.h"
 #include "src/pipeline/commit.h"
+#include "src/pipeline/rules.h"
 
-/* A feed's format and counts; counts are of this process, any thread. */
+/* A feed's counts, of this process; any thread. */
 struct hub_ingest_feed {
-    const struct hub_feed *feed;
-    const struct hub_format *format;
-    void *context;
+    const char *name;
+    atomic_bool paused; /* by an operator; over restarts */
     atomic_llong connections;
     atomic_ullong received, accepted, rejected, duplicates, failed, bytes, logins_refused, frames_refused;
     atomic_llong last_us; /* wall time of the last message */
@@ -28,19 +28,18 @@ enum { HUB_INGEST_AUTHORITIES_MAX = 256, HUB_INGEST_REFUSED_MAX = 64 };
 
 /* Refused logins of one source and second, written to the audit log together. */
 struct hub_ingest_refused {
-    const struct hub_feed *feed;
+    const struct hub_ingest_feed *feed;
     char source[48]; /* address without port */
     const char *reason;
     uint64_t count;
 };
 
 struct hub_ingest {
-    const struct hub_config *config;
     const struct hub_clock *clock;
     struct hub_keys *keys;
-    const struct hub_policy *policy;
     struct hub_commit *commit;
-    struct hub_ingest_feed *feeds; /* as config->feeds */
+    struct hub_rules *rules;       /* that a new intake begins with; the owner's */
+    struct hub_ingest_feed *feeds; /* as the configuration's */
     size_t feed_count;
     uint64_t record_bytes_max;
     atomic_ullong in_flight_bytes;
@@ -53,10 +52,9 @@ struct hub_ingest {
     uint64_t refused_more; /* sources beyond the table */
 };
 
-/* Opens every feed's format; problems to PROBLEMS (HUB_CONFIG then). The pointers in INGEST above `feeds` are
- * set. */
-enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_format *const *formats,
-                                struct hub_problems *problems) HUB_MUST_USE;
+/* Counts for CONFIG's feeds, which must outlive them. The pointers in INGEST above `feeds` are set.
+ * HUB_NO_MEMORY. */
+enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_config *config) HUB_MUST_USE;
 void hub_ingest_close(struct hub_ingest *ingest);
 /* What a control id is found by: a sender's own numbering, so that two senders' equal ids are not one. */
 void hub_ingest_control_token(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender, struct hub_span control_id,
@@ -71,5 +69,8 @@ struct hub_intake *hub_intake_new(struct hub_ingest *ingest, struct hub_net_loop
 /* Waits for nothing: every message must have come back (the committer was stopped, or hub_intake_idle). NULL
  * is fine. */
 void hub_intake_free(struct hub_intake *intake);
+/* The worker's own thread: what comes from now on is judged by RULES (a share is taken). Before this returns,
+ * transports must know the feeds of the new configuration. */
+void hub_intake_reload(struct hub_intake *intake, struct hub_rules *rules);
 /* No message of this worker is on its way. */
 bool hub_intake_idle(const struct hub_intake *intake);

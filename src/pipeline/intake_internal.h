@@ -5,3 +5,4 @@
 
 struct hub_ingest *hub_intake_ingest(struct hub_intake *intake);
 struct hub_ingest_feed *hub_intake_feed(struct hub_intake *intake, const struct hub_feed *feed);
+const struct hub_config *hub_intake_config(const struct hub_intake *intake);

@@ -97,10 +97,16 @@ enum hub_result hub_note_start(struct hub *hub, struct hub_error *err)
     begin(hub, &builder, HUB_AUDIT_LOG_STARTED);
     add_roles(hub, &builder);
     HUB_TRY(hub_note(hub, &builder, err));
-    HUB_TRY(note_file(hub, HUB_AUDIT_CONFIG_LOADED, "configuration", NULL, hub->config->path, err));
-    HUB_TRY(note_file(hub, HUB_AUDIT_POLICY_LOADED, "protect", hub_policy_name(hub->policy),
-                      hub->config->policy_protect, err));
+    HUB_TRY(hub_note_rules(hub, hub->rules, err));
     return note_file(hub, HUB_AUDIT_POLICY_LOADED, "access", NULL, hub->config->policy_access, err);
+}
+
+enum hub_result hub_note_rules(struct hub *hub, const struct hub_rules *rules, struct hub_error *err)
+{
+    const struct hub_config *config = hub_rules_config(rules);
+    HUB_TRY(note_file(hub, HUB_AUDIT_CONFIG_LOADED, "configuration", NULL, config->path, err));
+    return note_file(hub, HUB_AUDIT_POLICY_LOADED, "protect", hub_policy_name(hub_rules_policy(rules)),
+                     config->policy_protect, err);
 }
 
 enum hub_result hub_note_stop(struct hub *hub, struct hub_error *err)

@@ -189,9 +189,10 @@ static bool send_found(void *ctx, struct hub_span message_id)
     return finder->result == HUB_OK;
 }
 
-/* A control id belongs to its sender, and the configuration knows all of them: it is looked for as if each had
- * sent it. */
-static enum hub_result find_control_of(struct finder *finder, const struct hub_feed *feed, const char *sender, struct hub_span control_id)
+/* A control id belongs to its sender, and the configuration knows all of them: it is looked for as if each
+ * had sent it. */
+static enum hub_result find_control_of(struct finder *finder, const struct hub_feed *feed, const char *sender,
+                                       struct hub_span control_id)
 {
     struct hub *hub = finder->request->hub;
     struct hub_hash_token token;
@@ -202,14 +203,17 @@ static enum hub_result find_control_of(struct finder *finder, const struct hub_f
 
 static enum hub_result find_control(struct finder *finder, struct hub_span control_id)
 {
-    const struct hub_config *config = finder->request->hub->config;
-    for (size_t i = 0; i < config->feed_count; i++) {
+    struct hub_rules *rules = hub_rules_now(finder->request->hub);
+    const struct hub_config *config = hub_rules_config(rules);
+    enum hub_result result = HUB_OK;
+    for (size_t i = 0; i < config->feed_count && result == HUB_OK; i++) {
         const struct hub_feed *feed = &config->feeds[i];
-        HUB_TRY(find_control_of(finder, feed, "", control_id));
-        for (size_t k = 0; k < feed->tls.allow_count; k++)
-            HUB_TRY(find_control_of(finder, feed, feed->tls.allow[k], control_id));
+        result = find_control_of(finder, feed, "", control_id);
+        for (size_t k = 0; k < feed->tls.allow_count && result == HUB_OK; k++)
+            result = find_control_of(finder, feed, feed->tls.allow[k], control_id);
     }
-    return HUB_OK;
+    hub_rules_free(rules);
+    return result;
 }
 
 /* Everything else looks through the log: there is no index by patient, feed or time that could give patients

@@ -98,6 +98,18 @@ static enum hub_result open_listener(struct mllp_instance *instance, struct hub_
                           &instance->listener, err);
 }
 
+static void set_config(struct mllp_instance *instance, const struct hub_config *config,
+                       const struct hub_feed *feed)
+{
+    const struct hub_limits *limits = &config->limits;
+    uint32_t shortest = limits->idle_ms < limits->frame_ms ? limits->idle_ms : limits->frame_ms;
+    instance->feed = feed;
+    instance->limits = limits;
+    instance->sweep_ms = shortest / 4 < SWEEP_MS_MIN   ? SWEEP_MS_MIN
+                         : shortest / 4 > SWEEP_MS_MAX ? SWEEP_MS_MAX
+                                                       : shortest / 4;
+}
+
 static void *mllp_start(const struct hub_config *config, const struct hub_feed *feed,
                         struct hub_net_loop *loop, struct hub_intake *intake, struct hub_error *err)
 {
@@ -106,13 +118,8 @@ static void *mllp_start(const struct hub_config *config, const struct hub_feed *
         (void)hub_fail(err, HUB_NO_MEMORY, "no memory for a listener", NULL);
         return NULL;
     }
-    *instance =
-        (struct mllp_instance){.feed = feed, .limits = &config->limits, .loop = loop, .intake = intake};
-    uint32_t shortest =
-        config->limits.idle_ms < config->limits.frame_ms ? config->limits.idle_ms : config->limits.frame_ms;
-    instance->sweep_ms = shortest / 4 < SWEEP_MS_MIN   ? SWEEP_MS_MIN
-                         : shortest / 4 > SWEEP_MS_MAX ? SWEEP_MS_MAX
-                                                       : shortest / 4;
+    *instance = (struct mllp_instance){.loop = loop, .intake = intake};
+    set_config(instance, config, feed);
     instance->sweep = hub_net_timer_new(loop, sweep, instance);
     if (instance->sweep == NULL) {
         (void)hub_fail(err, HUB_NO_MEMORY, "no memory for a listener", NULL);
@@ -125,6 +132,24 @@ static void *mllp_start(const struct hub_config *config, const struct hub_feed *
     }
     hub_net_timer_set(instance->sweep, instance->sweep_ms);
     return instance;
+}
+
+static enum hub_result mllp_reload(void *context, const struct hub_config *config,
+                                   const struct hub_feed *feed, struct hub_error *err)
+{
+    struct mllp_instance *instance = context;
+    struct hub_tls_context *fresh = NULL;
+    struct hub_tls_server_options options = tls_options(feed);
+    set_config(instance, config, feed);
+    hub_net_timer_set(instance->sweep, instance->sweep_ms);
+    if (!feed->tls.enabled)
+        return HUB_OK;
+    HUB_TRY(hub_tls_server_new(&options, &fresh, err));
+    if (instance->listener != NULL)
+        hub_net_listener_tls(instance->listener, fresh);
+    hub_tls_context_free(instance->tls);
+    instance->tls = fresh;
+    return HUB_OK;
 }
 
 static void mllp_resume(void *context)
@@ -162,6 +187,7 @@ const struct hub_transport hub_transport_mllp = {
     .check = mllp_check,
     .start = mllp_start,
     .resume = mllp_resume,
+    .reload = mllp_reload,
     .drain = mllp_drain,
     .idle = mllp_idle,
     .stop = mllp_stop,

@@ -1,0 +1,173 @@
+#include "src/pipeline/prepare.h"
+
+#include <string.h>
+
+#include "src/base/mem.h"
+
+enum {
+    HEAD_MAX = 4096,
+    OVERSIZE_KEPT = 64 * 1024, /* of a message that is too large */
+};
+
+const char hub_prepare_accepted[] = "AA";
+const char hub_prepare_oversize[] = "the message is larger than limits.message_bytes";
+
+/* Identifiers of authorities that are not configured, for `status`: names of systems, never of people. */
+static void note_authority(struct hub_ingest *ingest, const struct hub_config *config, struct hub_span system)
+{
+    for (size_t i = 0; i < config->authority_count; i++) {
+        if (hub_span_is(system, config->authorities[i].system))
+            return;
+    }
+    (void)pthread_mutex_lock(&ingest->lock);
+    size_t at = 0;
+    while (at < ingest->authority_count && !hub_span_is(system, ingest->authorities[at]))
+        at++;
+    if (at == ingest->authority_count && at < HUB_INGEST_AUTHORITIES_MAX && system.len < 256) {
+        char *copy = hub_mem_alloc(system.len + 1);
+        if (copy != NULL) {
+            memcpy(copy, system.ptr, system.len);
+            ingest->authorities[ingest->authority_count++] = copy;
+        }
+    }
+    (void)pthread_mutex_unlock(&ingest->lock);
+}
+
+static void note_authorities(const struct hub_work *work)
+{
+    const struct hub_decoded *decoded = &work->decoded;
+    const struct hub_config *config = hub_rules_config(work->rules);
+    for (uint32_t e = 0; e < decoded->event_count; e++) {
+        for (uint16_t i = 0; i < decoded->events[e].identifier_count; i++)
+            note_authority(work->ingest, config, decoded->events[e].identifiers[i].system);
+    }
+}
+
+static bool rejects(enum hub_result result)
+{
+    switch (hub_result_row(result)->class) {
+    case HUB_CLASS_REJECT:
+    case HUB_CLASS_LIMIT:
+        return true;
+    case HUB_CLASS_DENIED:
+        return hub_result_row(result)->ack_code[0] != '\0';
+    case HUB_CLASS_OK:
+    case HUB_CLASS_AGAIN:
+    case HUB_CLASS_RETRY:
+    case HUB_CLASS_CORRUPT:
+    case HUB_CLASS_FATAL:
+        return false;
+    }
+    return false;
+}
+
+static enum hub_result seal_events(struct hub_work *work, int64_t received_us)
+{
+    struct hub_ingest *ingest = work->ingest;
+    struct hub_commit_item *item = work->item;
+    uint32_t events = work->decoded.event_count;
+    HUB_ENSURE(events != 0, hub_fail(&work->err, HUB_UNSUPPORTED_TYPE, "the message makes no event", NULL));
+    item->events = hub_mem_array(events, sizeof(*item->events));
+    item->event_lens = hub_mem_array(events, sizeof(*item->event_lens));
+    HUB_ENSURE(item->events != NULL && item->event_lens != NULL, HUB_NO_MEMORY);
+    for (uint32_t i = 0; i < events; i++) {
+        size_t before = item->json.len;
+        HUB_TRY(hub_protect_seal(ingest->keys, hub_rules_policy(work->rules), work->arena,
+                                 &work->decoded.events[i], &work->decoded, &work->origin, i, received_us,
+                                 &item->json, &item->events[i], &work->err));
+        HUB_TRY(hub_buf_result(&item->json));
+        item->event_lens[i] = item->json.len - before;
+    }
+    item->event_count = events;
+    item->kind = HUB_RECORD_MESSAGE;
+    memcpy(item->dedup.message_id, item->events[0].id.text, sizeof(item->events[0].id.text));
+    return HUB_OK;
+}
+
+static void fill_dedup(struct hub_work *work)
+{
+    struct hub_commit_item *item = work->item;
+    struct hub_span control = work->decoded.control_id;
+    item->dedup.count = 1;
+    memcpy(item->trigger, work->decoded.trigger, sizeof(item->trigger));
+    if (control.len != 0) {
+        struct hub_hash_token token;
+        hub_ingest_control_token(work->ingest->keys, work->origin.feed_id, work->origin.sender, control,
+                                 &token);
+        memcpy(item->dedup.control_token, token.text, sizeof(token.text));
+    }
+}
+
+/* RULES, on_error: what reads as a message and cannot be mapped must not block its sender's queue. What is no
+ * message, or is past a limit, is refused all the same. */
+static bool accepts_anyway(const struct hub_work *work)
+{
+    return work->feed->feed->on_error == HUB_ON_ERROR_ACCEPT && work->decoded.readable &&
+           hub_result_row(work->verdict)->class == HUB_CLASS_REJECT;
+}
+
+/* Not accepted: its original bytes are sealed as they are, so that nothing is lost whoever was wrong. */
+static enum hub_result seal_dead_letter(struct hub_work *work, struct hub_span bytes)
+{
+    struct hub_ingest *ingest = work->ingest;
+    struct hub_commit_item *item = work->item;
+    const char *answer =
+        accepts_anyway(work) ? hub_prepare_accepted : hub_result_row(work->verdict)->ack_code;
+    struct hub_event_id id;
+    struct hub_error err = {0};
+    hub_buf_reset(&item->json);
+    hub_mem_free(item->events);
+    hub_mem_free(item->event_lens);
+    item->events = NULL;
+    item->event_lens = NULL;
+    item->event_count = 0;
+    item->kind = HUB_RECORD_REJECTED;
+    item->why = work->err;
+    HUB_ASSERT(strlen(answer) < sizeof(item->dedup.answer));
+    memcpy(item->dedup.answer, answer, strlen(answer) + 1);
+    hub_keys_event_id(ingest->keys, work->origin.feed_id, work->origin.sender, bytes, 0, 0, &id);
+    memcpy(item->dedup.message_id, id.text, sizeof(id.text));
+    HUB_TRY(hub_protect_dead_letter(ingest->keys, work->arena, &id, bytes, work->decoded.trigger,
+                                    &work->origin, &work->err, &item->json, &err));
+    return hub_buf_result(&item->json);
+}
+
+/* Of a message that is too large only its head is looked at, for the answer; the beginning is kept. */
+static enum hub_result process_oversize(struct hub_work *work, struct hub_span bytes)
+{
+    struct hub_error ignored = {0};
+    size_t len = bytes.len < HEAD_MAX ? bytes.len : HEAD_MAX;
+    while (len != 0 && bytes.ptr[len - 1] != '\r' && bytes.ptr[len - 1] != '\n')
+        len--;
+    (void)work->feed->format->decode(work->feed->context, work->arena, hub_span_of(bytes.ptr, len),
+                                     &work->decoded, &ignored);
+    fill_dedup(work);
+    work->verdict =
+        hub_fail(&work->err, HUB_TOO_LARGE, hub_prepare_oversize, "send it in parts, or raise the limit");
+    return seal_dead_letter(work,
+                            hub_span_of(bytes.ptr, bytes.len < OVERSIZE_KEPT ? bytes.len : OVERSIZE_KEPT));
+}
+
+enum hub_result hub_prepare(struct hub_work *work)
+{
+    struct hub_span bytes = work->origin.message;
+    int64_t received_us = hub_clock_wall_us(work->ingest->clock);
+    if (work->oversize)
+        return process_oversize(work, bytes);
+    work->verdict =
+        work->feed->format->decode(work->feed->context, work->arena, bytes, &work->decoded, &work->err);
+    fill_dedup(work);
+    if (work->verdict == HUB_OK) {
+        note_authorities(work);
+        work->verdict = seal_events(work, received_us);
+    }
+    if (work->verdict == HUB_OK) {
+        memcpy(work->item->dedup.answer, hub_prepare_accepted, strlen(hub_prepare_accepted) + 1);
+        return HUB_OK;
+    }
+    if (!rejects(work->verdict))
+        return work->verdict;
+    if (work->err.result != work->verdict) /* a result without details */
+        (void)hub_fail(&work->err, work->verdict, NULL, NULL);
+    return seal_dead_letter(work, bytes);
+}

@@ -1,0 +1,134 @@
+/* SIGHUP: everything is read and compiled beside what is in force; then all of it counts, or nothing. */
+#include <stdio.h>
+#include <string.h>
+
+#include "src/base/diag.h"
+#include "src/pipeline/hub_internal.h"
+
+static const char component[] = "reload";
+
+struct hub_rules *hub_rules_now(struct hub *hub)
+{
+    (void)pthread_mutex_lock(&hub->run_lock);
+    struct hub_rules *rules = hub_rules_share(hub->rules);
+    (void)pthread_mutex_unlock(&hub->run_lock);
+    return rules;
+}
+
+enum hub_result hub_rules_with_feeds(struct hub *hub, struct hub_rules **out, struct hub_error *err)
+{
+    struct hub_problems problems;
+    struct hub_rules *now = hub_rules_now(hub);
+    *out = now;
+    if (hub->roles != HUB_RUN_OFFLINE)
+        return HUB_OK;
+    hub_problems_init(&problems);
+    enum hub_result result = hub_rules_open(hub_rules_config(now), NULL, true, hub->registry, &problems, out);
+    hub_problems_deinit(&problems);
+    hub_rules_free(now);
+    return result == HUB_OK ? HUB_OK
+                            : hub_fail(err, result, "a feed cannot be opened", "run `chartline check`");
+}
+
+static void log_problems(const struct hub_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct hub_problem *problem = &problems->items[i];
+        char at[160];
+        char what[200];
+        (void)snprintf(at, sizeof(at), "%s:%u", problem->error.path, (unsigned)problem->error.line);
+        (void)snprintf(what, sizeof(what), "%s%s%s", problem->error.what,
+                       problem->detail[0] != '\0' ? ": " : "", problem->detail);
+        if (problem->severity == HUB_SEVERITY_ERROR)
+            HUB_DIAG(HUB_DIAG_ERROR, component, "a problem of the new configuration",
+                     hub_diag_configured("at", at), hub_diag_configured("name", problem->name),
+                     hub_diag_configured("what", what), hub_diag_configured("mend", problem->error.mend));
+        else if (problem->severity == HUB_SEVERITY_WARNING)
+            HUB_DIAG(HUB_DIAG_WARNING, component, "check this", hub_diag_configured("at", at),
+                     hub_diag_configured("name", problem->name), hub_diag_configured("what", what));
+    }
+}
+
+static void check_feeds(const struct hub *hub, const struct hub_config *config, struct hub_problems *problems)
+{
+    for (size_t i = 0; i < config->feed_count; i++) {
+        const struct hub_feed *feed = &config->feeds[i];
+        const struct hub_transport *transport = hub_registry_transport(hub->registry, feed->transport);
+        const struct hub_format *format = hub_registry_format(hub->registry, feed->format);
+        if (transport != NULL && transport->check != NULL)
+            transport->check(config, feed, problems);
+        if (format != NULL && format->check != NULL)
+            format->check(config, feed, problems);
+    }
+}
+
+/* The access policy decides whom class keys are sealed to, which happens at the start. It must be good all
+ * the same. */
+static void check_access(const struct hub *hub, const struct hub_config *config,
+                         struct hub_problems *problems)
+{
+    struct hub_roles *roles = hub_roles_load(config->policy_access, config->folder, problems);
+    bool same = roles != NULL && roles->count == hub->access->count;
+    for (size_t i = 0; same && i < roles->count; i++) {
+        const struct hub_role *was = hub_roles_find(hub->access, roles->items[i].name);
+        same = was != NULL && memcmp(was->classes, roles->items[i].classes, sizeof(was->classes)) == 0 &&
+               strcmp(was->public_key_path, roles->items[i].public_key_path) == 0;
+    }
+    if (roles != NULL && !same)
+        hub_problems_add(problems, HUB_SEVERITY_WARNING, config->policy_access, 0, "policy.access",
+                         "changed, and needs a restart: the old roles stay in force",
+                         "restart the hub when it suits", NULL);
+    hub_roles_free(roles);
+}
+
+static enum hub_result load(struct hub *hub, struct hub_problems *problems, struct hub_rules **out)
+{
+    struct hub_config *next = hub_config_load(hub->config->path, problems);
+    if (next == NULL)
+        return HUB_CONFIG;
+    enum hub_result result = hub_config_keep(next, hub->config, problems);
+    if (result == HUB_OK) {
+        check_feeds(hub, next, problems);
+        check_access(hub, next, problems);
+        result = problems->errors != 0 ? HUB_CONFIG : HUB_OK;
+    }
+    if (result != HUB_OK) {
+        hub_config_free(next);
+        return result;
+    }
+    return hub_rules_open(next, next, hub->roles != HUB_RUN_OFFLINE, hub->registry, problems, out);
+}
+
+static void take(struct hub *hub, struct hub_rules *rules)
+{
+    (void)pthread_mutex_lock(&hub->run_lock);
+    struct hub_rules *old = hub->rules;
+    hub->rules = rules;
+    (void)pthread_mutex_unlock(&hub->run_lock);
+    hub->ingest.rules = rules;
+    hub_workers_reload(hub, rules);
+    hub_rules_free(old);
+}
+
+void hub_reload(struct hub *hub)
+{
+    struct hub_problems problems;
+    struct hub_rules *rules = NULL;
+    struct hub_error err = {0};
+    hub_problems_init(&problems);
+    enum hub_result result = load(hub, &problems, &rules);
+    log_problems(&problems);
+    if (result == HUB_OK)
+        result = hub_note_rules(hub, rules, &err);
+    if (result == HUB_OK) {
+        take(hub, rules);
+        HUB_DIAG(HUB_DIAG_NOTICE, component, "the configuration was read anew");
+    } else {
+        if (err.result == HUB_OK)
+            (void)hub_fail(&err, result, "the new configuration is not taken", "run `chartline check`");
+        HUB_DIAG(HUB_DIAG_ERROR, component, "not reloaded: the last good configuration stays in force",
+                 hub_diag_error(&err), hub_diag_number("problems", (int64_t)problems.errors));
+        hub_rules_free(rules);
+    }
+    hub_problems_deinit(&problems);
+}
