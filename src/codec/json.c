@@ -321,6 +321,14 @@ static inline uint8_t *reserve(struct hub_buf *out, size_t len)
     return hub_buf_reserve(out, len);
 }
 
+static inline uint8_t *open_text(uint8_t *to, bool comma)
+{
+    if (comma)
+        *to++ = ',';
+    *to++ = '"';
+    return to;
+}
+
 /* A string in quotes, with a comma before it and a colon behind it where asked for. */
 static void write_text(struct hub_buf *out, const uint8_t *p, size_t len, bool comma, bool colon)
 {
@@ -329,17 +337,14 @@ static void write_text(struct hub_buf *out, const uint8_t *p, size_t len, bool c
     if (to == NULL)
         return;
     uint8_t *begin = to;
-    if (comma)
-        *to++ = ',';
-    *to++ = '"';
+    to = open_text(to, comma);
     if (copy_plain(to, p, len)) {
         to += len;
-    } else {
-        size_t before = (size_t)(to - begin);
+    } else { /* a buffer that grows keeps what it counts, and the opening is not counted yet */
         begin = hub_buf_reserve(out, escaped_len(p, len) + around);
         if (begin == NULL)
             return;
-        to = put_escaped(begin + before, p, len);
+        to = put_escaped(open_text(begin, comma), p, len);
     }
     *to++ = '"';
     if (colon)

@@ -37,6 +37,24 @@ static void compile_extends(struct map_compiler *c, struct hub_yaml *yaml, struc
     out->extends = slots;
 }
 
+/* The segments that `extends` may look over. */
+static void compile_over(struct map_compiler *c, struct hub_yaml *yaml, struct map_decl *out)
+{
+    uint16_t *names = map_zalloc(c, yaml->count + 1, sizeof *names);
+    if (names == NULL || yaml->type != HUB_YAML_LIST || out->extends == NULL) {
+        map_problem(c, yaml->line, "over is a list of segment names beside extends", NULL);
+        return;
+    }
+    for (struct hub_yaml *item = yaml->first; item != NULL; item = item->next) {
+        item->used = true;
+        if (item->type == HUB_YAML_SCALAR && strlen(item->text) == 3)
+            names[out->over_count++] = map_intern_segment(c, item->text, item->line);
+        else
+            map_problem(c, item->line, "not the name of a segment", item->type == HUB_YAML_SCALAR ? item->text : NULL);
+    }
+    out->over = names;
+}
+
 static enum map_per per_of(struct map_compiler *c, struct hub_yaml *yaml)
 {
     const char *per = hub_yaml_get_text(yaml, "per");
@@ -121,7 +139,7 @@ static void declare_slot(struct map_compiler *c, const struct map_decl *decl, co
 
 static void compile_decl(struct map_compiler *c, struct hub_yaml *yaml, struct map_decl *out)
 {
-    static const char *const known[] = {"resource", "per", "extends", "when", "rules", "entry", "merge", "label", "note", NULL};
+    static const char *const known[] = {"resource", "per", "extends", "over", "when", "rules", "entry", "merge", "label", "note", NULL};
     const char *outer_file = c->file;
     yaml->used = true;
     c->file = map_file_of(c, yaml);
@@ -135,6 +153,9 @@ static void compile_decl(struct map_compiler *c, struct hub_yaml *yaml, struct m
         compile_extends(c, extends, out);
     else if (out->resource != NULL)
         out->slot = map_intern_slot(c, out->name, yaml->line);
+    struct hub_yaml *over = hub_yaml_get(yaml, "over");
+    if (over != NULL)
+        compile_over(c, over, out);
     if ((extends != NULL) == (out->resource != NULL))
         map_problem(c, yaml->line, "a declaration needs `resource` or `extends`", out->name);
     declare_slot(c, out, yaml);

@@ -27,6 +27,15 @@ static struct map_res *made_of_slot(const struct map_seg *seg, uint16_t slot)
     return NULL;
 }
 
+static bool looks_over(const struct map_decl *decl, uint16_t name)
+{
+    for (uint16_t i = 0; i < decl->over_count; i++) {
+        if (decl->over[i] == name)
+            return true;
+    }
+    return false;
+}
+
 /* The nearest resource before SEG that DECL may add to. */
 static struct map_res *find_extended(const struct map_seg *seg, const struct map_decl *decl)
 {
@@ -38,6 +47,8 @@ static struct map_res *find_extended(const struct map_seg *seg, const struct map
             if (res != NULL)
                 return res;
         }
+        if (decl->over != NULL && !looks_over(decl, at->name))
+            return NULL;
     }
     return NULL;
 }

@@ -244,6 +244,8 @@ struct map_decl { /* a resource of a segment table */
     const char *resource; /* NULL: extends */
     const uint16_t *extends;
     uint16_t extends_count;
+    const uint16_t *over; /* the only segments that may stand between; NULL: any */
+    uint16_t over_count;
     enum map_per per;
     const struct map_cond *when;
     const struct map_entry *entry;

@@ -1,7 +1,7 @@
-/* The mapping tables over whole messages: tests/data/map/NAME.hl7 becomes NAME.json, value by value; resources,
- * references (as Type/ordinal), entries with their keys, identity, times, and what is not mapped.
- * usage: tables_golden_test [--write] [FILE.hl7...]   with files: prints theirs; --write: takes today's as expected,
- * for reading the difference before it is committed. */
+/* The mapping tables over whole messages: tests/data/map/NAME.hl7 becomes NAME.json, value by value;
+ * resources, references (as Type/ordinal), entries with their keys, identity, times, and what is not mapped.
+ * usage: tables_golden_test [--write] [FILE.hl7...]   with files: prints theirs; --write: takes today's as
+ * expected, for reading the difference before it is committed. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,8 @@ static struct hub_config *config;
 static struct hub_arena arena;
 
 static const char *const mode_names[] = {"replace", "fold", "fill", "status"};
-static const char *const act_names[] = {"state", "withdraw", "cancel_transfer", "cancel_admission", "cancel_discharge"};
+static const char *const act_names[] = {"state", "withdraw", "cancel_transfer", "cancel_admission",
+                                        "cancel_discharge"};
 static const char *const fact_names[] = {"same", "merge", "link", "unlink", "retract", "manual", "match"};
 
 static void set(struct hub_json *object, const char *key, struct hub_json *value)
@@ -56,8 +57,8 @@ static struct hub_span key_text(const struct hub_fact_key *key)
 {
     const char *text = key->with_subject ? "subject|" : "";
     for (uint16_t i = 0; i < key->part_count; i++)
-        text = hub_arena_printf(&arena, "%s%.*s%s", text, (int)key->parts[i].len, (const char *)key->parts[i].ptr,
-                                i + 1 < key->part_count ? "|" : "");
+        text = hub_arena_printf(&arena, "%s%.*s%s", text, (int)key->parts[i].len,
+                                (const char *)key->parts[i].ptr, i + 1 < key->part_count ? "|" : "");
     return hub_span_str(text);
 }
 
@@ -117,8 +118,9 @@ static struct hub_json *identity_json(const struct hub_event *event)
         const char *text = fact_names[fact->kind];
         for (uint16_t n = 0; n < fact->count; n++) {
             const struct hub_identifier *id = &event->identifiers[fact->identifiers[n]];
-            text = hub_arena_printf(&arena, "%s %.*s|%.*s", text, (int)id->system.len, (const char *)id->system.ptr,
-                                    (int)id->value.len, (const char *)id->value.ptr);
+            text = hub_arena_printf(&arena, "%s %.*s|%.*s", text, (int)id->system.len,
+                                    (const char *)id->system.ptr, (int)id->value.len,
+                                    (const char *)id->value.ptr);
         }
         push(out, hub_json_string_c(&arena, text));
     }
@@ -131,9 +133,10 @@ static struct hub_json *event_json(const struct hub_event *event)
     struct hub_json *identifiers = new_array();
     for (uint16_t i = 0; i < event->identifier_count; i++) {
         const struct hub_identifier *id = &event->identifiers[i];
-        push(identifiers, hub_json_string_c(&arena, hub_arena_printf(&arena, "%.*s|%.*s", (int)id->system.len,
-                                                                     (const char *)id->system.ptr, (int)id->value.len,
-                                                                     (const char *)id->value.ptr)));
+        push(identifiers,
+             hub_json_string_c(&arena, hub_arena_printf(&arena, "%.*s|%.*s", (int)id->system.len,
+                                                        (const char *)id->system.ptr, (int)id->value.len,
+                                                        (const char *)id->value.ptr)));
     }
     set(out, "identifiers", identifiers);
     set(out, "has_patient", hub_json_bool(&arena, event->has_patient));
@@ -150,7 +153,8 @@ static struct hub_json *message_json(struct hub_span message)
     struct hub_error err = {0};
     struct hub_json *report = NULL;
     memset(&decoded, 0, sizeof decoded);
-    enum hub_result result = hub_format_hl7v2.inspect(context, &arena, message, HUB_INSPECT_COVERAGE, &decoded, &report, &err);
+    enum hub_result result =
+        hub_format_hl7v2.inspect(context, &arena, message, HUB_INSPECT_COVERAGE, &decoded, &report, &err);
     struct hub_json *out = new_object();
     set_text(out, "trigger", hub_arena_copy(&arena, hub_span_str(decoded.trigger)));
     set_text(out, "message_time", decoded.message_time.text);
@@ -220,7 +224,8 @@ static bool differs(const char *path)
         unsigned line = 1;
         while (at < len && at < now.len && (uint8_t)bytes[at] == now.ptr[at])
             line += bytes[at++] == '\n' ? 1u : 0u;
-        (void)fprintf(stderr, "%s: line %u differs (%zu bytes expected, %zu made)\n", expected, line, len, now.len);
+        (void)fprintf(stderr, "%s: line %u differs (%zu bytes expected, %zu made)\n", expected, line, len,
+                      now.len);
     }
     hub_buf_deinit(&now);
     hub_mem_free(bytes);

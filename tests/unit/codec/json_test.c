@@ -148,6 +148,34 @@ static void utf8_is_checked_to_the_letter(void **state)
         assert_false(hub_utf8_valid(hub_span_str(bad[i])));
 }
 
+static void text_with_escapes_is_whole_wherever_its_buffer_grows(void **state)
+{
+    (void)state;
+    enum { CONTROLS_MAX = 64, FILL_MAX = 260 };
+    static const char controls[CONTROLS_MAX + 1] = "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
+                                                   "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
+                                                   "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
+                                                   "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01";
+    for (size_t fill = 0; fill <= FILL_MAX; fill++) {
+        for (size_t count = 1; count <= CONTROLS_MAX; count += 7) {
+            struct hub_buf out;
+            hub_buf_init(&out, 1 << 20, true);
+            for (size_t i = 0; i < fill; i++)
+                hub_buf_append_byte(&out, ' ');
+            struct hub_json *object = hub_json_new(&arena, HUB_JSON_OBJECT);
+            struct hub_json *text = hub_json_string(&arena, hub_span_of(controls, count));
+            assert_int_equal(hub_json_set_c(object, "a", hub_json_copy(&arena, text)), HUB_OK);
+            assert_int_equal(hub_json_set(object, controls, count, text), HUB_OK);
+            hub_json_write(&out, object);
+            struct hub_json *read = NULL;
+            assert_int_equal(hub_json_parse(&arena, hub_buf_view(&out), &read, NULL), HUB_OK);
+            assert_true(hub_json_equal(object, read));
+            hub_buf_deinit(&out);
+        }
+        hub_arena_reset(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +188,7 @@ int main(void)
         cmocka_unit_test(copies_are_equal_and_independent),
         cmocka_unit_test(pretty_form_puts_the_resource_type_first),
         cmocka_unit_test(a_full_arena_is_told),
+        cmocka_unit_test(text_with_escapes_is_whole_wherever_its_buffer_grows),
         cmocka_unit_test(utf8_is_checked_to_the_letter),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

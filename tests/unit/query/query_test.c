@@ -679,6 +679,31 @@ static void query_allergies_are_never_dropped_only_marked(void **state)
     assert_string_equal(element("a2", "extension"), "");
 }
 
+static void query_an_emptied_list_takes_back_its_allergies(void **state)
+{
+    (void)state;
+    listed("allergy", "AllergyIntolerance", "a1", "f", "e1", "/feeds/one", 10, true, ALLERGY("PEN"));
+    listed("allergy", "AllergyIntolerance", "a2", "g", "e2", "/feeds/two", 10, true, ALLERGY("NUT"));
+    say((struct say){.event = "e3",
+                     .time = 20,
+                     .source = "/feeds/one",
+                     .entry = {.type = "AllergyIntolerance",
+                               .id = "a3",
+                               .kind = "allergy",
+                               .facts = "none",
+                               .class_ = 1,
+                               .act = "withdraw",
+                               .list = "list",
+                               .list_marks = true,
+                               .effective = 1}});
+    assert_string_equal(shown(), "a2:active");
+    /* a later list neither brings back what it does not name nor loses what it names again */
+    listed("allergy", "AllergyIntolerance", "a4", "h", "e4", "/feeds/one", 30, true, ALLERGY("EGG"));
+    assert_string_equal(shown(), "a2:active a4:active");
+    listed("allergy", "AllergyIntolerance", "a5", "f", "e5", "/feeds/one", 40, true, ALLERGY("PEN"));
+    assert_string_equal(shown(), "a2:active a4:active a5:active<a1");
+}
+
 static void query_allergies_of_all_sources_are_shown(void **state)
 {
     (void)state;
@@ -874,6 +899,7 @@ int main(void)
         TEST(query_what_the_newest_list_lacks_is_dropped),
         TEST(query_dropped_cover_and_kin_stay_as_cancelled),
         TEST(query_allergies_are_never_dropped_only_marked),
+        TEST(query_an_emptied_list_takes_back_its_allergies),
         TEST(query_allergies_of_all_sources_are_shown),
         TEST(query_no_known_allergy_hides_behind_an_active_one),
         TEST(query_gives_the_practitioners_that_entries_refer_to),
