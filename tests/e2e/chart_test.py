@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""What a clinician reads after the messages of a stay, in whatever order they came: status, place, results, lists."""
+import os
+import random
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import *  # noqa: E402,F403
+
+AUTHORITY = "urn:chartline:ns:NORTHGATE:NORTHGATE"
+
+
+def adt(trigger, number, at, patient, *more, pv1="", occurred=None):
+    return "\r".join([f"MSH|^~\\&|WARD|NORTHGATE|HUB|X|{at}+0000||ADT^{trigger}|{patient}-{number}|P|2.5.1", f"EVN|{trigger}|{at}||||{occurred or at}",
+                      f"PID|1||{patient}^^^NORTHGATE^MR||Okafor^Adaeze||19780423|F", *([pv1] if pv1 else []), *more]).encode() + b"\r"
+
+
+def pv1(ward, visit, out=""):
+    return f"PV1|1|I|{ward}||||||||||||||||{visit}^^^NORTHGATE^VN" + "|" * 25 + f"20260301090000|{out}"
+
+
+def oru(number, at, patient, status, value, obx11=None, obx14="20260301100000"):
+    return "\r".join([f"MSH|^~\\&|LAB|NORTHGATE|HUB|X|{at}+0000||ORU^R01|{patient}-{number}|P|2.5.1", f"PID|1||{patient}^^^NORTHGATE^MR||Okafor^Adaeze",
+                      f"OBR|1|P1{patient}^WARD|F1{patient}^LAB|24323-8^Panel^LN|||20260301100000|||||||||||||||{at}||CH|{status}",
+                      f"OBX|1|NM|2823-3^Potassium^LN||{value}|mmol/L|||||{obx11 or status}|||{obx14}"]).encode() + b"\r"
+
+
+def vital(number, at, patient, when, value):
+    return "\r".join([f"MSH|^~\\&|MON|NORTHGATE|HUB|X|{at}+0000||ORU^R01|{patient}-{number}|P|2.5.1", f"PID|1||{patient}^^^NORTHGATE^MR||Okafor^Adaeze",
+                      "OBR|1||M7^MON|85353-1^Vital signs^LN|||20260301100000", f"OBX|1|NM|8867-4^Heart rate^LN||{value}|/min|||||F|||{when}"]).encode() + b"\r"
+
+
+def stay(patient):
+    """A stay as it was sent, and what is to be read of it."""
+    visit = f"V{patient}"
+    return [
+        adt("A01", 1, "20260301090500", patient, "AL1|1|DA|7980^Penicillin^RXNORM|SV|Hives", "AL1|2|FA|^Peanut", "DG1|1||I20.9^Angina^I10|||A",
+            "IN1|1|GOLD|C1^^^REGION^NII|Mutual|" + "|" * 30 + "|POL1", pv1=pv1("4WEST^412^B", visit), occurred="20260301090000"),
+        adt("A02", 2, "20260302120500", patient, pv1=pv1("6EAST^601^A", visit), occurred="20260302120000"),
+        adt("A02", 3, "20260302150500", patient, pv1=pv1("ICU^1", visit), occurred="20260302150000"),
+        adt("A12", 4, "20260302151000", patient, pv1=pv1("6EAST^601^A", visit), occurred="20260302151000"),
+        adt("A08", 5, "20260302160000", patient, "DG1|1||I21.4^Infarction^I10|||A", pv1=pv1("6EAST^601^A", visit)),
+        adt("A08", 6, "20260302170000", patient, 'AL1|1||""', pv1=pv1("6EAST^601^A", visit)),
+        adt("A08", 7, "20260302180000", patient, "AL1|1|DA|1191^Aspirin^RXNORM", pv1=pv1("6EAST^601^A", visit)),
+        adt("A03", 8, "20260305100500", patient, pv1=pv1("6EAST^601^A", visit, "20260305100000"), occurred="20260305100000"),
+        adt("A13", 9, "20260305110000", patient, pv1=pv1("6EAST^601^A", visit)),
+        oru(10, "20260301110000", patient, "P", "5.1"),
+        oru(11, "20260301140000", patient, "F", "5.2"),
+        oru(12, "20260301180000", patient, "C", "5.3", obx14="20260301100500"),
+        vital(13, "20260301100100", patient, "20260301100100", "72"),
+        vital(14, "20260301100200", patient, "20260301100200", "75"),
+    ]
+
+
+def entries(hub, patient):
+    return hub.json("timeline", f"{AUTHORITY}|{patient}", *hub.as_role("clinician"))["entries"]
+
+
+def of_kind(all_entries, kind):
+    return [e["resource"] for e in all_entries if e["kind"] == kind]
+
+
+def code(resource):
+    return (resource.get("code", {}).get("coding") or [{}])[0].get("code") or resource.get("code", {}).get("text")
+
+
+def judge(read):
+    encounters = of_kind(read, "encounter")
+    check(len(encounters) == 1, f"{len(encounters)} encounters of one visit")
+    check(encounters[0]["status"] == "in-progress", f"after A13: {encounters[0]['status']}")
+    check("end" not in encounters[0].get("period", {}), "the discharge that A13 took back has an end")
+    results = [o for o in of_kind(read, "observation") if code(o) == "2823-3"]
+    check(len(results) == 1, f"{len(results)} results of one test")
+    check(results[0]["status"] == "corrected" and str(results[0]["valueQuantity"]["value"]) == "5.3", f"{results[0]['status']} {results[0]['valueQuantity']}")
+    pulses = sorted(str(o["valueQuantity"]["value"]) for o in of_kind(read, "observation") if code(o) == "8867-4")
+    check(pulses == ["72", "75"], f"pulses {pulses}")
+    check(len(of_kind(read, "report")) == 2, "the laboratory's report and the monitor's")
+    check([code(c) for c in of_kind(read, "condition")] == ["I21.4"], f"diagnoses {[code(c) for c in of_kind(read, 'condition')]}")
+    check([code(a) for a in of_kind(read, "allergy")] == ["1191"], f"allergies {[code(a) for a in of_kind(read, 'allergy')]}")
+    check(len(of_kind(read, "coverage")) == 1, "the insurance")
+    check(all("ICU" not in json.dumps(r) for r in of_kind(read, "encounter")), "the cancelled transfer's place")
+
+
+def a_stay_reads_the_same_in_any_order():
+    hub = Hub()
+    try:
+        hub.start()
+        shuffle = random.Random(20261123)
+        patients = ["700123", "700124", "700125", "700126"]
+        for i, patient in enumerate(patients):
+            messages = stay(patient)
+            if i:
+                shuffle.shuffle(messages)
+            for ack in send_all(hub, messages):
+                check(ack_code(ack)[0] in ("AA", "CA"), ack.decode())
+        hub.caught_up()
+        for patient in patients:
+            judge(entries(hub, patient))
+        hub.stop()
+    finally:
+        hub.close()
+
+
+if __name__ == "__main__":
+    main([a_stay_reads_the_same_in_any_order])
