@@ -1,5 +1,6 @@
 #include "src/pipeline/hub_internal.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -123,11 +124,13 @@ static void stop_all(struct hub *hub)
     hub->auditor_running = false;
 }
 
-/* True: stop. A signalfd may hold a SIGHUP only. */
+/* True: stop. A signalfd may hold a SIGHUP only, and readiness is a hint: what is not there (yet) asks for nothing. */
 static bool stop_asked(struct hub *hub, int stop_fd)
 {
     struct signalfd_siginfo info;
     ssize_t got = read(stop_fd, &info, sizeof(info));
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
     if (got != (ssize_t)sizeof(info) || info.ssi_signo != SIGHUP)
         return true;
     hub_reload(hub);

@@ -289,7 +289,7 @@ def a_stop_under_load_loses_nothing():
             time.sleep(0.8)
             hub.process.send_signal(signal.SIGHUP)
             time.sleep(0.1)
-            check(hub.process.poll() is None, "SIGHUP ended the hub")
+            check(hub.process.poll() is None, f"SIGHUP ended the hub: {hub.process.poll()} {hub.log_tail()}")
             begin = time.monotonic()
             hub.stop(timeout=20)
             check(time.monotonic() - begin < 8, f"the stop took {time.monotonic() - begin:.1f} s with drain: 5s")
