@@ -27,6 +27,9 @@ static const char *const kind_names[HUB_AUDIT_KIND_COUNT] = {
     [HUB_AUDIT_LOG_STARTED] = "log-started",
     [HUB_AUDIT_LOG_STOPPED] = "log-stopped",
     [HUB_AUDIT_LOG_READ] = "log-read",
+    [HUB_AUDIT_FEED_PAUSED] = "feed-paused",
+    [HUB_AUDIT_FEED_RESUMED] = "feed-resumed",
+    [HUB_AUDIT_LETTER_RESOLVED] = "dead-letter-resolved",
 };
 
 const char *hub_audit_kind_name(enum hub_audit_kind kind)

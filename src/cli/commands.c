@@ -22,6 +22,8 @@ const struct hub_cli_command hub_cli_commands[] = {
     ROW("audit verify", "", "Verify the audit log from its files alone", audit_verify),
     ROW("audit show", "", "Show audit entries", audit_show),
     ROW("audit checkpoint", "", "Print the signed checkpoint, to be remembered elsewhere", audit_checkpoint),
+    ROW("feed pause", "NAME", "Stop taking messages of a feed, over restarts too", feed_pause),
+    ROW("feed resume", "NAME", "Take messages of a paused feed again", feed_resume),
     ROW("keys list", "", "List the class keys", keys_list),
     ROW("keys export", "", "Print the key records for readers", keys_export),
     ROW("deadletter list", "", "List the messages that were refused", deadletter_list),

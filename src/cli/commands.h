@@ -21,6 +21,8 @@ HUB_CLI_COMMAND(message_show);
 HUB_CLI_COMMAND(audit_verify);
 HUB_CLI_COMMAND(audit_show);
 HUB_CLI_COMMAND(audit_checkpoint);
+HUB_CLI_COMMAND(feed_pause);
+HUB_CLI_COMMAND(feed_resume);
 HUB_CLI_COMMAND(keys_list);
 HUB_CLI_COMMAND(keys_export);
 HUB_CLI_COMMAND(deadletter_list);

@@ -6,6 +6,7 @@ enum {
     VERSION = 1,
     FIXED_LEN = 12,
     SECTION_LEN = 5,
+    STATE_MAX = 256,
 };
 
 void hub_record_begin(struct hub_buf *out, enum hub_record_kind kind, int64_t recorded_us, const char *feed)
@@ -47,6 +48,18 @@ void hub_record_add_dedup(struct hub_buf *out, const struct hub_dedup *dedup)
     hub_record_add(out, HUB_SECTION_DEDUP, hub_span_of(bytes, len));
 }
 
+void hub_record_add_state(struct hub_buf *out, const char *what, const char *id, const char *state)
+{
+    struct hub_buf text;
+    hub_buf_init(&text, STATE_MAX, false);
+    hub_buf_printf(&text, "%s %s %s", what, id, state);
+    if (hub_buf_result(&text) == HUB_OK)
+        hub_record_add(out, HUB_SECTION_STATE, hub_buf_view(&text));
+    else
+        out->failed = hub_buf_result(&text);
+    hub_buf_deinit(&text);
+}
+
 static bool take(struct hub_span *from, size_t len, struct hub_span *out)
 {
     if (from->len < len)
@@ -70,7 +83,7 @@ enum hub_result hub_record_parse(struct hub_span payload, struct hub_record_view
     struct hub_span fixed;
     if (!take(&payload, FIXED_LEN, &fixed) || fixed.ptr[0] != VERSION)
         return HUB_CORRUPT;
-    if (fixed.ptr[1] < HUB_RECORD_MESSAGE || fixed.ptr[1] > HUB_RECORD_KEY)
+    if (fixed.ptr[1] < HUB_RECORD_MESSAGE || fixed.ptr[1] > HUB_RECORD_STATE)
         return HUB_CORRUPT;
     out->kind = (enum hub_record_kind)fixed.ptr[1];
     out->recorded_us = (int64_t)number(hub_span_of(fixed.ptr + 2, 8));
@@ -90,7 +103,7 @@ enum hub_result hub_record_next(struct hub_record_view *view, enum hub_section_k
         if (!take(&view->sections, SECTION_LEN, &fixed) ||
             !take(&view->sections, (size_t)number(hub_span_of(fixed.ptr + 1, 4)), bytes))
             return HUB_CORRUPT;
-        if (fixed.ptr[0] < HUB_SECTION_EVENT || fixed.ptr[0] > HUB_SECTION_KEY)
+        if (fixed.ptr[0] < HUB_SECTION_EVENT || fixed.ptr[0] > HUB_SECTION_STATE)
             continue;
         *kind = (enum hub_section_kind)fixed.ptr[0];
         return HUB_OK;
@@ -121,5 +134,27 @@ enum hub_result hub_record_dedup(struct hub_span section, struct hub_dedup *out)
         section.len != 0)
         return HUB_CORRUPT;
     out->count = (uint32_t)number(count);
+    return HUB_OK;
+}
+
+static bool take_word(struct hub_span *from, struct hub_span *out)
+{
+    size_t len = 0;
+    while (len < from->len && from->ptr[len] != ' ')
+        len++;
+    *out = hub_span_of(from->ptr, len);
+    if (len == 0)
+        return false;
+    *from = hub_span_of(from->ptr + len, from->len - len);
+    if (from->len != 0)
+        *from = hub_span_of(from->ptr + 1, from->len - 1);
+    return true;
+}
+
+enum hub_result hub_record_state(struct hub_span section, struct hub_record_state *out)
+{
+    if (section.len > STATE_MAX || !take_word(&section, &out->what) || !take_word(&section, &out->id) ||
+        !take_word(&section, &out->state) || section.len != 0)
+        return HUB_CORRUPT;
     return HUB_OK;
 }

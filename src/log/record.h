@@ -12,6 +12,7 @@ enum hub_record_kind {
     HUB_RECORD_REPEATED = 3, /* a dead letter came again: its event id, audit */
     HUB_RECORD_AUDIT = 4,    /* audit entries alone: reads, keys, configuration, start and stop */
     HUB_RECORD_KEY = 5,      /* a key record for readers, audit */
+    HUB_RECORD_STATE = 6,    /* what an operator decided: state, audit */
 };
 
 enum hub_section_kind {
@@ -20,6 +21,7 @@ enum hub_section_kind {
     HUB_SECTION_DEDUP = 3,       /* message id (event id of index 0), control token, answer code */
     HUB_SECTION_DEAD_LETTER = 4, /* dead letter JSON */
     HUB_SECTION_KEY = 5,         /* key record JSON */
+    HUB_SECTION_STATE = 6,       /* text: what, its id, its state from now on (hub_record_add_state) */
 };
 
 struct hub_dedup {
@@ -34,6 +36,9 @@ void hub_record_begin(struct hub_buf *out, enum hub_record_kind kind, int64_t re
 void hub_record_add(struct hub_buf *out, enum hub_section_kind kind, struct hub_span bytes);
 void hub_record_add_dedup(struct hub_buf *out, const struct hub_dedup *dedup);
 
+/* "feed ID paused", "feed ID listening", "deadletter ID resolved"; texts without spaces. */
+void hub_record_add_state(struct hub_buf *out, const char *what, const char *id, const char *state);
+
 struct hub_record_view { /* borrowed from the payload */
     enum hub_record_kind kind;
     int64_t recorded_us;
@@ -43,4 +48,8 @@ struct hub_record_view { /* borrowed from the payload */
 enum hub_result hub_record_parse(struct hub_span payload, struct hub_record_view *out) HUB_MUST_USE;
 /* HUB_END at the end, HUB_CORRUPT when lengths do not fit. */
 enum hub_result hub_record_next(struct hub_record_view *view, enum hub_section_kind *kind, struct hub_span *bytes) HUB_MUST_USE;
+struct hub_record_state { /* borrowed from the section */
+    struct hub_span what, id, state;
+};
+enum hub_result hub_record_state(struct hub_span section, struct hub_record_state *out) HUB_MUST_USE;
 enum hub_result hub_record_dedup(struct hub_span section, struct hub_dedup *out) HUB_MUST_USE;

@@ -176,6 +176,7 @@ static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, s
         return full ? HUB_QUOTA : decide_message(commit, at, err);
     case HUB_RECORD_AUDIT:
     case HUB_RECORD_KEY:
+    case HUB_RECORD_STATE:
         break;
     }
     facts.recorded_us = take_times(commit, 1);
@@ -419,7 +420,7 @@ enum hub_result hub_commit_start(const struct hub_commit_options *options, const
 enum hub_result hub_commit_submit(struct hub_commit *commit, struct hub_commit_item *item)
 {
     enum hub_result result = HUB_OK;
-    bool message = item->kind != HUB_RECORD_AUDIT && item->kind != HUB_RECORD_KEY;
+    bool message = item->kind == HUB_RECORD_MESSAGE || item->kind == HUB_RECORD_REJECTED;
     atomic_fetch_add(&commit->submitting, 1);
     if (atomic_load(&commit->closed))
         result = HUB_CLOSED;
@@ -447,24 +448,14 @@ static void wake_waiter(struct hub_commit_item *item, void *ctx)
     (void)pthread_mutex_unlock(&waiter->lock);
 }
 
-enum hub_result hub_commit_audit(struct hub_commit *commit, struct hub_span entry_json, struct hub_error *err)
+enum hub_result hub_commit_wait(struct hub_commit *commit, struct hub_commit_item *item)
 {
     struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
-    if (entry_json.len > HUB_AUDIT_ENTRY_MAX)
-        return hub_fail(err, HUB_TOO_LARGE, "an audit entry is too large", NULL);
-    struct hub_commit_item *item = hub_commit_item_new(entry_json.len + 4);
-    if (item == NULL)
-        return hub_fail(err, HUB_NO_MEMORY, "no memory for an audit entry", NULL);
-    item->kind = HUB_RECORD_AUDIT;
+    enum hub_result result;
     item->done = wake_waiter;
     item->done_ctx = &waiter;
-    hub_buf_append_be32(&item->audit, (uint32_t)entry_json.len);
-    hub_buf_append_span(&item->audit, entry_json);
-    enum hub_result result = hub_buf_result(&item->audit);
-    if (result == HUB_OK) {
-        while ((result = hub_commit_submit(commit, item)) == HUB_BUSY)
-            (void)usleep(RETRY_US);
-    }
+    while ((result = hub_commit_submit(commit, item)) == HUB_BUSY)
+        (void)usleep(RETRY_US);
     if (result == HUB_OK) {
         (void)pthread_mutex_lock(&waiter.lock);
         while (!waiter.over)
@@ -474,8 +465,50 @@ enum hub_result hub_commit_audit(struct hub_commit *commit, struct hub_span entr
     }
     (void)pthread_cond_destroy(&waiter.cond);
     (void)pthread_mutex_destroy(&waiter.lock);
+    return result;
+}
+
+/* ITEM holds all but the entry; it is freed. */
+static enum hub_result commit_entry(struct hub_commit *commit, struct hub_commit_item *item,
+                                    struct hub_span entry_json, struct hub_error *err)
+{
+    hub_buf_append_be32(&item->audit, (uint32_t)entry_json.len);
+    hub_buf_append_span(&item->audit, entry_json);
+    enum hub_result result = hub_buf_result(&item->audit);
+    if (result == HUB_OK)
+        result = hub_buf_result(&item->json);
+    if (result == HUB_OK)
+        result = hub_commit_wait(commit, item);
     hub_commit_item_free(item);
     return result == HUB_OK ? HUB_OK : hub_fail(err, result, "an audit entry could not be stored", NULL);
+}
+
+static enum hub_result entry_item(enum hub_record_kind kind, struct hub_span entry_json,
+                                  struct hub_commit_item **out, struct hub_error *err)
+{
+    if (entry_json.len > HUB_AUDIT_ENTRY_MAX)
+        return hub_fail(err, HUB_TOO_LARGE, "an audit entry is too large", NULL);
+    *out = hub_commit_item_new(entry_json.len + ITEM_OVERHEAD);
+    if (*out == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for an audit entry", NULL);
+    (*out)->kind = kind;
+    return HUB_OK;
+}
+
+enum hub_result hub_commit_audit(struct hub_commit *commit, struct hub_span entry_json, struct hub_error *err)
+{
+    struct hub_commit_item *item = NULL;
+    HUB_TRY(entry_item(HUB_RECORD_AUDIT, entry_json, &item, err));
+    return commit_entry(commit, item, entry_json, err);
+}
+
+enum hub_result hub_commit_state(struct hub_commit *commit, const char *what, const char *id,
+                                 const char *state, struct hub_span entry_json, struct hub_error *err)
+{
+    struct hub_commit_item *item = NULL;
+    HUB_TRY(entry_item(HUB_RECORD_STATE, entry_json, &item, err));
+    hub_record_add_state(&item->json, what, id, state);
+    return commit_entry(commit, item, entry_json, err);
 }
 
 void hub_commit_stop(struct hub_commit *commit)

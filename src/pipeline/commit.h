@@ -21,12 +21,12 @@ struct hub_commit_item {
     const char *sender;            /* configured allow entry */
     char trigger[16];
     struct hub_dedup dedup;        /* MESSAGE, REJECTED: message_id, control_token, answer */
-    struct hub_buf json;           /* MESSAGE: the sealed events one after the other; REJECTED: the dead letter; AUDIT, KEY: see below */
+    struct hub_buf json;           /* MESSAGE: the sealed events one after the other; REJECTED: the dead letter; KEY: its record; STATE: a whole section */
     struct hub_sealed *events;     /* MESSAGE: heap array; recorded_at counts from the event's own start */
     size_t *event_lens;
     size_t event_count;
     struct hub_error why;          /* REJECTED */
-    struct hub_buf audit;          /* AUDIT, KEY: entries, each as be32 length and bytes, without times (the committer adds none) */
+    struct hub_buf audit;          /* any kind: further entries, each as be32 length and bytes, without times (the committer adds none) */
     uint64_t bytes;                /* for the in-flight budget */
     /* filled by the committer */
     enum hub_result result;        /* HUB_OK: durable (or a duplicate of something durable); HUB_TOO_LARGE, HUB_NO_MEMORY: this
@@ -52,7 +52,7 @@ struct hub_commit_stats { /* of the data directory, not of the process */
     uint64_t messages;     /* accepted */
     uint64_t events;
     uint64_t rejected;     /* every time a message was rejected */
-    uint64_t dead_letters; /* distinct and open: not accepted later on resend */
+    uint64_t dead_letters; /* distinct and open: not accepted later, not resolved */
     uint64_t duplicates;   /* repeats of accepted messages; counted in the index alone, a rebuilt one starts at 0 */
     uint64_t last_recorded_us;
 };
@@ -65,6 +65,11 @@ enum hub_result hub_commit_start(const struct hub_commit_options *options, const
 enum hub_result hub_commit_submit(struct hub_commit *commit, struct hub_commit_item *item) HUB_MUST_USE;
 /* Submits audit entries alone and waits until they are durable. Any thread but the committer's. */
 enum hub_result hub_commit_audit(struct hub_commit *commit, struct hub_span entry_json, struct hub_error *err) HUB_MUST_USE;
+/* The same for an operator's decision (src/log/record.h): the audit entry and the state in one record. */
+enum hub_result hub_commit_state(struct hub_commit *commit, const char *what, const char *id, const char *state, struct hub_span entry_json, struct hub_error *err) HUB_MUST_USE;
+/* Submits ITEM and waits until it is decided and durable, or refused (item->result); the item stays the caller's, its
+ * done and done_ctx are this call's. Any thread but the committer's. */
+enum hub_result hub_commit_wait(struct hub_commit *commit, struct hub_commit_item *item) HUB_MUST_USE;
 /* Commits what is queued, then ends the thread. */
 void hub_commit_stop(struct hub_commit *commit);
 void hub_commit_stats(struct hub_commit *commit, struct hub_commit_stats *out);
@@ -85,13 +90,15 @@ enum hub_result hub_index_open_kv(struct hub_kv *kv, struct hub_log *log, struct
 const char *const *hub_index_families(void);
 /* NULL is fine. */
 void hub_index_close(struct hub_index *index);
+/* An operator paused the feed with this permanent id. Any thread. */
+enum hub_result hub_index_feed_paused(struct hub_index *index, const char *feed_id, bool *paused, struct hub_error *err) HUB_MUST_USE;
 struct hub_index_message { /* one stored message or dead letter */
     uint64_t record; /* number in the log */
     int64_t recorded_us, last_us;
     uint64_t repeats; /* duplicates or further rejections */
     char answer[3];
     enum hub_record_kind kind; /* MESSAGE or REJECTED */
-    bool resolved;             /* of a dead letter: the same message was accepted later */
+    bool resolved;             /* of a dead letter: the same message was accepted later, or an operator resolved it */
 };
 /* By event id of patient 0. HUB_NOT_FOUND. Any thread. */
 enum hub_result hub_index_message(struct hub_index *index, struct hub_span message_id, struct hub_index_message *out, struct hub_error *err) HUB_MUST_USE;

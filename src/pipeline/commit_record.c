@@ -174,6 +174,9 @@ enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_
     case HUB_RECORD_KEY:
         hub_record_add(out, HUB_SECTION_KEY, hub_buf_view(&item->json));
         break;
+    case HUB_RECORD_STATE:
+        hub_buf_append_span(out, hub_buf_view(&item->json));
+        break;
     }
     given_entries(item, out);
     return result != HUB_OK ? result : hub_buf_result(out);

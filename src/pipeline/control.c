@@ -20,6 +20,8 @@ static const struct {
     {"deadletter.list", hub_service_deadletter_list},
     {"deadletter.show", hub_service_deadletter_show},
     {"event.seal", hub_service_event_seal},
+    {"feed.pause", hub_service_feed_pause},
+    {"feed.resume", hub_service_feed_resume},
     {"key.secrets", hub_service_key_secrets},
     {"keys.list", hub_service_keys_list},
     {"keys.records", hub_service_keys_records},

@@ -7,6 +7,9 @@
  * committed to the audit log before the first line of the answer leaves.
  *
  *   status                                        -> {"status":{...}} (DESIGN section 7)
+ *   feed.pause {feed: name}                       -> {"feed":{"name","state":"paused"}} when its connections
+ * are answered and closed; over restarts; audited
+ *   feed.resume {feed: name}                      -> {"feed":{"name","state":"listening"}}; audited
  *   keys.records                                  -> {"key":<key record>}*, {"sign_public":b64,"vkey":...}
  *   keys.list                                     ->
  {"key":{"id","class","epoch","created","state","roles":[...]}}*, {"patients":n}

@@ -91,8 +91,8 @@ static enum hub_result open_rules(struct hub *hub, struct hub_problems *problems
 {
     const struct hub_config *config = hub->config;
     hub->access = hub_roles_load(config->policy_access, config->folder, problems);
-    enum hub_result result = hub_rules_open(config, NULL, hub->roles != HUB_RUN_OFFLINE, hub->registry,
-                                            problems, &hub->rules);
+    enum hub_result result =
+        hub_rules_open(config, NULL, hub->roles != HUB_RUN_OFFLINE, hub->registry, problems, &hub->rules);
     return hub->access == NULL ? HUB_CONFIG : result;
 }
 
@@ -185,7 +185,7 @@ static enum hub_result start_commit(struct hub *hub, struct hub_error *err)
                             &hub->commit, err);
 }
 
-static enum hub_result open_ingest(struct hub *hub)
+static enum hub_result open_ingest(struct hub *hub, struct hub_error *err)
 {
     struct hub_ingest *ingest = &hub->ingest;
     ingest->clock = hub->clock;
@@ -195,6 +195,11 @@ static enum hub_result open_ingest(struct hub *hub)
     ingest->record_bytes_max = record_bytes_max(hub->config);
     HUB_TRY(hub_ingest_open(ingest, hub->config));
     hub->ingest_open = true;
+    for (size_t i = 0; i < ingest->feed_count; i++) {
+        bool paused = false;
+        HUB_TRY(hub_index_feed_paused(hub->index, hub->config->feeds[i].id, &paused, err));
+        atomic_store(&ingest->feeds[i].paused, paused);
+    }
     return HUB_OK;
 }
 
@@ -212,7 +217,7 @@ static enum hub_result open_parts(struct hub *hub, struct hub_problems *problems
     HUB_TRY(start_commit(hub, err));
     HUB_TRY(open_audit(hub, err));
     HUB_TRY(open_timeline(hub, err));
-    HUB_TRY(open_ingest(hub));
+    HUB_TRY(open_ingest(hub, err));
     if (hub->roles == HUB_RUN_OFFLINE)
         return hub_apply_step(hub, NULL, err);
     HUB_TRY(hub_note_start(hub, err));
@@ -226,6 +231,7 @@ static void make_locks(struct hub *hub)
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&hub->audit_lock, NULL);
+    (void)pthread_mutex_init(&hub->feed_lock, NULL);
     (void)pthread_mutex_init(&hub->order_lock, NULL);
     (void)pthread_mutex_init(&hub->run_lock, NULL);
     (void)pthread_cond_init(&hub->run_changed, &monotonic);
@@ -294,6 +300,7 @@ void hub_close(struct hub *hub)
     if (hub->lock_fd >= 0)
         (void)close(hub->lock_fd);
     (void)pthread_mutex_destroy(&hub->audit_lock);
+    (void)pthread_mutex_destroy(&hub->feed_lock);
     (void)pthread_mutex_destroy(&hub->order_lock);
     (void)pthread_mutex_destroy(&hub->run_lock);
     (void)pthread_cond_destroy(&hub->run_changed);

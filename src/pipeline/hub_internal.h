@@ -46,6 +46,7 @@ struct hub {
     struct hub_worker *workers;
     size_t worker_count;
     struct hub_control_server *control;
+    pthread_mutex_t feed_lock;  /* one pause or resume at a time, record and listeners; before order_lock */
     pthread_mutex_t order_lock; /* one order to the workers at a time; taken before run_lock */
     pthread_mutex_t run_lock;
     pthread_cond_t run_changed; /* stopping, a worker's progress, the timeline's position */
@@ -79,6 +80,9 @@ enum hub_result hub_note_refused_logins(struct hub *hub, struct hub_error *err) 
 /* Ends BUILDER and commits it. */
 enum hub_result hub_note(struct hub *hub, struct hub_audit_builder *builder,
                          struct hub_error *err) HUB_MUST_USE;
+/* The same for an operator's decision: hub_commit_state. */
+enum hub_result hub_note_state(struct hub *hub, struct hub_audit_builder *builder, const char *what,
+                               const char *id, const char *state, struct hub_error *err) HUB_MUST_USE;
 /* Brings the audit tree up to the log's end; signed when FORCE. Any thread. */
 enum hub_result hub_audit_catch_up(struct hub *hub, bool force, struct hub_error *err) HUB_MUST_USE;
 

@@ -125,6 +125,17 @@ size_t hub_index_control_key(struct hub_span token, uint64_t record, uint8_t out
     return len + 9;
 }
 
+size_t hub_index_feed_key(struct hub_span feed_id, char out[HUB_INDEX_FEED_KEY_MAX])
+{
+    static const char prefix[] = "feed:";
+    size_t head = sizeof(prefix) - 1;
+    size_t len = feed_id.len < HUB_INDEX_FEED_KEY_MAX - head ? feed_id.len : HUB_INDEX_FEED_KEY_MAX - head;
+    memcpy(out, prefix, head);
+    if (len != 0)
+        memcpy(out + head, feed_id.ptr, len);
+    return head + len;
+}
+
 enum hub_result hub_index_read(struct hub_index *index, unsigned family, struct hub_span id,
                                struct hub_index_message *out, struct hub_error *err)
 {
@@ -216,6 +227,22 @@ enum hub_result hub_index_each_dead_letter(struct hub_index *index,
         result = hub_kv_iter_result(iter, err);
     hub_kv_iter_free(iter);
     return result;
+}
+
+enum hub_result hub_index_feed_paused(struct hub_index *index, const char *feed_id, bool *paused,
+                                      struct hub_error *err)
+{
+    char key[HUB_INDEX_FEED_KEY_MAX];
+    struct hub_kv_value value;
+    *paused = false;
+    size_t len = hub_index_feed_key(hub_span_str(feed_id), key);
+    enum hub_result result = hub_kv_get(index->kv, HUB_INDEX_META, hub_span_of(key, len), &value, err);
+    if (result == HUB_NOT_FOUND)
+        return HUB_OK;
+    HUB_TRY(result);
+    *paused = hub_span_is(value.bytes, "paused");
+    hub_kv_value_free(&value);
+    return HUB_OK;
 }
 
 enum hub_result hub_index_key_record(struct hub_index *index, struct hub_span json, bool *known,

@@ -282,6 +282,46 @@ static enum hub_result apply_keys(struct hub_index *index, uint64_t number, stru
     return result == HUB_END ? HUB_OK : result;
 }
 
+/* A dead letter that an operator has done with is open no more; the same message may still be sent again. */
+static enum hub_result apply_resolved(struct hub_index *index, struct hub_span message_id,
+                                      struct hub_error *err)
+{
+    struct hub_index_slot *slot = NULL;
+    char id[HUB_INDEX_ID_MAX + 1];
+    if (message_id.len > HUB_INDEX_ID_MAX)
+        return HUB_OK;
+    (void)snprintf(id, sizeof id, "%.*s", (int)message_id.len, (const char *)message_id.ptr);
+    HUB_TRY(stage(index, id, &slot, err));
+    if (!slot->has_dead || slot->dead.resolved)
+        return HUB_OK;
+    slot->dead.resolved = true;
+    index->stats.dead_letters--;
+    put_dead(index, slot);
+    return HUB_OK;
+}
+
+static enum hub_result apply_states(struct hub_index *index, uint64_t number, struct hub_record_view view,
+                                    struct hub_error *err)
+{
+    enum hub_section_kind kind;
+    struct hub_span bytes;
+    enum hub_result result;
+    while ((result = hub_record_next(&view, &kind, &bytes)) == HUB_OK) {
+        struct hub_record_state state;
+        char key[HUB_INDEX_FEED_KEY_MAX];
+        if (kind != HUB_SECTION_STATE)
+            continue;
+        if (hub_record_state(bytes, &state) != HUB_OK)
+            return damaged(err, number);
+        if (hub_span_is(state.what, "feed"))
+            hub_kv_batch_put(index->batch, index->kv, HUB_INDEX_META,
+                             hub_span_of(key, hub_index_feed_key(state.id, key)), state.state);
+        if (hub_span_is(state.what, "deadletter"))
+            HUB_TRY(apply_resolved(index, state.id, err));
+    }
+    return result == HUB_END ? HUB_OK : result;
+}
+
 enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct hub_span payload,
                                 struct hub_error *err)
 {
@@ -303,6 +343,10 @@ enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct
     case HUB_RECORD_KEY:
         view.sections = sections;
         HUB_TRY(apply_keys(index, number, view));
+        break;
+    case HUB_RECORD_STATE:
+        view.sections = sections;
+        HUB_TRY(apply_states(index, number, view, err));
         break;
     case HUB_RECORD_AUDIT:
         break;

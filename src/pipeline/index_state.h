@@ -11,6 +11,7 @@ enum { HUB_INDEX_META, HUB_INDEX_MESSAGE, HUB_INDEX_CONTROL, HUB_INDEX_DEAD_LETT
 enum {
     HUB_INDEX_ID_MAX = 32,
     HUB_INDEX_MESSAGE_LEN = 36, /* of an encoded hub_index_message */
+    HUB_INDEX_FEED_KEY_MAX = 5 + 256,
     HUB_INDEX_CONTROL_KEY_MAX = HUB_INDEX_ID_MAX + 1 + 8,
 };
 
@@ -54,5 +55,7 @@ enum hub_result hub_index_read(struct hub_index *index, unsigned family, struct 
                                struct hub_index_message *out, struct hub_error *err) HUB_MUST_USE;
 /* The key of a token's use in RECORD; 0 is the token's first use. Returns its length. */
 size_t hub_index_control_key(struct hub_span token, uint64_t record, uint8_t out[HUB_INDEX_CONTROL_KEY_MAX]);
+/* In META: "feed:" and the feed's id. Returns its length. */
+size_t hub_index_feed_key(struct hub_span feed_id, char out[HUB_INDEX_FEED_KEY_MAX]);
 enum hub_result hub_index_no_memory(struct hub_error *err);
 void hub_index_forget_staged(struct hub_index *index);

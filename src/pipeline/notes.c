@@ -6,18 +6,33 @@
 
 enum { READ_CAP = 16 * 1024 };
 
-enum hub_result hub_note(struct hub *hub, struct hub_audit_builder *builder, struct hub_error *err)
+/* WHAT NULL: the entry alone. */
+static enum hub_result commit_note(struct hub *hub, struct hub_audit_builder *builder, const char *what,
+                                   const char *id, const char *state, struct hub_error *err)
 {
     struct hub_buf entry;
     hub_buf_init(&entry, HUB_AUDIT_ENTRY_MAX, false);
     hub_audit_end(builder, &entry);
     enum hub_result result = hub_buf_result(&entry);
-    if (result == HUB_OK)
+    if (result != HUB_OK)
+        (void)hub_fail(err, result, "an audit entry cannot be made", NULL);
+    else if (what == NULL)
         result = hub_commit_audit(hub->commit, hub_buf_view(&entry), err);
     else
-        (void)hub_fail(err, result, "an audit entry cannot be made", NULL);
+        result = hub_commit_state(hub->commit, what, id, state, hub_buf_view(&entry), err);
     hub_buf_deinit(&entry);
     return result;
+}
+
+enum hub_result hub_note(struct hub *hub, struct hub_audit_builder *builder, struct hub_error *err)
+{
+    return commit_note(hub, builder, NULL, NULL, NULL, err);
+}
+
+enum hub_result hub_note_state(struct hub *hub, struct hub_audit_builder *builder, const char *what,
+                               const char *id, const char *state, struct hub_error *err)
+{
+    return commit_note(hub, builder, what, id, state, err);
 }
 
 static void begin(struct hub *hub, struct hub_audit_builder *builder, enum hub_audit_kind kind)

@@ -86,6 +86,7 @@ static enum hub_result read_sections(struct finder *finder, struct stored *store
             break;
         case HUB_SECTION_AUDIT:
         case HUB_SECTION_KEY:
+        case HUB_SECTION_STATE:
             break;
         }
     }

@@ -18,6 +18,15 @@ static void text_member(struct hub_buf *out, const char *name, const char *text)
     hub_json_write_string(out, hub_span_str(text));
 }
 
+static const char *feed_state(struct hub *hub, size_t at, bool live)
+{
+    if (atomic_load(&hub->ingest.feeds[at].paused))
+        return "paused";
+    if (!live)
+        return "stopped";
+    return atomic_load(&hub->stopping) ? "draining" : "listening";
+}
+
 static void add_feed(struct hub *hub, size_t at, struct hub_buf *out)
 {
     const struct hub_feed *feed = &hub->config->feeds[at];
@@ -25,7 +34,7 @@ static void add_feed(struct hub *hub, size_t at, struct hub_buf *out)
     hub_buf_append_byte(out, '{');
     text_member(out, "name", feed->name);
     text_member(out, "id", feed->id);
-    text_member(out, "state", live ? (atomic_load(&hub->stopping) ? "draining" : "listening") : "stopped");
+    text_member(out, "state", feed_state(hub, at, live));
     text_member(out, "transport", feed->transport);
     text_member(out, "listen", feed->listen != NULL ? feed->listen : "");
     if (live) {

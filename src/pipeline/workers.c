@@ -73,6 +73,7 @@ static void on_poll(void *ctx)
     for (size_t i = 0; i < worker->hub->config->feed_count; i++)
         stopped = stopped && worker->instances[i] == NULL;
     if (stopped && hub_net_loop_connections(worker->loop) == 0) {
+        tell(worker, &worker->drained); /* of paused feeds nobody else says it */
         hub_net_loop_stop(worker->loop);
         return;
     }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Operating a hub that runs: reload, pausing feeds, dead letters that are replayed or resolved, watching."""
 import signal
+import socket
 
 from harness import *
 from attacks import *
@@ -146,10 +147,118 @@ def reloads_under_load_lose_nothing():
         hub.close()
 
 
+def closed(hub):
+    """True when nobody listens on the feed's port."""
+    try:
+        socket.create_connection(("127.0.0.1", hub.port), timeout=2).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def feed_state(hub):
+    return hub.json("status")["feeds"][0]["state"]
+
+
+def a_paused_feed_answers_what_it_took_and_stays_paused_over_restarts():
+    hub = Hub().start()
+    try:
+        sender = hub.connect()
+        check(ack_code(sender.exchange(adt("BEFORE")))[0] == "AA", "no answer before")
+        check(hub.json("feed", "pause", "mllp") == {"name": "mllp", "state": "paused"}, "the answer")
+        check(closed(hub), "a paused feed listens")
+        check(feed_state(hub) == "paused" and hub.json("status")["connections"] == 0, "the status of a paused feed")
+        try:
+            sender.exchange(adt("DURING"))
+            raise Failed("a paused feed answers")
+        except OSError:
+            pass
+        check(hub.cli("feed", "pause", "mllp").strip() == "mllp: paused", "pausing twice")
+        sighup(hub, RELOADED)
+        check(closed(hub), "a reload opened a paused feed")
+        hub.stop()
+        hub.start()
+        check(closed(hub) and feed_state(hub) == "paused", "a restart opened a paused feed")
+        hub.kill()
+        check(feed_state(hub) == "paused", "a kill forgot the pause")
+        shutil.rmtree(os.path.join(hub.dir, "data", "index"))
+        hub.start()
+        check(closed(hub), "the log alone does not know of the pause")
+        hub.cli("feed", "resume", "mllp")
+        check(feed_state(hub) == "listening", "the status of a resumed feed")
+        accepted(hub, "AFTER")
+        hub.stop()
+        hub.cli("feed", "pause", "mllp")
+        check(feed_state(hub) == "paused", "pausing without a hub")
+        hub.cli("feed", "resume", "mllp")
+        check(feed_state(hub) == "stopped", "resuming without a hub")
+        kinds = [e["kind"] for e in entries(hub) if e["kind"].startswith("feed-")]
+        check(kinds == ["feed-paused", "feed-resumed"] * 2, f"audited: {kinds}")
+        check(all(e["feed"] == "mllp" and e["who"].startswith("uid ") for e in entries(hub) if e["kind"].startswith("feed-")), "who and what")
+        hub.cli("audit", "verify", "--events")
+    finally:
+        hub.close()
+
+
+def a_feed_that_cannot_listen_stays_paused():
+    hub = Hub().start()
+    try:
+        _, err = run("feed", "pause", "nosuch", cwd=hub.dir, expect=1)
+        check("no such feed" in err, f"an unknown feed: {err}")
+        hub.cli("feed", "pause", "mllp")
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", hub.port))
+            taken.listen()
+            _, err = run("feed", "resume", "mllp", cwd=hub.dir, expect=1)
+            check("listens on this address" in err, f"the reason: {err}")
+            check(feed_state(hub) == "paused", "it counts as resumed")
+        hub.cli("feed", "resume", "mllp")
+        accepted(hub, "AFTER")
+    finally:
+        hub.close()
+
+
+def pausing_under_load_loses_nothing():
+    hub = Hub().start()
+    try:
+        answered = []
+        stop = threading.Event()
+
+        def send():
+            n = 0
+            while not stop.is_set():
+                try:
+                    sender = hub.connect(timeout=5)
+                    while not stop.is_set():
+                        control = f"P{n}"
+                        if ack_code(sender.exchange(adt(control))) == ("AA", control):
+                            answered.append(control)
+                            n += 1
+                except OSError:
+                    time.sleep(0.01)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        for _ in range(4):
+            time.sleep(0.2)
+            hub.cli("feed", "pause", "mllp")
+            hub.cli("feed", "resume", "mllp")
+        wanted = len(answered) + 10
+        wait_for(lambda: len(answered) > wanted, "it does not go on")
+        stop.set()
+        thread.join()
+        status = hub.caught_up()
+        check(status["events"] in (len(answered), len(answered) + 1), f"{len(answered)} answered, {status['events']} stored")
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
     if shutil.which("openssl") is None:
         print("SKIP: no openssl program (package openssl)")
         sys.exit(0)
     main([a_reload_takes_new_certificates_and_drops_no_connection, names_that_may_connect_change_with_a_reload,
           a_bad_configuration_is_refused_as_a_whole, what_needs_a_restart_is_said_and_keeps_its_value,
-          reloads_under_load_lose_nothing])
+          reloads_under_load_lose_nothing, a_paused_feed_answers_what_it_took_and_stays_paused_over_restarts,
+          a_feed_that_cannot_listen_stays_paused, pausing_under_load_loses_nothing])

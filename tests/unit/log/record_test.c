@@ -104,8 +104,32 @@ static void record_of_another_version_or_kind_is_refused(void **state)
     buf.ptr[0] = kept;
     buf.ptr[1] = 0;
     assert_int_equal(walk(hub_buf_view(&buf)), HUB_CORRUPT);
-    buf.ptr[1] = 6;
+    buf.ptr[1] = 7;
     assert_int_equal(walk(hub_buf_view(&buf)), HUB_CORRUPT);
+    hub_buf_deinit(&buf);
+}
+
+static void state_section_is_three_words_or_corrupt(void **state)
+{
+    (void)state;
+    struct hub_buf buf;
+    struct hub_record_view view;
+    struct hub_record_state out;
+    enum hub_section_kind kind;
+    struct hub_span bytes;
+    hub_buf_init(&buf, 1024, false);
+    hub_record_begin(&buf, HUB_RECORD_STATE, 1, "");
+    hub_record_add_state(&buf, "feed", "f1", "paused");
+    assert_int_equal(hub_record_parse(hub_buf_view(&buf), &view), HUB_OK);
+    assert_int_equal(hub_record_next(&view, &kind, &bytes), HUB_OK);
+    assert_int_equal(kind, HUB_SECTION_STATE);
+    assert_int_equal(hub_record_state(bytes, &out), HUB_OK);
+    assert_true(hub_span_is(out.what, "feed") && hub_span_is(out.id, "f1") &&
+                hub_span_is(out.state, "paused"));
+    static const char *const bad[] = {
+        "", "feed", "feed f1", "feed f1 ", "feed f1 paused now", "feed  paused", " f1 p"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(hub_record_state(hub_span_str(bad[i]), &out), HUB_CORRUPT);
     hub_buf_deinit(&buf);
 }
 
@@ -178,6 +202,7 @@ int main(void)
         cmocka_unit_test(record_cut_anywhere_but_between_sections_is_corrupt),
         cmocka_unit_test(record_reader_skips_unknown_sections),
         cmocka_unit_test(record_of_another_version_or_kind_is_refused),
+        cmocka_unit_test(state_section_is_three_words_or_corrupt),
         cmocka_unit_test(dedup_section_with_wrong_lengths_is_corrupt),
         cmocka_unit_test(crc32c_gives_the_known_answers),
         cmocka_unit_test(crc32c_by_tables_and_by_instruction_agree_at_every_split),

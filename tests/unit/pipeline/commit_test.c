@@ -426,6 +426,41 @@ static void commit_records_class_keys_before_the_messages_sealed_with_them(void 
     assert_true(hub_log_durable(f->log) == 4);
 }
 
+static void commit_keeps_what_an_operator_decided_in_the_log(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_commit_stats stats;
+    bool paused = false;
+    start(f, &plain);
+    (void)send(f, HUB_RECORD_REJECTED, "letter1", "", 0);
+    (void)send(f, HUB_RECORD_REJECTED, "letter2", "", 0);
+    assert_int_equal(hub_commit_state(f->commit, "feed", "f1", "paused", HUB_SPAN("{}"), &f->err), HUB_OK);
+    assert_int_equal(
+        hub_commit_state(f->commit, "deadletter", "letter1", "resolved", HUB_SPAN("{}"), &f->err), HUB_OK);
+    assert_int_equal(
+        hub_commit_state(f->commit, "deadletter", "letter1", "resolved", HUB_SPAN("{}"), &f->err), HUB_OK);
+    assert_int_equal(hub_commit_state(f->commit, "deadletter", "nosuch", "resolved", HUB_SPAN("{}"), &f->err),
+                     HUB_OK);
+    for (int i = 0; i < 2; i++) { /* the second time from the log alone: the fixture's index is new */
+        hub_commit_stats(f->commit, &stats);
+        assert_int_equal(stats.dead_letters, 1);
+        assert_int_equal(stats.rejected, 2);
+        assert_int_equal(hub_index_feed_paused(f->index, "f1", &paused, &f->err), HUB_OK);
+        assert_true(paused);
+        assert_int_equal(hub_index_feed_paused(f->index, "f2", &paused, &f->err), HUB_OK);
+        assert_false(paused);
+        stop(f);
+        start(f, &plain);
+    }
+    assert_int_equal(hub_commit_state(f->commit, "feed", "f1", "listening", HUB_SPAN("{}"), &f->err), HUB_OK);
+    assert_int_equal(hub_index_feed_paused(f->index, "f1", &paused, &f->err), HUB_OK);
+    assert_false(paused);
+    /* a resolved letter whose message is accepted later is not counted twice */
+    (void)send(f, HUB_RECORD_MESSAGE, "letter1", "", 1);
+    hub_commit_stats(f->commit, &stats);
+    assert_int_equal(stats.dead_letters, 1);
+}
+
 static void commit_records_each_key_record_once_over_restarts(void **state)
 {
     struct fixture *f = *state;
@@ -600,6 +635,7 @@ int main(void)
         TEST(commit_makes_keys_durable_before_one_byte_of_the_record_is_written),
         TEST(commit_acknowledges_nothing_when_keys_cannot_be_stored),
         TEST(commit_records_class_keys_before_the_messages_sealed_with_them),
+        TEST(commit_keeps_what_an_operator_decided_in_the_log),
         TEST(commit_records_each_key_record_once_over_restarts),
         TEST(commit_audit_waits_until_the_entry_is_durable),
         TEST(commit_below_the_reserve_takes_no_message_and_recovers),
