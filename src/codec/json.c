@@ -421,7 +421,8 @@ static void newline(struct hub_buf *out, unsigned depth)
 
 static void write_pretty(struct hub_buf *out, const struct hub_json *node, unsigned depth);
 
-static void write_member(struct hub_buf *out, const struct hub_json *child, bool object, unsigned depth, bool *first)
+static void write_member(struct hub_buf *out, const struct hub_json *child, bool object, unsigned depth,
+                         bool *first)
 {
     if (!*first)
         hub_buf_append_byte(out, ',');

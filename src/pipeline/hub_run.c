@@ -124,7 +124,8 @@ static void stop_all(struct hub *hub)
     hub->auditor_running = false;
 }
 
-/* True: stop. A signalfd may hold a SIGHUP only, and readiness is a hint: what is not there (yet) asks for nothing. */
+/* True: stop. A signalfd may hold a SIGHUP only, and readiness is a hint: what is not there (yet) asks for
+ * nothing. */
 static bool stop_asked(struct hub *hub, int stop_fd)
 {
     struct signalfd_siginfo info;

@@ -114,7 +114,8 @@ enum hub_result hub_keys_open(const char *folder, const uint8_t *root_key, const
     }
     result = hub_kv_open_rocksdb(folder, &options, &keys->kv, err);
     if (result == HUB_NOT_FOUND)
-        result = hub_fail(err, HUB_NOT_FOUND, "the key store is missing, and the data directory holds what its keys sealed",
+        result = hub_fail(err, HUB_NOT_FOUND,
+                          "the key store is missing, and the data directory holds what its keys sealed",
                           "restore it from its backup: new keys would open nothing of it");
     HUB_TRY_OUT(result);
     HUB_TRY_OUT(check_root(keys, &fresh, err));

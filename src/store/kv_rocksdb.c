@@ -153,7 +153,8 @@ enum hub_result hub_kv_open_rocksdb(const char *path, const struct hub_kv_option
     if (options->create) {
         struct hub_disk *disk = hub_disk_system();
         HUB_TRY(disk->ops->mkdir(disk, path, err));
-    } else if (!holds_store(path)) { /* RocksDB would leave a folder with its lock and log: in the way of who restores it */
+    } else if (!holds_store(path)) { /* RocksDB would leave a folder with its lock and log: in the way of who
+                                        restores it */
         (void)hub_fail(err, HUB_NOT_FOUND, "there is no store", NULL);
         return hub_error_in(err, path, 0);
     }
