@@ -133,7 +133,7 @@ static enum hub_result open_timeline(struct hub *hub, struct hub_error *err)
 {
     char path[HUB_PATH_MAX];
     struct hub_kv_options options = {
-        .families = hub_timeline_families(), .create = true, .bloom = true, .cache_bytes = TIMELINE_CACHE};
+        .families = hub_timeline_families(), .create = true, .bloom = true, .cache_bytes = TIMELINE_CACHE, .derived = true};
     struct hub_timeline_options timeline = {.chart_tokens = hub->config->limits.chart_tokens};
     for (size_t i = 0; i < hub->config->feed_count; i++)
         timeline.inverse_merge_reject =

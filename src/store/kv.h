@@ -18,6 +18,10 @@ struct hub_kv_options {
     bool create;                 /* make an empty store when PATH is none */
     bool bloom;                  /* point lookups dominate */
     size_t cache_bytes;          /* 0 = 32 MiB */
+    /* What is in it can be had again from elsewhere, and says itself how far it got: it is written without a
+     * log of its own. A crash loses a suffix of its writes, SYNC or not, and never a part of one or one before
+     * another that stays; a close keeps all. */
+    bool derived;
 };
 
 /* HUB_BUSY: another process holds it. PATH's folder is created 0700. */

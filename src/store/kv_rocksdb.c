@@ -12,11 +12,15 @@
 enum {
     CACHE_DEFAULT = 32 * 1024 * 1024,
     WRITE_BUFFER = 16 * 1024 * 1024,
+    WRITE_BUFFER_DERIVED = 32 * 1024 * 1024,
     WRITE_BUFFERS_ALL = 64 * 1024 * 1024,
     WAL_ALL = 128 * 1024 * 1024,
     BLOCK_BYTES = 8 * 1024,
     FILES_OPEN = 512,
     BLOOM_BITS = 10,
+    LEVELS = 7,
+    LEVELS_PLAIN = 2,   /* young files: written and merged often, so not compressed */
+    LEVEL0_FILES = 8,   /* merged at this many, of a store of many writes */
     INFO_LOG_FATAL = 4, /* rocksdb::InfoLogLevel::FATAL_LEVEL */
 };
 
@@ -117,7 +121,24 @@ static void set_options(struct rocks_kv *kv, const struct hub_kv_options *option
     kv->read = rocksdb_readoptions_create();
     kv->write_later = rocksdb_writeoptions_create();
     kv->write_sync = rocksdb_writeoptions_create();
-    rocksdb_writeoptions_set_sync(kv->write_sync, 1);
+    if (options->derived) {
+        /* all families are written out together: what is on disk is the store as it was at some moment */
+        rocksdb_options_set_atomic_flush(kv->options, 1);
+        rocksdb_writeoptions_disable_WAL(kv->write_later, 1);
+        rocksdb_writeoptions_disable_WAL(kv->write_sync, 1);
+        rocksdb_options_set_write_buffer_size(kv->options, WRITE_BUFFER_DERIVED);
+        rocksdb_options_set_level0_file_num_compaction_trigger(kv->options, LEVEL0_FILES);
+    } else {
+        rocksdb_writeoptions_set_sync(kv->write_sync, 1);
+    }
+}
+
+static void set_compression(struct rocks_kv *kv, int compression)
+{
+    int levels[LEVELS];
+    for (size_t i = 0; i < LEVELS; i++)
+        levels[i] = i < LEVELS_PLAIN ? rocksdb_no_compression : compression;
+    rocksdb_options_set_compression_per_level(kv->options, levels, LEVELS);
 }
 
 /* NULL or the failure's text. */
@@ -129,7 +150,7 @@ static char *open_with(struct rocks_kv *kv, const char *const *families, int com
         names[i + 1] = families[i];
         each[i + 1] = kv->options;
     }
-    rocksdb_options_set_compression(kv->options, compression);
+    set_compression(kv, compression);
     char *message = NULL;
     kv->db = rocksdb_open_column_families(kv->options, kv->path, (int)kv->kv.family_count + 1, names, each,
                                           kv->handles, &message);

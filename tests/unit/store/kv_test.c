@@ -347,12 +347,90 @@ static void kv_rocksdb_keeps_synced_writes_over_a_kill(void **state)
     check(f, 0, "k", "v");
 }
 
+static const struct hub_kv_options DERIVED = {
+    .families = FAMILIES, .create = true, .bloom = true, .cache_bytes = 1 << 20, .derived = true};
+
+static void open_derived(struct fixture *f)
+{
+    hub_kv_close(f->kv);
+    f->kv = NULL;
+    (void)snprintf(f->path, sizeof f->path, "%s/derived", f->folder);
+    assert_int_equal(hub_kv_open_rocksdb(f->path, &DERIVED, &f->kv, NULL), HUB_OK);
+}
+
+static void kv_rocksdb_derived_keeps_all_over_a_close(void **state)
+{
+    struct fixture *f = *state;
+    open_derived(f);
+    hub_kv_batch_put(f->batch, f->kv, 0, HUB_SPAN("k"), HUB_SPAN("v"));
+    hub_kv_batch_put(f->batch, f->kv, 1, HUB_SPAN("position"), HUB_SPAN("1"));
+    assert_int_equal(hub_kv_write(f->kv, f->batch, true, NULL), HUB_OK);
+    open_derived(f);
+    check(f, 0, "k", "v");
+    check(f, 1, "position", "1");
+}
+
+enum { NUMBERED = 1700, NUMBERED_BYTES = 64 * 1024 }; /* several write buffers */
+
+/* Value N in one family and N as position in the other, in one batch; never closed. In a program of its own:
+ * the threads that write out do not come along over a fork. */
+static void write_numbered(const char *path)
+{
+    struct hub_kv *kv = NULL;
+    struct hub_kv_batch *batch = hub_kv_batch_new();
+    uint8_t *value = calloc(1, NUMBERED_BYTES);
+    if (value == NULL || batch == NULL || hub_kv_open_rocksdb(path, &DERIVED, &kv, NULL) != HUB_OK)
+        _exit(1);
+    for (uint32_t n = 1; n <= NUMBERED; n++) {
+        struct hub_span number = hub_span_of(&n, sizeof n);
+        hub_kv_batch_clear(batch);
+        hub_kv_batch_put(batch, kv, 0, number, hub_span_of(value, NUMBERED_BYTES));
+        hub_kv_batch_put(batch, kv, 1, HUB_SPAN("position"), number);
+        if (hub_kv_write(kv, batch, false, NULL) != HUB_OK)
+            _exit(1);
+    }
+    _exit(0);
+}
+
+static void kv_rocksdb_derived_is_after_a_kill_what_it_was_at_some_moment(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_kv_value value;
+    uint32_t position = 0;
+    open_derived(f);
+    hub_kv_close(f->kv);
+    f->kv = NULL;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)execl("/proc/self/exe", "kv_test", f->path, (char *)NULL);
+        _exit(1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(hub_kv_open_rocksdb(f->path, &DERIVED, &f->kv, NULL), HUB_OK);
+    assert_int_equal(hub_kv_get(f->kv, 1, HUB_SPAN("position"), &value, NULL), HUB_OK);
+    assert_int_equal(value.bytes.len, sizeof position);
+    memcpy(&position, value.bytes.ptr, sizeof position);
+    hub_kv_value_free(&value);
+    assert_in_range(position, 1, NUMBERED);
+    for (uint32_t n = 1; n <= NUMBERED; n++) {
+        enum hub_result result = hub_kv_get(f->kv, 0, hub_span_of(&n, sizeof n), &value, NULL);
+        assert_int_equal(result, n <= position ? HUB_OK : HUB_NOT_FOUND);
+        if (result == HUB_OK)
+            hub_kv_value_free(&value);
+    }
+}
+
 #define ON_BOTH(test)                                                                                        \
     cmocka_unit_test_setup_teardown(test, setup_memory, teardown),                                           \
         cmocka_unit_test_setup_teardown(test, setup_rocksdb, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2)
+        write_numbered(argv[1]);
     const struct CMUnitTest tests[] = {
         ON_BOTH(kv_get_gives_what_was_put_last_by_family),
         ON_BOTH(kv_batch_is_kept_until_cleared_and_an_empty_one_is_fine),
@@ -367,6 +445,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(kv_rocksdb_does_not_make_a_store_unasked, setup_rocksdb, teardown),
         cmocka_unit_test_setup_teardown(kv_rocksdb_keeps_synced_writes_over_a_kill, setup_rocksdb, teardown),
+        cmocka_unit_test_setup_teardown(kv_rocksdb_derived_keeps_all_over_a_close, setup_rocksdb, teardown),
+        cmocka_unit_test_setup_teardown(kv_rocksdb_derived_is_after_a_kill_what_it_was_at_some_moment,
+                                        setup_rocksdb, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
