@@ -122,6 +122,12 @@ static void check_hl7v2(const struct checker *c, const struct hub_feed *feed, st
             "cannot be placed",
             "");
     }
+    if (feed->charset_override && feed->charset == NULL) {
+        (void)snprintf(path, sizeof path, "%s.format.hl7v2.charset_override", prefix);
+        add(c, HUB_SEVERITY_ERROR, LINE(node, "format", "hl7v2", "charset_override"), path,
+            "there is no charset to take instead of MSH-18", "add charset: with the set this sender uses",
+            "");
+    }
     (void)snprintf(path, sizeof path, "%s.format.hl7v2.processing", prefix);
     for (size_t i = 0; i < feed->processing_count; i++)
         if (!same(feed->processing[i], "P") && !same(feed->processing[i], "T") &&

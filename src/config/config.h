@@ -37,6 +37,7 @@ struct hub_feed {
     struct hub_tls_server tls;
     /* format.hl7v2 */
     const char *charset;  /* feed default for an empty MSH-18; NULL = ASCII/UTF-8 by content, see docs */
+    bool charset_override; /* charset stands whatever MSH-18 says */
     const char *timezone; /* IANA name */
     const char **processing; /* accepted MSH-11, NULL ended; default {"P"} */
     size_t processing_count;

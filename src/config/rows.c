@@ -61,7 +61,13 @@ static const struct hub_variant transports[] = {
 
 static const struct hub_option hl7v2_rows[] = {
     {"charset", HUB_OPTION_TEXT, AT(hub_feed, charset), .flags = RELOAD,
-     .description = "character set where MSH-18 is empty (`ascii`, `utf-8`, `latin1`); absent: UTF-8"},
+     .description =
+         "character set where MSH-18 is empty, a name of HL7 table 0211 or a usual one (`8859/1`, `latin1`, "
+         "`UNICODE UTF-8`, `GB 18030-2000`); absent: UTF-8"},
+    {"charset_override", HUB_OPTION_BOOL, AT(hub_feed, charset_override), "false", .flags = RELOAD,
+     .description =
+         "take `charset` for every message, whatever MSH-18 says: for senders that say something else than "
+         "they send"},
     {"timezone", HUB_OPTION_TEXT, AT(hub_feed, timezone), .flags = RELOAD,
      .description = "zone of times without an offset, an IANA name such as Europe/Berlin"},
     {"processing", HUB_OPTION_TEXTS, AT(hub_feed, processing), "P", 1, 3,

@@ -3,6 +3,7 @@
 from harness import *
 
 STAMP = "20240301120000-0500"
+AUTHORITY = "urn:chartline:ns:GENHOSP:GENHOSP"
 
 
 def adt(control, accept="", application="", kind="ADT^A01^ADT_A01", mrn="77001", extra=()):
@@ -148,5 +149,50 @@ def send_waits_for_what_is_due():
         hub.close()
 
 
+def text_of_every_kind_arrives_as_it_was_meant():
+    hub = Hub()
+    try:
+        hub.start()
+        sender = hub.connect()
+        kinds = [("8859/1", "latin-1", "José"), ("8859/2", "iso8859-2", "Łukasz"), ("8859/15", "iso8859-15", "Œuvre"), ("8859/7", "iso8859-7", "Γιώργος"),
+                 ("UNICODE UTF-8", "utf-8", "山田"), ("UNICODE UTF-16", "utf-16", "山田太郎"), ("UNICODE UTF-16", "utf-16-be", "Oona"),
+                 ("UNICODE UTF-32", "utf-32", "Zoë"), ("~ISO IR87", "iso2022_jp", "山田"), ("GB 18030-2000", "gb18030", "张三"),
+                 ("KS X 1001", "euc_kr", "김철수"), ("BIG-5", "big5", "許功蓋")]
+        for n, (name, codec, text) in enumerate(kinds):
+            message = adt(f"C{n}", "AL", "AL", mrn=f"880{n:02d}").decode().replace("|2.5.1|||AL|AL", f"|2.5.1|||AL|AL||{name}").replace("ESPERANZA", text)
+            sender.send(message.encode(codec))
+            for expected in ("CA", "AA"):
+                answer = sender.receive().decode(codec if codec.startswith("utf") else "latin-1").lstrip("\ufeff")
+                check(f"MSA|{expected}|C{n}" in answer and f"||{name}" in answer, f"{name} ({codec}): {answer}")
+        sender.send(adt("BAD").replace(b"|2.5.1|||", b"|2.5.1||||||BIG-5").replace(b"ESPERANZA", b"\xff\xff"))
+        answer = sender.receive()
+        check(ack_code(answer) == ("AE", "BAD") and b"PID^1^5" in answer, f"{answer}")
+        sender.close()
+        hub.caught_up()
+        role = hub.as_role("clinician")
+        for n, (name, _, text) in enumerate(kinds):
+            shown = json.dumps(hub.json("timeline", f"{AUTHORITY}|880{n:02d}", *role), ensure_ascii=False)
+            check(f'"{text}"' in shown, f"{name}: {text} is not in the timeline")
+    finally:
+        hub.close()
+
+
+def a_feed_can_say_better_than_msh_18():
+    hub = Hub()
+    try:
+        hub.edit("{hl7v2: {", "{hl7v2: {charset: 8859/2, charset_override: true, ")
+        hub.start()
+        sender = hub.connect()
+        message = adt("O1").decode().replace("|2.5.1|||", "|2.5.1||||||8859/1").replace("ESPERANZA", "Łukasz")
+        check(ack_code(sender.exchange(message.encode("iso8859-2")))[0] == "AA", "the answer")
+        sender.close()
+        hub.caught_up()
+        shown = json.dumps(hub.json("timeline", f"{AUTHORITY}|77001", *hub.as_role("clinician")), ensure_ascii=False)
+        check("Łukasz" in shown, shown[:500])
+    finally:
+        hub.close()
+
+
 main([every_wish_and_outcome_is_answered_as_asked, answers_to_the_same_message_are_the_same_bytes, modes_of_the_feed_overrule_the_header,
-      one_bad_message_does_not_block_a_queue_that_wants_it_so, send_waits_for_what_is_due])
+      one_bad_message_does_not_block_a_queue_that_wants_it_so, send_waits_for_what_is_due,
+      text_of_every_kind_arrives_as_it_was_meant, a_feed_can_say_better_than_msh_18])

@@ -41,24 +41,34 @@ static void visit(struct hub_arena *arena, const struct hub_hl7 *message, const 
             visit_time(arena, &zone, hub_hl7_field(&message->segments[i], n));
 }
 
+static void visit_answer(struct hub_arena *arena, struct hub_span view, bool good)
+{
+    struct hub_hl7_input input;
+    check(memchr(view.ptr, 0x0b, view.len) == NULL);
+    check(hub_hl7_read(arena, view, "latin1", false, 10, &input, NULL) != HUB_SYNTAX);
+    check(input.message.segment_count == (good ? 2u : 3u));
+}
+
 static void answer(struct hub_arena *arena, struct hub_span head, enum hub_result result, const struct hub_error *error)
 {
     struct hub_verdict verdict = {.result = result, .error = *error, .recorded_us = 1, .message_id = "abc"};
-    struct hub_hl7_input input;
     struct hub_buf out;
     hub_buf_init(&out, 1 << 20, false);
     if (hub_hl7_ack(HUB_ACK_AUTO, head, &verdict, &out) == HUB_OK && out.len != 0) {
         struct hub_span view = hub_buf_view(&out);
-        check(memchr(view.ptr, 0x0b, view.len) == NULL && memchr(view.ptr, 0x1c, view.len) == NULL);
-        check(hub_hl7_read(arena, view, "latin1", 10, &input, NULL) != HUB_SYNTAX);
-        check(input.message.segment_count == (result == HUB_OK ? 2u : 3u));
+        const uint8_t *separator = memchr(view.ptr, HUB_ANSWER_SEPARATOR, view.len);
+        size_t first = separator != NULL ? (size_t)(separator - view.ptr) : view.len;
+        visit_answer(arena, hub_span_of(view.ptr, first), result == HUB_OK);
+        if (separator != NULL)
+            visit_answer(arena, hub_span_of(separator + 1, view.len - first - 1), result == HUB_OK);
     }
     hub_buf_deinit(&out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const charsets[] = {NULL, "latin1", "UTF-8", "windows-1252"};
+    static const char *const charsets[] = {NULL,    "latin1",   "UTF-8",  "windows-1252",
+                                           "BIG-5", "ISO IR87", "8859/7", "ISO IR14"};
     static const char *const zones[] = {NULL, "America/New_York", "Australia/Lord_Howe", "Europe/Dublin"};
     struct hub_arena arena;
     struct hub_hl7_input input;
@@ -67,10 +77,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     hub_arena_init(&arena, 16 * 1024 * 1024);
     struct hub_span bytes = hub_span_of(data + 1, size - 1);
-    enum hub_result result = hub_hl7_read(&arena, bytes, charsets[data[0] & 3], 1000, &input, &error);
+    enum hub_result result =
+        hub_hl7_read(&arena, bytes, charsets[data[0] & 7], (data[0] & 16) != 0, 1000, &input, &error);
     if (result == HUB_OK) {
         check(hub_utf8_valid(input.message.bytes));
-        visit(&arena, &input.message, zones[data[0] >> 2 & 3]);
+        visit(&arena, &input.message, zones[data[0] >> 5 & 3]);
     }
     answer(&arena, input.head, result, &error);
     hub_arena_deinit(&arena);

@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "adapters/formats/hl7v2/hl7_time.h"
+#include "src/codec/charset.h"
 
 enum {
-    FIELDS = 22, /* MSH-1 to MSH-21, by number */
+    FIELDS = 22,     /* MSH-1 to MSH-21, by number */
     OWN_ID_LEN = 20, /* MSH-10's length up to 2.6 */
     NUMBER_MAX = 10000000,
+    WIDE_HEAD_BYTES_MAX = 1 << 20,
     VERSION_2_2 = 2002000,
     VERSION_2_3_1 = 2003001,
     VERSION_2_5 = 2005000,
@@ -435,8 +437,8 @@ static void put_answer(struct hub_buf *out, const struct header *header, const s
         put_error(out, header, verdict);
 }
 
-enum hub_result hub_hl7_ack(enum hub_ack_mode mode, struct hub_span head, const struct hub_verdict *verdict,
-                            struct hub_buf *out)
+static enum hub_result answer(enum hub_ack_mode mode, struct hub_span head, const struct hub_verdict *verdict,
+                              struct hub_buf *out)
 {
     struct header header;
     const char *code = hub_result_row(verdict->result)->ack_code;
@@ -451,4 +453,59 @@ enum hub_result hub_hl7_ack(enum hub_ack_mode mode, struct hub_span head, const 
     if (plan.application)
         put_answer(out, &header, verdict, &plan, code, false);
     return hub_buf_result(out);
+}
+
+/* ANSWERS in UTF-8 as the message was sent. A character with a byte of the framing in it is left out, as in
+ * put_echo. */
+static void put_wide(struct hub_buf *out, struct hub_span answers, struct hub_span mark,
+                     const struct hub_charset_shape *shape)
+{
+    bool at_start = true;
+    while (answers.len != 0) {
+        uint8_t bytes[4];
+        bool separates = answers.ptr[0] == HUB_ANSWER_SEPARATOR;
+        if (at_start)
+            hub_buf_append_span(out, mark);
+        at_start = separates;
+        size_t len = hub_charset_put_wide(shape, &answers, bytes);
+        if (separates)
+            hub_buf_append_byte(out, HUB_ANSWER_SEPARATOR);
+        else if (memchr(bytes, 0x0b, len) == NULL && memchr(bytes, 0x1c, len) == NULL)
+            hub_buf_append(out, bytes, len);
+    }
+}
+
+static enum hub_result answer_wide(enum hub_ack_mode mode, struct hub_span head,
+                                   const struct hub_charset *charset, const struct hub_charset_shape *shape,
+                                   const struct hub_verdict *verdict, struct hub_buf *out)
+{
+    struct hub_arena arena;
+    struct hub_charset_text text;
+    struct hub_buf narrow;
+    struct hub_span mark = hub_span_of(head.ptr, shape->mark_len);
+    hub_arena_init(&arena, WIDE_HEAD_BYTES_MAX);
+    hub_buf_init(&narrow, out->bytes_max, true);
+    enum hub_result result =
+        hub_charset_to_utf8(&arena, charset, hub_span_of(head.ptr + mark.len, head.len - mark.len), &text);
+    if (result == HUB_CHARSET) { /* an unreadable header is answered as none */
+        text.utf8 = HUB_SPAN_NONE;
+        result = HUB_OK;
+    }
+    HUB_TRY_OUT(result);
+    HUB_TRY_OUT(answer(mode, text.utf8, verdict, &narrow));
+    put_wide(out, hub_buf_view(&narrow), mark, shape);
+    result = hub_buf_result(out);
+out:
+    hub_buf_deinit(&narrow);
+    hub_arena_deinit(&arena);
+    return result;
+}
+
+enum hub_result hub_hl7_ack(enum hub_ack_mode mode, struct hub_span head, const struct hub_verdict *verdict,
+                            struct hub_buf *out)
+{
+    struct hub_charset_shape shape;
+    const struct hub_charset *charset = hub_charset_wide(head, &shape);
+    return charset != NULL ? answer_wide(mode, head, charset, &shape, verdict, out)
+                           : answer(mode, head, verdict, out);
 }

@@ -1,8 +1,10 @@
-/* Acknowledgements (2.9.2, 2.14: MSH, MSA, ERR) from the header segment as it was sent and the verdict. A pure
- * function: same head, same verdict, same bytes, so that a duplicate gets the answer its original got. Any thread.
+/* Acknowledgements (2.9.2, 2.14: MSH, MSA, ERR) from the header segment as it was sent and the verdict. A
+ * pure function: same head, same verdict, same bytes, so that a duplicate gets the answer its original got.
+ * Any thread.
  *
- * What goes back of the input is MSH fields alone, as sent (3-6, 9.2, 10-12, 18, 21), in the sender's delimiters;
- * VT and FS are left out of them, for they would break the frame. All other text is the hub's own. */
+ * What goes back of the input is MSH fields alone, as sent (3-6, 9.2, 10-12, 18, 21), in the sender's
+ * delimiters; VT and FS are left out of them, for they would break the frame. All other text is the hub's
+ * own. The answer to a message in UTF-16 or UTF-32 is in that too. */
 #pragma once
 
 #include "adapters/formats/hl7v2/hl7.h"

@@ -14,6 +14,7 @@ enum { SEGMENTS_MAX = 100000, RESOURCES_MAX = 20000, PATIENTS_MAX = 1000 }; /* w
 struct context {
     struct map_tables *tables;
     const char *charset;
+    bool charset_overrides;
     enum hub_ack_mode ack_mode;
     struct hub_map_options options;
     uint32_t segments_max;
@@ -66,6 +67,7 @@ static void *format_open(const struct hub_config *config, const struct hub_feed 
         return NULL;
     }
     context->charset = feed != NULL ? feed->charset : NULL;
+    context->charset_overrides = feed != NULL && feed->charset_override;
     context->ack_mode = feed != NULL ? feed->ack_mode : HUB_ACK_AUTO;
     context->segments_max = limit(config, config->limits.segments, SEGMENTS_MAX);
     context->options = (struct hub_map_options){
@@ -193,7 +195,8 @@ static enum hub_result decode_with(const struct context *context, struct hub_are
     struct hub_hl7_input input;
     memset(out, 0, sizeof *out);
     memset(&input, 0, sizeof input);
-    enum hub_result result = hub_hl7_read(arena, bytes, context->charset, context->segments_max, &input, err);
+    enum hub_result result = hub_hl7_read(arena, bytes, context->charset, context->charset_overrides,
+                                          context->segments_max, &input, err);
     out->reply_head = input.head;
     if (input.message.segment_count != 0)
         name_message(&input.message, out);

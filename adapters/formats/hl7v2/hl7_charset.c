@@ -2,7 +2,7 @@
 
 #include "src/codec/charset.h"
 
-enum { MSH_CHARSET = 18, HEAD_MAX = 64 * 1024 };
+enum { MSH_CHARSET = 18, HEAD_MAX = 64 * 1024, ESC = 0x1b };
 
 struct hub_span hub_hl7_head(struct hub_span bytes)
 {
@@ -40,55 +40,159 @@ void hub_hl7_error_at_byte(struct hub_error *err, const struct hub_hl7 *message,
     }
 }
 
-/* NULL in *OUT: not declared. */
-static enum hub_result declared_charset(const struct hub_hl7 *message, const char *feed_charset,
-                                        const struct hub_charset **out, struct hub_error *err)
+static enum hub_result unknown_set(struct hub_error *err, const char *what)
 {
-    struct hub_span field = hub_hl7_field(&message->segments[0], MSH_CHARSET);
-    struct hub_span name = hub_hl7_component(message, hub_hl7_repetition(message, field, 0), 1);
-    name = hub_span_trim(name);
-    bool sent = name.len != 0 && !hub_hl7_is_null(name);
-    if (!sent)
-        name = hub_span_str(feed_charset);
-    *out = name.len != 0 ? hub_charset_find(name) : NULL;
-    if (name.len == 0 || *out != NULL)
-        return HUB_OK;
-    if (!sent)
-        return hub_fail(err, HUB_CONFIG, "the feed's charset is unknown", "name one of the sets in docs/CONFIGURATION.md");
-    (void)hub_fail(err, HUB_CHARSET_UNKNOWN, NULL, NULL);
+    (void)hub_fail(err, HUB_CHARSET_UNKNOWN, what, NULL);
     (void)hub_error_at(err, "MSH-%d", MSH_CHARSET);
     return HUB_CHARSET_UNKNOWN;
 }
 
-static enum hub_result charset_failed(enum hub_result result, const struct hub_hl7 *message, size_t bad_at,
-                                      struct hub_error *err)
+static struct hub_span set_name(const struct hub_hl7 *message, uint32_t n)
 {
-    (void)hub_fail(err, result, NULL, NULL);
-    if (result == HUB_CHARSET) {
-        hub_error_number(err, (int64_t)bad_at);
-        hub_hl7_error_at_byte(err, message, bad_at);
-    } else if (result == HUB_CHARSET_UNKNOWN) {
-        (void)hub_error_at(err, "MSH-%d", MSH_CHARSET);
+    struct hub_span field = hub_hl7_field(&message->segments[0], MSH_CHARSET);
+    struct hub_span name =
+        hub_span_trim(hub_hl7_component(message, hub_hl7_repetition(message, field, n), 1));
+    return hub_hl7_is_null(name) ? HUB_SPAN_NONE : name;
+}
+
+/* Several sets: one of ISO 2022 reads them all; else the first alone, as long as nothing switches. */
+static enum hub_result several_sets(const struct hub_hl7 *message, struct hub_span bytes,
+                                    const struct hub_charset **out, struct hub_error *err)
+{
+    uint32_t count = hub_hl7_repetitions(message, hub_hl7_field(&message->segments[0], MSH_CHARSET));
+    for (uint32_t n = 1; n < count; n++) {
+        const struct hub_charset *other = hub_charset_find(set_name(message, n));
+        if (other != NULL && hub_charset_is_escaped(other)) {
+            *out = other;
+            return HUB_OK;
+        }
     }
+    bool switches = count > 1 && memchr(bytes.ptr, ESC, bytes.len) != NULL;
+    if (switches && (*out == NULL || !hub_charset_is_escaped(*out)))
+        return unknown_set(err, "these character sets cannot be switched between by escape sequences");
+    return HUB_OK;
+}
+
+/* NULL in *OUT: not declared. */
+static enum hub_result declared_charset(const struct hub_hl7 *message, struct hub_span bytes,
+                                        const char *feed_charset, bool overrides,
+                                        const struct hub_charset **out, struct hub_error *err)
+{
+    struct hub_span name = overrides ? HUB_SPAN_NONE : set_name(message, 0);
+    bool sent = name.len != 0;
+    if (!sent)
+        name = hub_span_str(feed_charset);
+    *out = name.len != 0 ? hub_charset_find(name) : NULL;
+    if (name.len != 0 && *out == NULL && !sent)
+        return hub_fail(err, HUB_CONFIG, "the feed's charset is unknown", "name one of the sets in docs/CONFIGURATION.md");
+    if (name.len != 0 && *out == NULL)
+        return unknown_set(err, NULL);
+    return overrides ? HUB_OK : several_sets(message, bytes, out, err);
+}
+
+/* Where a bad byte is can only be said of what stands before it: in a set of several bytes a character the
+ * bytes of delimiters may be parts of others. OUT: that part as a message, when it is one. */
+static void find_bad_byte(struct hub_arena *arena, const struct hub_charset *charset, struct hub_span good,
+                          uint32_t segments_max, struct hub_hl7 *out, struct hub_error *err)
+{
+    struct hub_charset_text text;
+    struct hub_hl7 before;
+    if (hub_charset_to_utf8(arena, charset, good, &text) != HUB_OK)
+        return;
+    char *copy = hub_arena_bytes(arena, text.utf8.len + 1);
+    if (copy == NULL)
+        return;
+    memcpy(copy, text.utf8.ptr, text.utf8.len);
+    copy[text.utf8.len] = '?'; /* takes the bad byte's place */
+    if (hub_hl7_parse(arena, hub_span_of(copy, text.utf8.len + 1), segments_max, false, &before, NULL) !=
+        HUB_OK)
+        return;
+    hub_hl7_error_at_byte(err, &before, text.utf8.len);
+    if (out != NULL)
+        *out = before;
+}
+
+static enum hub_result charset_failed(enum hub_result result, size_t bad_at, struct hub_error *err)
+{
+    if (result == HUB_CHARSET_UNKNOWN)
+        return unknown_set(err, NULL);
+    (void)hub_fail(err, result, NULL, NULL);
+    if (result == HUB_CHARSET)
+        hub_error_number(err, (int64_t)bad_at);
     return result;
 }
 
-enum hub_result hub_hl7_read(struct hub_arena *arena, struct hub_span bytes, const char *feed_charset, uint32_t segments_max,
-                             struct hub_hl7_input *out, struct hub_error *err)
+/* --- UTF-16 and UTF-32 --- */
+
+static bool is_line_end(const uint8_t *at, const struct hub_charset_shape *shape)
+{
+    bool end = true;
+    for (size_t i = 0; i < shape->unit; i++) {
+        bool low = i == (shape->big ? shape->unit - 1U : 0U);
+        end = end && (low ? at[i] == '\r' || at[i] == '\n' : at[i] == 0);
+    }
+    return end;
+}
+
+static struct hub_span wide_head(struct hub_span bytes, const struct hub_charset_shape *shape)
+{
+    size_t end = shape->mark_len;
+    while (end + shape->unit <= bytes.len && !is_line_end(bytes.ptr + end, shape))
+        end += shape->unit;
+    return end <= HEAD_MAX ? hub_span_of(bytes.ptr, end) : HUB_SPAN_NONE;
+}
+
+static enum hub_result read_wide(struct hub_arena *arena, struct hub_span bytes,
+                                 const struct hub_charset *charset, const struct hub_charset_shape *shape,
+                                 uint32_t segments_max, struct hub_hl7_input *out, struct hub_error *err)
+{
+    struct hub_charset_text text;
+    struct hub_span content = hub_span_of(bytes.ptr + shape->mark_len, bytes.len - shape->mark_len);
+    /* a framing that closed the last line with a CR of its own */
+    while (content.len % shape->unit != 0 && content.ptr[content.len - 1] == '\r')
+        content.len--;
+    *out = (struct hub_hl7_input){.head = wide_head(bytes, shape), .charset = hub_charset_name(charset)};
+    enum hub_result result = hub_charset_to_utf8(arena, charset, content, &text);
+    if (result != HUB_OK) {
+        (void)charset_failed(result, text.bad_at + shape->mark_len, err);
+        if (result == HUB_CHARSET)
+            find_bad_byte(arena, charset, hub_span_of(content.ptr, text.bad_at), segments_max, &out->message,
+                          err);
+        return result;
+    }
+    HUB_TRY(hub_hl7_parse(arena, text.utf8, segments_max, false, &out->message, err));
+    const struct hub_charset *declared = hub_charset_find(set_name(&out->message, 0));
+    out->mislabelled = declared != NULL && hub_charset_is_converted(declared);
+    return HUB_OK;
+}
+
+enum hub_result hub_hl7_read(struct hub_arena *arena, struct hub_span bytes, const char *feed_charset,
+                             bool overrides, uint32_t segments_max, struct hub_hl7_input *out,
+                             struct hub_error *err)
 {
     const struct hub_charset *charset = NULL;
+    struct hub_charset_shape shape;
     struct hub_charset_text text;
+    charset = hub_charset_wide(bytes, &shape);
+    if (charset != NULL)
+        return read_wide(arena, bytes, charset, &shape, segments_max, out, err);
     *out = (struct hub_hl7_input){.head = hub_hl7_head(bytes), .charset = ""};
     HUB_TRY(hub_hl7_parse(arena, bytes, segments_max, false, &out->message, err));
-    HUB_TRY(declared_charset(&out->message, feed_charset, &charset, err));
+    HUB_TRY(declared_charset(&out->message, bytes, feed_charset, overrides, &charset, err));
     if (charset != NULL)
         out->charset = hub_charset_name(charset);
     enum hub_result result = hub_charset_to_utf8(arena, charset, bytes, &text);
-    if (result != HUB_OK)
-        return charset_failed(result, &out->message, text.bad_at, err);
+    if (result != HUB_OK) {
+        (void)charset_failed(result, text.bad_at, err);
+        if (result == HUB_CHARSET && charset != NULL && hub_charset_is_converted(charset))
+            find_bad_byte(arena, charset, hub_span_of(bytes.ptr, text.bad_at), segments_max, NULL, err);
+        else if (result == HUB_CHARSET)
+            hub_hl7_error_at_byte(err, &out->message, text.bad_at);
+        return result;
+    }
     out->mislabelled = text.mislabelled;
     if (text.utf8.ptr == bytes.ptr)
         return HUB_OK;
-    /* delimiters are ASCII in every set of the table, so the same segments and fields come out again */
+    /* of a set of several bytes a character, parts may have looked like delimiters */
     return hub_hl7_parse(arena, text.utf8, segments_max, false, &out->message, err);
 }

@@ -210,7 +210,7 @@ static void answers_are_messages_themselves(void **state)
     struct hub_verdict verdict = verdict_of(HUB_REQUIRED, "PID-3");
     hub_arena_init(&arena, 1 << 20);
     assert_int_equal(hub_hl7_ack(HUB_ACK_AUTO, HUB_SPAN("MSH|^~\\&|A|||||||7|P|2.5||||||8859/1"), &verdict, &out), HUB_OK);
-    assert_int_equal(hub_hl7_read(&arena, hub_buf_view(&out), NULL, 10, &input, NULL), HUB_OK);
+    assert_int_equal(hub_hl7_read(&arena, hub_buf_view(&out), NULL, false, 10, &input, NULL), HUB_OK);
     assert_int_equal(input.message.segment_count, 3);
     assert_true(hub_span_is(hub_hl7_field(&input.message.segments[1], 2), "7"));
     hub_arena_deinit(&arena);
@@ -385,6 +385,34 @@ static void enhanced_answers_echo_ask_for_nothing_and_have_ids_of_their_own(void
 #undef REST
 }
 
+static void a_wide_message_is_answered_in_its_own_kind(void **state)
+{
+    (void)state;
+    static const char head[] = "\xff\xfeM\0S\0H\0|\0^\0~\0\\\0&\0|\0\x71\x5c|\0|\0|\0|\0|\0|\0|\0"
+                               "7\0|\0P\0|\0"
+                               "2\0.\0"
+                               "5\0|\0"
+                               "|\0|\0A\0L\0|\0A\0L\0";
+    struct hub_verdict verdict = verdict_of(HUB_OK, "");
+    struct hub_arena arena;
+    struct hub_hl7_input input;
+    hub_arena_init(&arena, 1 << 20);
+    assert_int_equal(hub_hl7_ack(HUB_ACK_AUTO, hub_span_of(head, sizeof head - 1), &verdict, &out), HUB_OK);
+    const uint8_t *separator = memchr(out.ptr, HUB_ANSWER_SEPARATOR, out.len);
+    assert_non_null(separator);
+    size_t first = (size_t)(separator - out.ptr);
+    const struct hub_span answers[] = {hub_span_of(out.ptr, first),
+                                       hub_span_of(separator + 1, out.len - first - 1)};
+    for (size_t i = 0; i < 2; i++) {
+        assert_memory_equal(answers[i].ptr, "\xff\xfeM\0", 4);
+        assert_int_equal(hub_hl7_read(&arena, answers[i], NULL, false, 10, &input, NULL), HUB_OK);
+        assert_true(hub_span_is(hub_hl7_field(&input.message.segments[1], 1), i == 0 ? "CA" : "AA"));
+        assert_true(hub_span_is(hub_hl7_field(&input.message.segments[1], 2), "7"));
+        assert_true(hub_span_is(hub_hl7_field(&input.message.segments[0], 5), "\xe5\xb1\xb1"));
+    }
+    hub_arena_deinit(&arena);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -409,6 +437,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_hubs_own_trouble_has_no_answer_in_any_mode, setup, teardown),
         cmocka_unit_test_setup_teardown(enhanced_answers_echo_ask_for_nothing_and_have_ids_of_their_own,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_wide_message_is_answered_in_its_own_kind, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,6 +235,9 @@ static void config_refuses_feeds_that_cannot_work(void **state)
         HUB
         "feeds:\n  - {name: a, id: f1, transport: {mllp: {listen: \"127.0.0.1:1\"}}, format: {hl7v2: {}}}\n",
         3, "feeds[0].format.hl7v2.timezone", "add timezone");
+    refused(HUB "feeds:\n  - {name: a, id: f1, transport: {mllp: {listen: \"127.0.0.1:1\"}}, format: {hl7v2: "
+                "{timezone: UTC, charset_override: true}}}\n",
+            3, "feeds[0].format.hl7v2.charset_override", "add charset");
     refused(HUB FEED(", identity: {trust_links: [NOBODY]}"), 3, "feeds[0].identity.trust_links", "NOBODY");
     refused(HUB FEED(", identity: {default_authority: NOBODY}"), 3, "feeds[0].identity.default_authority",
             "not configured");
