@@ -28,6 +28,8 @@ const struct hub_cli_command hub_cli_commands[] = {
     ROW("keys export", "", "Print the key records for readers", keys_export),
     ROW("deadletter list", "", "List the messages that were refused", deadletter_list),
     ROW("deadletter show", "ID", "Show a refused message", deadletter_show),
+    ROW("deadletter replay", "ID", "Process refused messages again with today's mapping", deadletter_replay),
+    ROW("deadletter resolve", "ID", "Take a refused message off the list of open ones", deadletter_resolve),
     ROW("status", "", "Show counts and feeds", status),
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -27,4 +27,6 @@ HUB_CLI_COMMAND(keys_list);
 HUB_CLI_COMMAND(keys_export);
 HUB_CLI_COMMAND(deadletter_list);
 HUB_CLI_COMMAND(deadletter_show);
+HUB_CLI_COMMAND(deadletter_replay);
+HUB_CLI_COMMAND(deadletter_resolve);
 HUB_CLI_COMMAND(status);

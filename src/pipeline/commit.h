@@ -102,6 +102,8 @@ struct hub_index_message { /* one stored message or dead letter */
 };
 /* By event id of patient 0. HUB_NOT_FOUND. Any thread. */
 enum hub_result hub_index_message(struct hub_index *index, struct hub_span message_id, struct hub_index_message *out, struct hub_error *err) HUB_MUST_USE;
+/* The dead letter of that id, whatever became of its message: `record` holds the letter. HUB_NOT_FOUND. Any thread. */
+enum hub_result hub_index_dead_letter(struct hub_index *index, struct hub_span message_id, struct hub_index_message *out, struct hub_error *err) HUB_MUST_USE;
 /* Message ids that carried this control token, in order of recording. */
 enum hub_result hub_index_each_control(struct hub_index *index, struct hub_span control_token, bool (*callback)(void *ctx, struct hub_span message_id), void *ctx, struct hub_error *err) HUB_MUST_USE;
 /* All dead letters, resolved ones too, in order of their ids. */

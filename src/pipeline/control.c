@@ -18,6 +18,8 @@ static const struct {
     {"audit.checkpoint", hub_service_audit_checkpoint},
     {"audit.show", hub_service_audit_show},
     {"deadletter.list", hub_service_deadletter_list},
+    {"deadletter.replay", hub_service_deadletter_replay},
+    {"deadletter.resolve", hub_service_deadletter_resolve},
     {"deadletter.show", hub_service_deadletter_show},
     {"event.seal", hub_service_event_seal},
     {"feed.pause", hub_service_feed_pause},

@@ -35,6 +35,10 @@
  *   deadletter.show {id}                          -> {"deadletter":<document as stored>}
  *   event.seal {bytes: b64 of a message or a FHIR Bundle, feed?}
  *                                                 -> {"event":<CloudEvent>}*; nothing is stored but a new patient's secret
+ *   deadletter.replay {id} or {all: "true"}       ->
+ {"replayed":{"id","feed","outcome":"accepted"|"duplicate"|"rejected","reason":{"code","text","mend","at"}?}}*,
+ in order of recording; each read and audited before it is opened
+ *   deadletter.resolve {id, reason}               -> {"deadletter":{"id","state":"resolved"}}; audited
  *   audit.show {from, count}                      -> {"entry":{"index":n,"entry":{...}}}* (itself audited as
  log-read)
  *   audit.checkpoint                              -> {"checkpoint":"<signed note text>"}

@@ -189,6 +189,12 @@ enum hub_result hub_index_message(struct hub_index *index, struct hub_span messa
     return hub_index_read(index, HUB_INDEX_MESSAGE, message_id, out, err);
 }
 
+enum hub_result hub_index_dead_letter(struct hub_index *index, struct hub_span message_id,
+                                      struct hub_index_message *out, struct hub_error *err)
+{
+    return hub_index_read(index, HUB_INDEX_DEAD_LETTER, message_id, out, err);
+}
+
 enum hub_result hub_index_each_control(struct hub_index *index, struct hub_span control_token,
                                        bool (*callback)(void *ctx, struct hub_span message_id), void *ctx,
                                        struct hub_error *err)

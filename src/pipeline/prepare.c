@@ -151,7 +151,7 @@ static enum hub_result process_oversize(struct hub_work *work, struct hub_span b
 enum hub_result hub_prepare(struct hub_work *work)
 {
     struct hub_span bytes = work->origin.message;
-    int64_t received_us = hub_clock_wall_us(work->ingest->clock);
+    int64_t received_us = work->received_us != 0 ? work->received_us : hub_clock_wall_us(work->ingest->clock);
     if (work->oversize)
         return process_oversize(work, bytes);
     work->verdict =

@@ -15,6 +15,7 @@ struct hub_work {
     struct hub_commit_item *item; /* the caller's; feed, sender and done are the caller's to set */
     struct hub_origin origin;     /* its message is the bytes */
     bool oversize;                /* the bytes are only the beginning */
+    int64_t received_us;          /* 0: now */
     /* made */
     struct hub_decoded decoded; /* in the arena */
     struct hub_error err;

@@ -159,15 +159,30 @@ static enum hub_result open_finder(struct hub_request *request, struct finder *f
     return hub_log_reader_open(request->hub->log, 1, &finder->reader, err);
 }
 
+static enum hub_result load_record(struct finder *finder, uint64_t record, struct stored *stored,
+                                   struct hub_span *payload)
+{
+    uint64_t number = 0;
+    HUB_TRY(hub_log_reader_seek(finder->reader, record, finder->err));
+    HUB_TRY(hub_log_reader_next(finder->reader, &number, payload, finder->err));
+    return parse_stored(finder, number, *payload, stored);
+}
+
 static enum hub_result load(struct finder *finder, struct hub_span message_id, struct stored *stored,
                             struct hub_span *payload)
 {
     struct hub_index_message index;
-    uint64_t number = 0;
     HUB_TRY(hub_index_message(finder->request->hub->index, message_id, &index, finder->err));
-    HUB_TRY(hub_log_reader_seek(finder->reader, index.record, finder->err));
-    HUB_TRY(hub_log_reader_next(finder->reader, &number, payload, finder->err));
-    return parse_stored(finder, number, *payload, stored);
+    return load_record(finder, index.record, stored, payload);
+}
+
+/* Whatever became of its message. */
+static enum hub_result load_letter(struct finder *finder, struct hub_span message_id, struct stored *stored,
+                                   struct hub_span *payload)
+{
+    struct hub_index_message index;
+    HUB_TRY(hub_index_dead_letter(finder->request->hub->index, message_id, &index, finder->err));
+    return load_record(finder, index.record, stored, payload);
 }
 
 static enum hub_result no_message(struct hub_error *err)
@@ -333,7 +348,12 @@ static enum hub_result show(struct finder *finder, bool dead_letter_only)
     struct hub_span payload;
     struct stored stored;
     HUB_TRY(hub_request_text(request, "id", true, &id, finder->err));
-    enum hub_result result = id.len == HUB_EVENT_ID_LEN ? load(finder, id, &stored, &payload) : HUB_NOT_FOUND;
+    enum hub_result result = id.len != HUB_EVENT_ID_LEN ? HUB_NOT_FOUND
+                             : dead_letter_only         ? load_letter(finder, id, &stored, &payload)
+                                                        : load(finder, id, &stored, &payload);
+    if (dead_letter_only && result == HUB_NOT_FOUND)
+        return hub_fail(finder->err, HUB_NOT_FOUND, "no dead letter with this id",
+                        "`chartline deadletter list` shows them");
     if (result == HUB_NOT_FOUND || (result == HUB_OK && stored.message == NULL))
         return no_message(finder->err);
     HUB_TRY(result);
@@ -372,7 +392,7 @@ static enum hub_result list_letter(struct finder *finder, struct hub_span messag
     struct hub_arena *arena = finder->request->arena;
     struct stored stored;
     struct hub_span payload;
-    HUB_TRY(load(finder, message_id, &stored, &payload));
+    HUB_TRY(load_record(finder, index->record, &stored, &payload));
     struct hub_json *out = hub_json_new(arena, HUB_JSON_OBJECT);
     HUB_ENSURE(out != NULL, HUB_NO_MEMORY);
     HUB_TRY(set_text(arena, out, "id", message_id));

@@ -65,6 +65,8 @@ hub_service_fn hub_service_find(struct hub_span op, const char **name);
 
 enum hub_result hub_service_event_seal(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_status(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_deadletter_replay(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_deadletter_resolve(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_feed_pause(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_feed_resume(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_keys_records(struct hub_request *request, struct hub_error *err);

@@ -254,6 +254,117 @@ def pausing_under_load_loses_nothing():
         hub.close()
 
 
+def refused(hub, *messages):
+    """Sends; every one must be refused."""
+    sender = hub.connect()
+    try:
+        for message in messages:
+            code = ack_code(sender.exchange(message))[0]
+            check(code in ("AE", "AR"), f"answered {code}")
+    finally:
+        sender.close()
+
+
+def letters(hub):
+    return {e["id"]: e for e in hub.json("deadletter", "list")}
+
+
+def take_training(hub):
+    """From now on the feed takes MSH-11 T too."""
+    hub.edit("processing: [P]", "processing: [P, T]")
+
+
+def a_dead_letter_is_replayed_with_todays_rules_and_its_resend_is_a_duplicate():
+    hub = Hub().start()
+    try:
+        training = adt("TRAIN", processing="T")
+        refused(hub, training, training)
+        ident = next(iter(letters(hub)))
+        out, err = run("deadletter", "replay", ident, cwd=hub.dir, expect=1)
+        check("rejected" in out and "MSH-11" in out, f"why it is refused again: {out}")
+        check(letters(hub)[ident]["count"] == 2 and letters(hub)[ident]["state"] == "open", "a replay that fails counts as sent")
+        take_training(hub)
+        sighup(hub, RELOADED)
+        replayed = hub.json("deadletter", "replay", ident)
+        check([(r["id"], r["outcome"]) for r in replayed] == [(ident, "accepted")], f"replayed: {replayed}")
+        sender = hub.connect()
+        check(ack_code(sender.exchange(training)) == ("AA", "TRAIN"), "the resend")
+        sender.close()
+        status = hub.caught_up()
+        check((status["events"], status["deadletters"], status["duplicates"]) == (1, 0, 1), f"counts: {status}")
+        check(hub.json("deadletter", "replay", ident)[0]["outcome"] == "duplicate", "replaying twice")
+        letter = letters(hub)[ident]
+        check(letter["state"] == "resolved" and letter["reason"]["code"] == "unsupported_processing", f"the letter afterwards: {letter}")
+        check("Quexwright" in hub.cli("deadletter", "show", ident, *hub.as_role("clinician")), "its original is still there")
+        check(len(hub.json("timeline", "--list")) == 1, "one chart")
+        outcomes = [e["outcome"] for e in entries(hub, "message-replayed") if e["message"] == ident and e["who"].startswith("uid ")]
+        check(outcomes == ["rejected", "accepted", "duplicate"], f"audited: {outcomes}")
+        reads = [e for e in entries(hub, "read") if e["op"] == "deadletter.replay"]
+        check(len(reads) == 2 and all(e["tokens"] == [ident] and e["classes"] == "raw" for e in reads), f"reads: {reads}")
+        run("deadletter", "replay", "nosuch", cwd=hub.dir, expect=1)
+        run("deadletter", "replay", cwd=hub.dir, expect=2)
+        hub.stop()
+        hub.cli("audit", "verify", "--events")
+        no_name_in(hub)
+    finally:
+        hub.close()
+
+
+def all_dead_letters_are_replayed_in_the_order_they_came():
+    hub = Hub().start()
+    try:
+        refused(hub, *[adt(f"T{i:02}", mrn="70002", processing="T") for i in range(20)], adt("BAD", version="9.9"))
+        refused(hub, b"MSH|^~\\&|EHR|NORTH|HUB|NORTH|20260311081700+0000||ADT^A04^ADT_A01|BIG|T|2.5.1\rNTE|1||" + b"x" * (17 << 20) + b"\r")
+        take_training(hub)
+        hub.stop()
+        out, err = run("deadletter", "replay", "--all", "--json", cwd=hub.dir, expect=1)
+        outcomes = json.loads(out)
+        check([o["outcome"] for o in outcomes] == ["accepted"] * 20 + ["rejected"] * 2, f"outcomes: {outcomes}")
+        check("only the beginning" in outcomes[21]["reason"]["text"], f"an oversize letter: {outcomes[21]}")
+        hub.start()
+        status = hub.caught_up()
+        check((status["events"], status["deadletters"]) == (20, 2), f"counts: {status}")
+        found = hub.json("message", "find", "--since", "2020-01-01T00:00:00Z")
+        accepted_ids = [m["id"] for m in found if m["state"] == "accepted"]
+        check(accepted_ids == [o["id"] for o in outcomes[:20]], "another order than they came in")
+        hub.cli("audit", "verify", "--events")
+        no_name_in(hub)
+    finally:
+        hub.close()
+
+
+def a_resolved_dead_letter_is_off_the_list_and_its_reason_not_in_the_clear():
+    hub = Hub().start()
+    try:
+        refused(hub, adt("A", processing="T"), adt("B", processing="T"))
+        first, second = list(letters(hub))
+        run("deadletter", "resolve", first, cwd=hub.dir, expect=2)
+        hub.cli("deadletter", "resolve", first, "--reason", "test")
+        hub.cli("deadletter", "resolve", second, "--reason", f"talked to {NAME} on the phone")
+        hub.cli("deadletter", "resolve", second, "--reason", "again")
+        run("deadletter", "resolve", "x" * 32, "--reason", "test", cwd=hub.dir, expect=1)
+        check(hub.json("status")["deadletters"] == 0, "still counted as open")
+        check({e["state"] for e in letters(hub).values()} == {"resolved"}, "the list")
+        check(hub.json("deadletter", "replay", "--all") == [], "resolved ones are replayed")
+        found = {e["message"]: e for e in entries(hub, "dead-letter-resolved")}
+        check(len(found) == 2 and found[first]["reason"] == "test" and "reason_hash" not in found[first], f"audited: {found}")
+        check(found[second]["reason"] == "other" and len(found[second]["reason_hash"]) == 32, f"audited: {found}")
+        hub.kill()
+        shutil.rmtree(os.path.join(hub.dir, "data", "index"))
+        hub.start()
+        check(hub.json("status")["deadletters"] == 0, "the log alone does not know")
+        take_training(hub)
+        sighup(hub, RELOADED)
+        check(hub.json("deadletter", "replay", first)[0]["outcome"] == "accepted", "one resolved by mistake can be replayed")
+        status = hub.json("status")
+        check((status["events"], status["deadletters"]) == (1, 0), f"counts: {status}")
+        hub.stop()
+        hub.cli("audit", "verify", "--events")
+        no_name_in(hub)
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
     if shutil.which("openssl") is None:
         print("SKIP: no openssl program (package openssl)")
@@ -261,4 +372,7 @@ if __name__ == "__main__":
     main([a_reload_takes_new_certificates_and_drops_no_connection, names_that_may_connect_change_with_a_reload,
           a_bad_configuration_is_refused_as_a_whole, what_needs_a_restart_is_said_and_keeps_its_value,
           reloads_under_load_lose_nothing, a_paused_feed_answers_what_it_took_and_stays_paused_over_restarts,
-          a_feed_that_cannot_listen_stays_paused, pausing_under_load_loses_nothing])
+          a_feed_that_cannot_listen_stays_paused, pausing_under_load_loses_nothing,
+          a_dead_letter_is_replayed_with_todays_rules_and_its_resend_is_a_duplicate,
+          all_dead_letters_are_replayed_in_the_order_they_came,
+          a_resolved_dead_letter_is_off_the_list_and_its_reason_not_in_the_clear])
