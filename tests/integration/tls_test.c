@@ -25,7 +25,7 @@ struct server {
     struct hub_tls_context *tls;
     struct hub_net_conn *conn;
     pthread_t thread;
-    const char *peer;
+    char peer[64];
     const char *reason;
     enum hub_result why;
     unsigned opened, closed, ended;
@@ -36,7 +36,7 @@ static void on_open(void *ctx)
 {
     struct server *server = ctx;
     server->opened++;
-    server->peer = hub_net_conn_peer(server->conn);
+    snprintf(server->peer, sizeof(server->peer), "%s", hub_net_conn_peer(server->conn)); /* ends with the connection */
 }
 
 static void on_data(void *ctx, struct hub_span bytes)
