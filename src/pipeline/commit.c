@@ -528,3 +528,8 @@ void hub_commit_stats(struct hub_commit *commit, struct hub_commit_stats *out)
 {
     hub_index_stats(commit->index, out);
 }
+
+bool hub_commit_full(struct hub_commit *commit)
+{
+    return atomic_load(&commit->space.full);
+}

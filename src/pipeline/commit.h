@@ -72,6 +72,8 @@ enum hub_result hub_commit_state(struct hub_commit *commit, const char *what, co
 enum hub_result hub_commit_wait(struct hub_commit *commit, struct hub_commit_item *item) HUB_MUST_USE;
 /* Commits what is queued, then ends the thread. */
 void hub_commit_stop(struct hub_commit *commit);
+/* No message is taken: the disk or the quota is full, as seen last. Any thread. */
+bool hub_commit_full(struct hub_commit *commit);
 void hub_commit_stats(struct hub_commit *commit, struct hub_commit_stats *out);
 
 /* Zeroed, with buffers that take BYTES_MAX; NULL: out of memory. */

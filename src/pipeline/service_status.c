@@ -116,6 +116,7 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     member(&out, "records", durable);
     member(&out, "applied", events_applied(stats.events, lag));
     member(&out, "lag", lag);
+    text_member(&out, "space", hub_commit_full(hub->commit) ? "full" : "ok");
     text_member(&out, "timeline", atomic_load(&hub->sick) ? "failed" : "ok");
     member(&out, "audit_entries", hub_audit_size(hub->audit));
     member(&out, "connections", hub->ingest_open ? (uint64_t)atomic_load(&hub->ingest.connections) : 0);

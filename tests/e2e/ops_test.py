@@ -365,6 +365,86 @@ def a_resolved_dead_letter_is_off_the_list_and_its_reason_not_in_the_clear():
         hub.close()
 
 
+def watching_prints_a_line_for_each_change_and_ends_with_its_reader():
+    hub = Hub().start()
+    try:
+        watcher = subprocess.Popen([PROGRAM, "status", "--watch"], cwd=hub.dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        first = watcher.stdout.readline().decode()
+        check("state=running" in first and "events=0" in first and "mllp.state=listening" in first, f"the first line: {first}")
+        check("\x1b" not in first, "terminal controls in a pipe")
+        accepted(hub, "ONE")
+        seen = watcher.stdout.readline().decode()
+        while "applied=1" not in seen:
+            seen += watcher.stdout.readline().decode()
+        check("events=1" in seen and "mllp.accepted=1" in seen and "name=" not in seen, f"after a message: {seen}")
+        hub.cli("feed", "pause", "mllp")
+        seen = watcher.stdout.readline().decode()
+        while "mllp.state=paused" not in seen:
+            seen += watcher.stdout.readline().decode()
+        check("events=" not in seen, f"what did not change is printed: {seen}")
+        watcher.stdout.close()
+        check(watcher.wait(10) == 0, "a reader that left is an error")
+        watcher.stderr.close()
+        lines = subprocess.Popen([PROGRAM, "status", "--watch", "--json"], cwd=hub.dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        check(json.loads(lines.stdout.readline())["feeds"][0]["state"] == "paused", "JSON lines")
+        hub.stop()
+        check(lines.wait(10) == 1, "a hub that ended is none")
+        lines.stdout.close()
+        lines.stderr.close()
+        _, err = run("status", "--watch", cwd=hub.dir, expect=1)
+        check("no hub runs" in err, f"without a hub: {err}")
+    finally:
+        hub.close()
+
+
+def watching_redraws_on_a_terminal():
+    hub = Hub().start()
+    try:
+        main_end, its_end = os.openpty()
+        watcher = subprocess.Popen([PROGRAM, "status", "--watch"], cwd=hub.dir, stdout=its_end, stderr=subprocess.DEVNULL)
+        os.close(its_end)
+        text = b""
+        while b"listening" not in text:
+            text += os.read(main_end, 4096)
+        check(text.startswith(b"\x1b[H\x1b[J"), f"the screen is not cleared: {text[:40]}")
+        watcher.terminate()
+        watcher.wait(10)
+        os.close(main_end)
+    finally:
+        hub.close()
+
+
+def without_space_nothing_is_answered_and_reads_go_on():
+    hub = Hub()
+    try:
+        hub.start()
+        accepted(hub, "BEFORE")
+        hub.caught_up()
+        check(hub.json("status")["space"] == "ok", "the status with space")
+        hub.stop()
+        hub.edit("idle: 10m", "idle: 10m, reserve_bytes: 1TiB")
+        hub.start()
+        for control in ("FULL1", "FULL2"):
+            sender = hub.connect()
+            try:
+                got = sender.exchange(adt(control))
+                raise Failed(f"answered: {got}")
+            except OSError:
+                pass
+            sender.close()
+        check(hub.json("status")["space"] == "full", "the status without space")
+        before = len(entries(hub, "read"))
+        check(len(hub.json("timeline", "--list")) == 1, "reads do not go on")
+        check(len(entries(hub, "read")) == before + 1, "a read without space is not audited")
+        hub.stop()
+        hub.edit(", reserve_bytes: 1TiB", "")
+        hub.start()
+        accepted(hub, "FULL1")
+        check(hub.caught_up()["events"] == 2 and hub.json("status")["space"] == "ok", "it does not go on")
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
     if shutil.which("openssl") is None:
         print("SKIP: no openssl program (package openssl)")
@@ -375,4 +455,6 @@ if __name__ == "__main__":
           a_feed_that_cannot_listen_stays_paused, pausing_under_load_loses_nothing,
           a_dead_letter_is_replayed_with_todays_rules_and_its_resend_is_a_duplicate,
           all_dead_letters_are_replayed_in_the_order_they_came,
-          a_resolved_dead_letter_is_off_the_list_and_its_reason_not_in_the_clear])
+          a_resolved_dead_letter_is_off_the_list_and_its_reason_not_in_the_clear,
+          watching_prints_a_line_for_each_change_and_ends_with_its_reader, watching_redraws_on_a_terminal,
+          without_space_nothing_is_answered_and_reads_go_on])
