@@ -32,23 +32,25 @@ static void chunk_close(struct hub_arena *arena)
 void hub_arena_reset(struct hub_arena *arena)
 {
     chunk_close(arena);
-    struct hub_arena_chunk *chunk = arena->first;
-    while (chunk != NULL) {
+    struct hub_arena_chunk *kept = arena->first;
+    for (struct hub_arena_chunk *chunk = arena->first; chunk != NULL; chunk = chunk->next)
+        kept = chunk->size > kept->size && chunk->size <= CHUNK_NEXT_MAX ? chunk : kept;
+    for (struct hub_arena_chunk *chunk = arena->first; chunk != NULL;) {
         struct hub_arena_chunk *next = chunk->next;
         hub_mem_wipe(chunk->bytes, chunk->used);
-        if (chunk != arena->first)
+        if (chunk != kept)
             hub_mem_free(chunk);
         chunk = next;
     }
-    arena->current = arena->first;
+    arena->first = arena->current = kept;
     arena->used = 0;
     arena->failed = false;
     arena->pos = arena->end = NULL;
-    if (arena->first != NULL) {
-        arena->first->next = NULL;
-        arena->first->used = 0;
-        arena->pos = arena->first->bytes;
-        arena->end = arena->pos + arena->first->size;
+    if (kept != NULL) {
+        kept->next = NULL;
+        kept->used = 0;
+        arena->pos = kept->bytes;
+        arena->end = arena->pos + kept->size;
     }
 }
 

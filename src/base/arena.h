@@ -14,7 +14,7 @@
 struct hub_arena_chunk;
 
 struct hub_arena {
-    struct hub_arena_chunk *first;   /* kept over resets */
+    struct hub_arena_chunk *first;
     struct hub_arena_chunk *current; /* allocations come from here */
     uint8_t *pos;
     uint8_t *end;
@@ -26,7 +26,8 @@ struct hub_arena {
 /* No allocation happens before the first use. BYTES_MAX caps all chunks together. */
 void hub_arena_init(struct hub_arena *arena, size_t bytes_max);
 void hub_arena_deinit(struct hub_arena *arena);
-/* Wipes what was used, keeps the first chunk, frees the rest. */
+/* Wipes what was used, keeps one chunk (the largest of ordinary size, so that messages like the last one need no
+ * other), frees the rest. */
 void hub_arena_reset(struct hub_arena *arena);
 
 enum { HUB_ARENA_ALIGNMENT = 16 };

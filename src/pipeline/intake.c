@@ -12,6 +12,7 @@ enum {
     ARENA_BASE = 32 * 1024 * 1024,
     RETRY_MS = 5, /* the committer's queue was full */
     REPLY_MAX = 64 * 1024,
+    EXPECTED_MAX = 256 * 1024,
     IN_FLIGHT_FACTOR = 2, /* message and sealed form, before the latter is known */
 };
 
@@ -45,6 +46,7 @@ struct hub_intake {
     void *resume_ctx;
     struct hub_arena arena;
     struct hub_buf reply;
+    size_t expected; /* bytes that the last message came to, sealed */
     struct message *messages;
     struct message *parked; /* ready, but the committer's queue was full */
     struct hub_net_timer *retry;
@@ -276,7 +278,12 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
         .oversize = delivery->oversize,
     };
     HUB_ASSERT(delivery->reply != NULL && delivery->sender != NULL);
+    /* a message is much like the last one: room at once instead of by doubling, if there is */
+    if (work.item != NULL && hub_buf_reserve(&work.item->json, intake->expected) == NULL)
+        hub_buf_reset(&work.item->json);
     enum hub_result result = work.item == NULL ? HUB_NO_MEMORY : hub_prepare(&work);
+    if (work.item != NULL)
+        intake->expected = work.item->json.len < EXPECTED_MAX ? work.item->json.len : EXPECTED_MAX;
     struct message *message = result == HUB_OK ? message_new(intake, &work, delivery, bytes) : NULL;
     hub_arena_reset(&intake->arena);
     atomic_fetch_add(&counts->received, 1);

@@ -125,6 +125,8 @@ static void set_options(struct rocks_kv *kv, const struct hub_kv_options *option
         /* all families are written out together: what is on disk is the store as it was at some moment */
         rocksdb_options_set_atomic_flush(kv->options, 1);
         rocksdb_writeoptions_disable_WAL(kv->write_later, 1);
+        /* one event's records lie beside each other */
+        rocksdb_writeoptions_set_memtable_insert_hint_per_batch(kv->write_later, 1);
         rocksdb_writeoptions_disable_WAL(kv->write_sync, 1);
         rocksdb_options_set_write_buffer_size(kv->options, WRITE_BUFFER_DERIVED);
         rocksdb_options_set_level0_file_num_compaction_trigger(kv->options, LEVEL0_FILES);
