@@ -72,13 +72,12 @@ static void on_poll(void *ctx)
     bool stopped = true;
     for (size_t i = 0; i < worker->hub->config->feed_count; i++)
         stopped = stopped && worker->instances[i] == NULL;
+    if (idle(worker)) /* feeds that are paused have nothing to wait for */
+        tell(worker, &worker->drained);
     if (stopped && hub_net_loop_connections(worker->loop) == 0) {
-        tell(worker, &worker->drained); /* of paused feeds nobody else says it */
         hub_net_loop_stop(worker->loop);
         return;
     }
-    if (!stopped && idle(worker))
-        tell(worker, &worker->drained);
     hub_net_timer_set(worker->poll, POLL_MS);
 }
 

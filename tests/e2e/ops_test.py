@@ -176,7 +176,9 @@ def a_paused_feed_answers_what_it_took_and_stays_paused_over_restarts():
         check(hub.cli("feed", "pause", "mllp").strip() == "mllp: paused", "pausing twice")
         sighup(hub, RELOADED)
         check(closed(hub), "a reload opened a paused feed")
+        begin = time.monotonic()
         hub.stop()
+        check(time.monotonic() - begin < 4, "a paused feed holds up the stop") # the peer keeps its end open
         hub.start()
         check(closed(hub) and feed_state(hub) == "paused", "a restart opened a paused feed")
         hub.kill()
