@@ -253,6 +253,20 @@ const struct hub_config *hub_intake_config(const struct hub_intake *intake)
     return hub_rules_config(intake->rules);
 }
 
+static void note_sequence(struct hub_ingest *ingest, struct hub_ingest_feed *counts,
+                          const struct hub_work *work)
+{
+    const struct hub_decoded *decoded = &work->decoded;
+    if (decoded->sequence == 0)
+        return;
+    (void)pthread_mutex_lock(&ingest->lock);
+    bool gap = hub_sequence_note(&counts->sequences, work->origin.sender, decoded->sequence_source,
+                                 decoded->sequence);
+    (void)pthread_mutex_unlock(&ingest->lock);
+    if (gap)
+        atomic_fetch_add(&counts->sequence_gaps, 1);
+}
+
 enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_delivery *delivery)
 {
     struct hub_ingest *ingest = intake->ingest;
@@ -285,6 +299,8 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
     if (work.item != NULL)
         intake->expected = work.item->json.len < EXPECTED_MAX ? work.item->json.len : EXPECTED_MAX;
     struct message *message = result == HUB_OK ? message_new(intake, &work, delivery, bytes) : NULL;
+    if (message != NULL)
+        note_sequence(ingest, counts, &work);
     hub_arena_reset(&intake->arena);
     atomic_fetch_add(&counts->received, 1);
     atomic_fetch_add(&counts->bytes, delivery->bytes.len);

@@ -13,6 +13,7 @@
 #include "src/net/net.h"
 #include "src/pipeline/adapter.h"
 #include "src/pipeline/commit.h"
+#include "src/pipeline/sequence.h"
 #include "src/pipeline/rules.h"
 
 /* A feed's counts, of this process; any thread. */
@@ -21,6 +22,8 @@ struct hub_ingest_feed {
     atomic_bool paused; /* by an operator; over restarts */
     atomic_llong connections;
     atomic_ullong received, accepted, rejected, duplicates, failed, bytes, logins_refused, frames_refused;
+    atomic_ullong sequence_gaps;
+    struct hub_sequences sequences; /* under the lock of hub_ingest */
     atomic_llong last_us; /* wall time of the last message */
 };
 

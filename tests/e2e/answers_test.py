@@ -193,6 +193,21 @@ def a_feed_can_say_better_than_msh_18():
         hub.close()
 
 
+def gaps_in_a_senders_count_are_counted():
+    hub = Hub()
+    try:
+        hub.start()
+        sender = hub.connect()
+        for n, number in enumerate([1, 2, 2, 5, 6, 6, 5, 7, 9, "", 0, -1, "x", 10, 1, 2]):
+            message = adt(f"N{n}").replace(b"|2.5.1|", f"|2.5.1|{number}".encode(), 1)
+            check(ack_code(sender.exchange(message))[0] == "AA", f"number {number}")
+        sender.close()
+        feed = hub.json("status")["feeds"][0]
+        check(feed["sequence_gaps"] == 2, f"{feed}")
+    finally:
+        hub.close()
+
+
 main([every_wish_and_outcome_is_answered_as_asked, answers_to_the_same_message_are_the_same_bytes, modes_of_the_feed_overrule_the_header,
       one_bad_message_does_not_block_a_queue_that_wants_it_so, send_waits_for_what_is_due,
-      text_of_every_kind_arrives_as_it_was_meant, a_feed_can_say_better_than_msh_18])
+      text_of_every_kind_arrives_as_it_was_meant, a_feed_can_say_better_than_msh_18, gaps_in_a_senders_count_are_counted])

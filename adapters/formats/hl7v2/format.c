@@ -189,6 +189,27 @@ static void name_message(const struct hub_hl7 *message, struct hub_decoded *out)
     out->trigger[n] = '\0';
 }
 
+/* MSH-13 (2.14.9.13); 0 and -1 are words of a protocol that is not spoken. */
+static void read_sequence(const struct hub_hl7 *message, struct hub_decoded *out)
+{
+    enum { DIGITS_MAX = 15 };
+    struct hub_span number = header_value(message, 13, 1);
+    struct hub_span application = hub_hl7_field(&message->segments[0], 3);
+    struct hub_span facility = hub_hl7_field(&message->segments[0], 4);
+    uint64_t value = 0;
+    for (size_t i = 0; i < number.len; i++) {
+        if (number.ptr[i] < '0' || number.ptr[i] > '9' || number.len > DIGITS_MAX)
+            return;
+        value = value * 10 + (uint64_t)(number.ptr[i] - '0');
+    }
+    out->sequence = value;
+    if (application.len != 0 && facility.len != 0)
+        out->sequence_source =
+            hub_span_of(application.ptr, (size_t)(facility.ptr + facility.len - application.ptr));
+    else
+        out->sequence_source = application.len != 0 ? application : facility;
+}
+
 static enum hub_result decode_with(const struct context *context, struct hub_arena *arena, struct hub_span bytes, unsigned flags,
                                    struct hub_decoded *out, struct hub_json **report, struct hub_error *err)
 {
@@ -200,6 +221,8 @@ static enum hub_result decode_with(const struct context *context, struct hub_are
     out->reply_head = input.head;
     if (input.message.segment_count != 0)
         name_message(&input.message, out);
+    if (result == HUB_OK)
+        read_sequence(&input.message, out);
     HUB_TRY(result);
     if (begins_anew(bytes))
         return hub_fail(err, HUB_SYNTAX, "another message begins inside this one", "send the messages again, each in a frame of its own");
