@@ -53,6 +53,8 @@ static bool is_container(const struct hub_json *node)
 
 static int key_compare(const struct hub_json *member, const char *key, size_t key_len)
 {
+    if (member->key_len != 0 && key_len != 0 && member->key[0] != key[0]) /* mostly told by the first byte */
+        return (int)(unsigned char)member->key[0] - (int)(unsigned char)key[0];
     return hub_span_compare(hub_span_of(member->key, member->key_len), hub_span_of(key, key_len));
 }
 
@@ -60,8 +62,12 @@ struct hub_json *hub_json_get_n(const struct hub_json *object, const char *key, 
 {
     if (object == NULL || object->type != HUB_JSON_OBJECT)
         return NULL;
+    const unsigned char head = key_len != 0 ? (unsigned char)key[0] : 0;
     for (struct hub_json *m = object->first; m != NULL; m = m->next) {
-        if (m->key_len == key_len && memcmp(m->key, key, key_len) == 0)
+        const unsigned char first = m->key_len != 0 ? (unsigned char)m->key[0] : 0;
+        if (first > head)
+            return NULL; /* members are in order */
+        if (first == head && m->key_len == key_len && (m->key == key || memcmp(m->key, key, key_len) == 0))
             return m;
     }
     return NULL;
