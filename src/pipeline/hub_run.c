@@ -141,7 +141,9 @@ static bool stop_asked(struct hub *hub, int stop_fd)
 enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), void *ctx,
                         struct hub_error *err)
 {
-    enum hub_result result = start_all(hub, err);
+    enum hub_result result = hub_audit_catch_up(hub, true, err); /* whoever sees `ready` finds a checkpoint */
+    if (result == HUB_OK)
+        result = start_all(hub, err);
     if (result == HUB_OK) {
         HUB_DIAG(HUB_DIAG_NOTICE, component, "ready", hub_diag_number("workers", (int64_t)hub->worker_count),
                  hub_diag_number("records", (int64_t)hub_log_durable(hub->log)));

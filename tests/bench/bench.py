@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from harness import Hub, PROGRAM, ROOT  # noqa: E402
+from harness import Hub, PROGRAM, ROOT, SHARED  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FLOOR = {"map": 8000, "ingest": 8000}
@@ -70,6 +70,11 @@ def main():
         subprocess.run([sys.executable, os.path.join(HERE, "messages.py"), one, "200", "1000"], check=True)
         if "map" in options.only:
             rows += bench_map(four, options.seconds)
+            corpus = os.path.join(SHARED, "corpus", "hl7v2")
+            if os.path.isdir(corpus):
+                rows += [dict(row, name=row["name"] + "-corpus", floor=FLOOR["map"] if row["name"] == "map" else 0) for row in bench_map(corpus, options.seconds)]
+            else:
+                print("SKIP: map-corpus: no messages at ../shared/corpus/hl7v2")
         if "ingest" in options.only:
             rows += bench_ingest(one, options.seconds)
             rows += [dict(row, name="ingest-4k", floor=0) for row in bench_ingest(four, options.seconds)]
