@@ -64,4 +64,4 @@ docs: build
 	@scripts/docs
 
 clean:
-	@rm -rf build build-asan build-tsan build-fuzz build-clang
+	@rm -rf build build-dev build-asan build-tsan build-fuzz build-clang
