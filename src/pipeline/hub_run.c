@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -24,10 +25,20 @@ int hub_signal_fd(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Who follows the log gives way to those who acknowledge: under more load than the cores carry, followers lag and
+ * catch up afterwards, and senders do not wait for them. */
+static void give_way(void)
+{
+    enum { NICE_FOLLOWER = 5 };
+    if (setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_FOLLOWER) != 0)
+        return; /* only slower */
+}
+
 /* The timeline follows the log. What it cannot apply does not stop the intake: events are safe in the log. */
 static void *apply(void *ctx)
 {
     struct hub *hub = ctx;
+    give_way();
     while (!atomic_load(&hub->stopping)) {
         struct hub_error err = {0};
         hub_log_wait(hub->log, atomic_load(&hub->applied), APPLY_WAIT_MS);
@@ -50,6 +61,7 @@ static void *audit(void *ctx)
     struct hub *hub = ctx;
     unsigned turn = 0;
     bool stop = false;
+    give_way();
     while (!stop) {
         struct hub_error err = {0};
         struct timespec at;
