@@ -1,6 +1,6 @@
 /* The audit log: a tlog-tiles Merkle tree under <data_dir>/audit/, derived from the event log by its own
  * thread, signed with the hub's key. And its verification, which needs nothing but the files.
- * docs/FORMATS-audit.md gives every byte. */
+ * docs/FORMATS.md gives every byte. */
 #pragma once
 
 #include "src/base/disk.h"

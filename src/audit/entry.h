@@ -1,6 +1,6 @@
 /* Audit entries: one JSON object of tokens, ids, names of the configuration and hashes; never PHI. Canonical
  * form (sorted members, no white space), at most HUB_AUDIT_ENTRY_MAX bytes. They travel inside event log
- * records; the tree is derived. docs/FORMATS-audit.md lists the members of every kind.
+ * records; the tree is derived. docs/FORMATS.md lists the members of every kind.
  *
  * Pure functions, any thread; a builder belongs to one thread. Misuse of the builder (too many members, a
  * reserved or invalid name) is our own mistake and asserts. */

@@ -57,7 +57,7 @@ enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err
 /* After opening: knows where to go on (or is rebuilt), every file that the last checkpoint needs is there. */
 enum hub_result hub_audit_resume(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
 
-/* <folder>/state: where in the log a checkpoint stands; derived, may be absent. docs/FORMATS-audit.md. */
+/* <folder>/state: where in the log a checkpoint stands; derived, may be absent. docs/FORMATS.md. */
 struct hub_audit_state {
     uint64_t size;
     struct hub_merkle_hash root;

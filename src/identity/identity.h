@@ -1,6 +1,6 @@
 /* Who is the same person: a pure function from identity facts to charts (DESIGN section 5; RULES, "Identifiers
  * and authorities"). Nothing here knows a store or an arrival order; the same set of facts, repeated and in any
- * order, gives the same charts. Everything lives in the caller's arena. Any thread. docs/FORMATS-timeline.md has
+ * order, gives the same charts. Everything lives in the caller's arena. Any thread. docs/FORMATS.md has
  * the grammar and the rules in words. */
 #pragma once
 

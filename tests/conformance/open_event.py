@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Opens a sealed event with nothing but docs/FORMATS-protect.md and libsodium: the proof that the page is enough.
+"""Opens a sealed event with nothing but docs/FORMATS.md and libsodium: the proof that the page is enough.
 
 usage: open_event.py EVENT.json KEYS.jsonl SIGNER ROLE.key SECRET
   EVENT.json   a CloudEvent as the event log or the bus has it

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second verifier of the audit log, written from docs/FORMATS-audit.md alone. Python 3 and nothing else is needed.
+"""A second verifier of the audit log, written from docs/FORMATS.md alone. Python 3 and nothing else is needed.
 
 verify_audit.py FOLDER [--vkey TEXT|FILE] [--since FILE] [--entries]
 

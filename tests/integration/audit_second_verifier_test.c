@@ -1,4 +1,4 @@
-/* The verifier in Python, written from docs/FORMATS-audit.md, takes the logs this program makes and refuses
+/* The verifier in Python, written from docs/FORMATS.md, takes the logs this program makes and refuses
  * changed ones. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* An event sealed here is opened by a reader that knows docs/FORMATS-protect.md only
+/* An event sealed here is opened by a reader that knows docs/FORMATS.md only
  * (tests/conformance/open_event.py). */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* The worked example of docs/FORMATS-protect.md, and the padding. */
+/* The worked example of docs/FORMATS.md, and the padding. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
