@@ -216,7 +216,7 @@ struct follower {
     struct hub_cli_reader *reader; /* over a connection of its own; NULL: sealed view */
     struct hub_query query;
     struct hub_span chart;
-    char chart_id[64];
+    char chart_id[65];
     enum hub_result result;
     struct hub_error *err;
 };

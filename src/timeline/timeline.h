@@ -33,7 +33,7 @@ enum hub_result hub_timeline_flush(struct hub_timeline *timeline, uint64_t posit
 /* Reading: sees what was flushed. */
 /* The chart id and all tokens of TOKEN's chart. HUB_NOT_FOUND. TOKENS in the arena, sorted. */
 struct hub_chart {
-    char id[34];
+    char id[65]; /* as long as a token may be */
     struct hub_span *tokens;
     size_t token_count;
     uint64_t entry_count; /* versions, not facts */
