@@ -160,7 +160,7 @@ static int read_outside(struct place *p, const struct hub_sealed *sealed, char *
     (void)hub_encode(HUB_HEX, hub_span_of(secret, sizeof secret), hex, sizeof hex);
     (void)hub_encode(HUB_BASE64, hub_span_of(hub_keys_sign_public(p->keys), HUB_SIGN_PUBLIC_LEN), signer,
                      sizeof signer);
-    (void)snprintf(command, sizeof command, "python3 " READER " %s %s %s %s %s 2>%s/stderr", p->path[0],
+    (void)snprintf(command, sizeof command, "python3 '" READER "' %s %s %s %s %s 2>%s/stderr", p->path[0],
                    p->path[1], signer, p->path[3], hex, p->folder);
     FILE *f = popen(command, "r");
     assert_non_null(f);
