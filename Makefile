@@ -49,7 +49,7 @@ fuzz-smoke: bootstrap
 	@scripts/fuzz build-fuzz $(FUZZ_SECONDS)
 
 fuzz:
-	@$(MAKE) --no-print-directory fuzz-smoke FUZZ_SECONDS=3600
+	@FUZZ_SEED=0 $(MAKE) --no-print-directory fuzz-smoke FUZZ_SECONDS=3600
 
 lint: bootstrap
 	@scripts/lint
