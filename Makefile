@@ -3,7 +3,7 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 CMAKE := cmake -G Ninja --log-level=WARNING
 
-.PHONY: all bootstrap program build demo test check-quick asan tsan fuzz-smoke fuzz lint format bench docs clean
+.PHONY: all bootstrap program build demo test check-quick asan tsan fuzz-smoke fuzz soak lint format bench docs clean
 
 all: program
 
@@ -50,6 +50,10 @@ fuzz-smoke: bootstrap
 
 fuzz:
 	@FUZZ_SEED=0 $(MAKE) --no-print-directory fuzz-smoke FUZZ_SECONDS=3600
+
+# What `make test` does for minutes, for longer. CHARTLINE_SEED repeats a run.
+soak: build
+	@CHARTLINE_KILLS=$${CHARTLINE_KILLS:-200} python3 tests/e2e/kill_test.py
 
 lint: bootstrap
 	@scripts/lint

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "src/audit/publisher.h"
+#include "src/base/crash.h"
 #include "src/base/mem.h"
 #include "src/log/record.h"
 
@@ -232,6 +233,7 @@ static enum hub_result write_partials(struct hub_audit *audit, struct hub_error 
     HUB_TRY(settle(audit, err));
     if (audit->levels[0].count != 0)
         HUB_TRY(write_bundle(audit, err));
+    hub_crash_point(HUB_CRASH_MID_TILES);
     for (int level = 0; level < HUB_TILE_LEVELS; level++) {
         if (audit->levels[level].count != 0)
             HUB_TRY(write_hashes(audit, level, err));
@@ -314,7 +316,9 @@ enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err
     HUB_ASSERT(checkpoint.size >= atomic_load(&audit->signed_size));
     HUB_TRY(write_partials(audit, err)); /* durable before the checkpoint that needs them */
     HUB_TRY(sync_folders(audit, err));
+    hub_crash_point(HUB_CRASH_BEFORE_CHECKPOINT);
     HUB_TRY(write_checkpoint(audit, &checkpoint, err));
+    hub_crash_point(HUB_CRASH_AFTER_CHECKPOINT);
     atomic_store(&audit->signed_size, checkpoint.size);
     audit->published = true;
     audit->published_us = hub_clock_mono_us(audit->clock);
@@ -322,6 +326,7 @@ enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err
     uint64_t old_size = *slot;
     *slot = checkpoint.size;
     remove_partials(audit, old_size);
+    hub_crash_point(HUB_CRASH_BEFORE_AUDIT_STATE);
     return write_state(audit, &checkpoint, err);
 }
 

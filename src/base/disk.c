@@ -7,6 +7,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "src/base/crash.h"
+
 static enum hub_result failed(struct hub_error *err, const char *what, const char *path)
 {
     int errnum = errno;
@@ -198,8 +200,10 @@ enum hub_result hub_disk_replace(struct hub_disk *disk, const char *path, struct
     if (result == HUB_OK)
         result = disk->ops->sync(disk, fd, err);
     disk->ops->close(disk, fd);
+    hub_crash_point(HUB_CRASH_BEFORE_REPLACE);
     if (result == HUB_OK)
         result = disk->ops->rename(disk, temp, path, err);
+    hub_crash_point(HUB_CRASH_AFTER_REPLACE);
     if (result == HUB_OK)
         result = disk->ops->sync_dir(disk, folder, err);
     return result;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/base/crash.h"
 #include "src/cli/cli.h"
 #include "src/config/value.h"
 #include "src/crypto/crypto.h"
@@ -171,6 +172,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
         (void)printf("chartline %s\n", CHARTLINE_VERSION);
+        if (hub_crash_list_asked())
+            hub_crash_list(stdout);
         return HUB_EXIT_OK;
     }
     int words = 0;

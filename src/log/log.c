@@ -4,9 +4,9 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "src/base/crash.h"
 #include "src/base/diag.h"
 #include "src/base/mem.h"
-#include "src/log/crash.h"
 #include "src/log/state.h"
 
 enum {
@@ -92,6 +92,7 @@ static enum hub_result segment_file(struct hub_log *log, const struct hub_segmen
     HUB_TRY(disk->ops->write(disk, *fd, 0, hub_span_of(bytes, sizeof bytes), err));
     HUB_TRY(disk->ops->sync(disk, *fd, err));
     enum hub_result result = disk->ops->rename(disk, temp, path, err);
+    hub_crash_point(HUB_CRASH_MID_ROLL);
     if (result == HUB_OK)
         result = disk->ops->sync_dir(disk, log->folder, err);
     /* from the rename on it is not certain what the folder says: never "no space, go on" */
@@ -211,9 +212,11 @@ static void mark_clean_stop(struct hub_log *log)
     hub_segment_marker_encode(&marker, bytes);
     char path[HUB_LOG_PATH_MAX];
     struct hub_error err = {0};
+    hub_crash_point(HUB_CRASH_BEFORE_MARKER);
     enum hub_result result = hub_log_marker_path(log, path, &err);
     if (result == HUB_OK)
         result = hub_disk_replace(log->disk, path, hub_span_of(bytes, sizeof bytes), &err);
+    hub_crash_point(HUB_CRASH_AFTER_MARKER);
     if (result != HUB_OK)
         HUB_DIAG(HUB_DIAG_WARNING, component, "the clean stop could not be noted; the next start recovers",
                  hub_diag_error(&err));
@@ -256,12 +259,12 @@ static enum hub_result write_out(struct hub_log *log, struct hub_error *err)
     struct hub_span bytes = hub_buf_view(&log->buf);
     if (bytes.len == 0)
         return HUB_OK;
-    if (hub_log_crash_armed("mid-write")) {
+    if (hub_crash_armed(HUB_CRASH_MID_WRITE)) {
         (void)log->disk->ops->write(log->disk, log->fd, log->written, hub_span_of(bytes.ptr, bytes.len / 2),
                                     NULL);
-        hub_log_crash_point("mid-write");
+        hub_crash_point(HUB_CRASH_MID_WRITE);
     }
-    hub_log_crash_point("mid-write");
+    hub_crash_point(HUB_CRASH_MID_WRITE);
     enum hub_result result = log->disk->ops->write(log->disk, log->fd, log->written, bytes, err);
     if (result == HUB_QUOTA)
         return roll_back(log, err);
@@ -279,9 +282,9 @@ static enum hub_result roll_when_full(struct hub_log *log, uint64_t more, struct
     if (pending || log->written == HUB_SEGMENT_HEADER_LEN ||
         log->written + more <= log->options.segment_bytes)
         return HUB_OK;
-    hub_log_crash_point("before-roll");
+    hub_crash_point(HUB_CRASH_BEFORE_ROLL);
     HUB_TRY(hub_log_segment_create(log, err));
-    hub_log_crash_point("after-roll");
+    hub_crash_point(HUB_CRASH_AFTER_ROLL);
     return HUB_OK;
 }
 

@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "src/base/crash.h"
 #include "src/base/diag.h"
 #include "src/base/mem.h"
-#include "src/log/crash.h"
 #include "src/log/state.h"
 
 enum { COPY_BYTES = 256 * 1024 };
@@ -273,6 +273,7 @@ static enum hub_result remove_marker(struct hub_log *log, struct hub_error *err)
     if (result == HUB_NOT_FOUND)
         return HUB_OK;
     HUB_TRY(result);
+    hub_crash_point(HUB_CRASH_MARKER_GONE);
     return log->disk->ops->sync_dir(log->disk, log->folder, err);
 }
 
@@ -315,8 +316,9 @@ static enum hub_result copy_tail(struct hub_log *log, struct tail *tail, struct 
     HUB_TRY_OUT(scan_tail(log, tail, err));
     HUB_TRY_OUT(disk->ops->truncate(disk, fd, tail->offset, err));
     HUB_TRY_OUT(disk->ops->sync(disk, fd, err));
-    hub_log_crash_point("recover-copy");
+    hub_crash_point(HUB_CRASH_RECOVER_COPY);
     HUB_TRY_OUT(disk->ops->rename(disk, temp, tail->path, err));
+    hub_crash_point(HUB_CRASH_RECOVER_RENAMED);
     HUB_TRY_OUT(disk->ops->sync_dir(disk, log->folder, err));
     disk->ops->close(disk, original);
     return HUB_OK;

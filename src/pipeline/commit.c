@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "src/audit/entry.h"
+#include "src/base/crash.h"
 #include "src/base/diag.h"
 #include "src/base/mem.h"
 #include "src/base/queue.h"
-#include "src/log/crash.h"
 #include "src/pipeline/commit_record.h"
 #include "src/pipeline/commit_space.h"
 #include "src/pipeline/index.h"
@@ -54,11 +54,6 @@ struct hub_commit {
     size_t record_count;
     bool keys_looked; /* all records of the key store are in the log, as far as known */
 };
-
-void hub_commit_crash_point(const char *name)
-{
-    hub_log_crash_point(name);
-}
 
 /* --- items --- */
 
@@ -227,13 +222,18 @@ static enum hub_result write_new_keys(struct hub_commit *commit, struct hub_erro
  * Not only when the store is dirty: another thread's sync may be under way, and this one waits for it. */
 static enum hub_result store_keys(struct hub_commit *commit, struct hub_error *err)
 {
-    return commit->keys == NULL ? HUB_OK : hub_keys_sync(commit->keys, err);
+    if (commit->keys == NULL)
+        return HUB_OK;
+    hub_crash_point(HUB_CRASH_BEFORE_KEYS);
+    HUB_TRY(hub_keys_sync(commit->keys, err));
+    hub_crash_point(HUB_CRASH_AFTER_KEYS);
+    return HUB_OK;
 }
 
 static enum hub_result store_records(struct hub_commit *commit, struct hub_error *err)
 {
     size_t start = 0;
-    hub_commit_crash_point("before-append");
+    hub_crash_point(HUB_CRASH_BEFORE_APPEND);
     for (size_t i = 0; i < commit->record_count; i++) {
         struct hub_span part = hub_span_of(commit->payloads.ptr + start, commit->ends[i] - start);
         uint64_t number = 0;
@@ -242,10 +242,10 @@ static enum hub_result store_records(struct hub_commit *commit, struct hub_error
         HUB_ASSERT(number == expected);
         start = commit->ends[i];
     }
-    hub_commit_crash_point("after-append");
-    hub_commit_crash_point("before-sync");
+    hub_crash_point(HUB_CRASH_AFTER_APPEND);
+    hub_crash_point(HUB_CRASH_BEFORE_SYNC);
     HUB_TRY(hub_log_sync(commit->log, err));
-    hub_commit_crash_point("after-sync");
+    hub_crash_point(HUB_CRASH_AFTER_SYNC);
     return HUB_OK;
 }
 
@@ -256,9 +256,9 @@ static enum hub_result store(struct hub_commit *commit, struct hub_error *err)
         HUB_TRY(store_keys(commit, err) == HUB_OK ? HUB_OK : HUB_IO);
         HUB_TRY(store_records(commit, err));
     }
-    hub_commit_crash_point("before-index");
+    hub_crash_point(HUB_CRASH_BEFORE_INDEX);
     enum hub_result result = hub_index_write(commit->index, err);
-    hub_commit_crash_point("after-index");
+    hub_crash_point(HUB_CRASH_AFTER_INDEX);
     return result == HUB_OK ? HUB_OK : HUB_IO;
 }
 
@@ -349,7 +349,7 @@ static void run_group(struct hub_commit *commit)
             result = store(commit, &err);
         settle(commit, result, &err);
     }
-    hub_commit_crash_point("before-done");
+    hub_crash_point(HUB_CRASH_BEFORE_DONE);
     for (size_t i = 0; i < commit->item_count; i++)
         done(commit->items[i]);
 }

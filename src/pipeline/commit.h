@@ -81,9 +81,6 @@ struct hub_commit_item *hub_commit_item_new(size_t bytes_max);
 /* Frees json, audit, events and event_lens too. NULL is fine. */
 void hub_commit_item_free(struct hub_commit_item *item);
 
-/* For kill tests: kills the process when CHARTLINE_CRASH_AT names this point (src/log/crash.h). */
-void hub_commit_crash_point(const char *name);
-
 /* The index: opened over its store in FOLDER, brought up to the log's end. HUB_CORRUPT: it has seen more than the
  * log holds (stored records were lost), or belongs to another log. */
 enum hub_result hub_index_open(const char *folder, struct hub_log *log, struct hub_index **out, struct hub_error *err) HUB_MUST_USE;

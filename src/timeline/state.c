@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "src/base/crash.h"
 #include "src/base/mem.h"
 
 enum { VALUE_BYTES_MAX = 256 * 1024 * 1024 };
@@ -195,7 +196,9 @@ enum hub_result timeline_write_pending(struct hub_timeline *t, bool sync, struct
         else
             hub_kv_batch_put(t->batch, t->kv, p->key.ptr[0], key, p->value);
     }
+    hub_crash_point(HUB_CRASH_BEFORE_TIMELINE);
     HUB_TRY(hub_kv_write(t->kv, t->batch, sync, err));
+    hub_crash_point(HUB_CRASH_AFTER_TIMELINE);
     forget_pending(t);
     return HUB_OK;
 }

@@ -222,4 +222,4 @@ def main(tests):
 
 
 __all__ = ["Hub", "Sender", "Failed", "check", "run", "ack_code", "control_id", "send_all", "main", "free_port", "json", "os", "random",
-           "shutil", "subprocess", "sys", "threading", "time", "ROOT", "SHARED", "PROGRAM", "CR", "VT", "FS"]
+           "shutil", "signal", "subprocess", "sys", "threading", "time", "ROOT", "SHARED", "PROGRAM", "CR", "VT", "FS"]
