@@ -1,0 +1,375 @@
+/* What a chart shows of facts that are folded or listed: patients, encounters and places, lists. */
+#include "tests/unit/query/query_fixture.h"
+
+/* --- folding --- */
+
+static void query_patient_folds_field_by_field(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold",
+                 ",\"birthDate\":\"1970-01-01\",\"name\":[{\"family\":\"Ode\"},{\"family\":\"Olde\"}],"
+                 "\"maritalStatus\":{\"text\":\"single\"}");
+    demographics("p3", "1a", 30, "fold",
+                 ",\"name\":[{\"family\":\"New\"}],\"maritalStatus\":{\"coding\":[{\"code\":\"M\"}]}");
+    demographics("p2", "1a", 20, "fold", ",\"name\":[{\"family\":\"Late\"}],\"gender\":\"female\"");
+    assert_string_equal(shown(), "p3:active<p2");
+    assert_string_equal(element("p3", "birthDate"), "\"1970-01-01\"");
+    assert_string_equal(element("p3", "gender"), "\"female\"");
+    assert_string_equal(element("p3", "name"), "[{\"family\":\"New\"}]");
+    assert_string_equal(element("p3", "maritalStatus"), "{\"coding\":[{\"code\":\"M\"}]}");
+    assert_string_equal(element("p3", "id"), "\"p3\"");
+}
+
+static void query_home_and_work_phones_are_two_fields(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold",
+                 ",\"telecom\":[{\"use\":\"home\",\"value\":\"1\"},{\"use\":\"work\",\"value\":\"2\"}]");
+    demographics("p2", "1a", 20, "fold", ",\"telecom\":[{\"use\":\"home\",\"value\":\"3\"}]");
+    assert_string_equal(element("p2", "telecom"),
+                        "[{\"use\":\"work\",\"value\":\"2\"},{\"use\":\"home\",\"value\":\"3\"}]");
+}
+
+static const char *extended(const char *id, int time, const char *body, const char *path)
+{
+    /* make_entry adds its own extension member: put the deletion beside it by hand */
+    demographics(id, "1a", time, "fold", body);
+    struct hub_json *last = records[record_count - 1];
+    struct hub_json *list = hub_json_get(hub_json_get(last, "resource"), "extension");
+    assert_int_equal(
+        hub_json_push(list, parse(hub_arena_printf(
+                                &arena, "{\"url\":\"urn:chartline:deleted\",\"valueString\":\"%s\"}", path))),
+        HUB_OK);
+    return id;
+}
+
+static void query_deleted_fields_go_and_may_come_back(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold", ",\"birthDate\":\"1970-01-01\",\"telecom\":[{\"value\":\"1\"}]");
+    (void)extended("p2", 20, "", "Patient.birthDate");
+    (void)extended("p3", 30, "", "telecom");
+    assert_string_equal(element("p3", "birthDate"), "");
+    assert_string_equal(element("p3", "telecom"), "");
+    assert_string_equal(element("p3", "extension"), "");
+    demographics("p4", "1a", 40, "fold", ",\"birthDate\":\"1971-01-01\"");
+    assert_string_equal(element("p4", "birthDate"), "\"1971-01-01\"");
+}
+
+static void query_fillers_fill_only_what_no_adt_said(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold", ",\"birthDate\":\"1970-01-01\"");
+    (void)extended("p2", 15, "", "address");
+    demographics("p3", "1a", 20, "fill",
+                 ",\"birthDate\":\"1999-09-09\",\"gender\":\"male\",\"address\":[{\"city\":\"X\"}]");
+    assert_string_equal(shown(), "p2:active<p1");
+    assert_string_equal(element("p2", "birthDate"), "\"1970-01-01\"");
+    assert_string_equal(element("p2", "gender"), "\"male\"");
+    assert_string_equal(element("p2", "address"), ""); /* an ADT said: none */
+}
+
+static void query_a_chart_of_fillers_shows_the_newest(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fill", ",\"birthDate\":\"1970-01-01\"");
+    demographics("p2", "1a", 20, "fill", ",\"birthDate\":\"1971-01-01\"");
+    assert_string_equal(shown(), "p2:active<p1");
+    assert_string_equal(element("p2", "birthDate"), "\"1971-01-01\"");
+}
+
+static void query_demographics_follow_the_survivor(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold", ",\"name\":[{\"family\":\"Survivor\"}]");
+    demographics("p2", "1b", 20, "fold", ",\"name\":[{\"family\":\"Retired\"}],\"gender\":\"male\"");
+    assert_string_equal(element("p2", "name"), "[{\"family\":\"Retired\"}]");
+    query.chart = parse("{\"retired\":[\"1b\"]}");
+    assert_string_equal(shown(), "p1:active<p2");
+    assert_string_equal(element("p1", "name"), "[{\"family\":\"Survivor\"}]");
+    assert_string_equal(element("p1", "gender"), "\"male\"");
+}
+
+/* --- encounters --- */
+
+static void query_discharge_before_admission_makes_one_encounter(void **state)
+{
+    (void)state;
+    visit("v2", "ADT^A03", 50, NULL, ",\"status\":\"finished\",\"period\":{\"end\":\"2026-05-02\"}");
+    visit("v1", "ADT^A01", 10, NULL,
+          ",\"status\":\"in-progress\",\"class\":{\"code\":\"IMP\"},\"period\":{\"start\":\"2026-05-01\"}");
+    assert_string_equal(shown(), "v2:finished<v1");
+    assert_string_equal(element("v2", "period"), "{\"end\":\"2026-05-02\",\"start\":\"2026-05-01\"}");
+    assert_string_equal(element("v2", "class"), "{\"code\":\"IMP\"}");
+}
+
+static void query_update_leaves_status_and_class(void **state)
+{
+    (void)state;
+    visit("v1", "ADT^A01", 10, NULL, ",\"status\":\"in-progress\",\"class\":{\"code\":\"IMP\"}");
+    visit("v2", "ADT^A08", 20, NULL,
+          ",\"status\":\"unknown\",\"serviceType\":{\"text\":\"s\"},\"class\":{\"extension\":[{\"url\":"
+          "\"http://hl7.org/fhir/StructureDefinition/data-absent-reason\",\"valueCode\":\"unknown\"}]}");
+    assert_string_equal(shown(), "v2:in-progress<v1");
+    assert_string_equal(element("v2", "class"), "{\"code\":\"IMP\"}");
+    assert_string_equal(element("v2", "serviceType"), "{\"text\":\"s\"}");
+}
+
+static void query_cancelled_discharge_reopens_whichever_comes_first(void **state)
+{
+    (void)state;
+    visit("v1", "ADT^A01", 10, NULL, ",\"status\":\"in-progress\",\"period\":{\"start\":\"2026-05-01\"}");
+    visit("v3", "ADT^A13", 60, "cancel-discharge", ",\"status\":\"in-progress\"");
+    visit("v2", "ADT^A03", 50, NULL, ",\"status\":\"finished\",\"period\":{\"end\":\"2026-05-02\"}");
+    assert_string_equal(shown(), "v3:in-progress<v2");
+    assert_string_equal(element("v3", "period"), "{\"start\":\"2026-05-01\"}");
+}
+
+static void query_deleted_visit_stays_away_after_an_update(void **state)
+{
+    (void)state;
+    visit("v1", "ADT^A01", 10, NULL, ",\"status\":\"in-progress\"");
+    visit("v2", "ADT^A23", 20, "withdraw", ",\"status\":\"entered-in-error\"");
+    assert_string_equal(shown(), "");
+    visit("v3", "ADT^A08", 30, NULL, ",\"status\":\"unknown\"");
+    assert_string_equal(shown(), "");
+}
+
+static void query_encounter_shows_where_the_patient_was_and_is(void **state)
+{
+    (void)state;
+    visit("v1", "ADT^A01", 10, NULL,
+          ",\"status\":\"in-progress\",\"location\":[{\"location\":{\"display\":\"ER\"}}]");
+    place("l1", "ADT^A01", 10, NULL, "ER");
+    place("l2", "ADT^A02", 20, NULL, "ICU");
+    assert_string_equal(shown(), "l1:active v1:in-progress l2:active");
+    const struct hub_json *places = hub_json_get(resource("v1"), "location");
+    assert_int_equal(places->len, 2);
+    assert_true(hub_span_is(hub_json_get_span(hub_json_at(places, 0), "status"), "completed"));
+    assert_true(hub_span_is(hub_json_get_span(hub_json_get(hub_json_at(places, 0), "period"), "end"),
+                            minute(&arena, 20)));
+    assert_true(hub_span_is(hub_json_get_span(hub_json_at(places, 1), "status"), "active"));
+    assert_true(
+        hub_span_is(hub_json_get_span(hub_json_get(hub_json_at(places, 1), "location"), "display"), "ICU"));
+}
+
+static void query_cancelled_transfer_takes_back_the_last_one_before_it(void **state)
+{
+    (void)state;
+    visit("v1", "ADT^A01", 10, NULL, ",\"status\":\"in-progress\"");
+    place("l1", "ADT^A01", 10, NULL, "ER");
+    place("l4", "ADT^A12", 40, "cancel-transfer", NULL);
+    place("l2", "ADT^A02", 20, NULL, "ICU");
+    place("l3", "ADT^A02", 30, NULL, "Ward");
+    place("l5", "ADT^A02", 50, NULL, "Rehab");
+    assert_string_equal(shown(), "l1:active v1:in-progress l2:active l5:active");
+    assert_int_equal(hub_json_get(resource("v1"), "location")->len, 3);
+}
+
+static void query_cancelled_transfer_names_the_transfer_by_its_time(void **state)
+{
+    (void)state;
+    place("l2", "ADT^A02", 20, NULL, "ICU");
+    place("l3", "ADT^A02", 30, NULL, "Ward");
+    say((struct say){.event = "c",
+                     .time = 40,
+                     .trigger = "ADT^A12",
+                     .entry = {.type = "Encounter",
+                               .id = "c",
+                               .kind = "location",
+                               .facts = "loc-c",
+                               .encounter = "enc",
+                               .class_ = 1,
+                               .act = "cancel-transfer",
+                               .effective = 20}});
+    assert_string_equal(shown(), "l3:active");
+}
+
+static void query_cancelled_admission_takes_back_the_place(void **state)
+{
+    (void)state;
+    visit("v1", "ADT^A01", 10, NULL,
+          ",\"status\":\"in-progress\",\"location\":[{\"location\":{\"display\":\"ER\"}}]");
+    visit("v2", "ADT^A11", 20, NULL, ",\"status\":\"cancelled\"");
+    place("l1", "ADT^A01", 10, NULL, "ER");
+    place("l2", "ADT^A11", 20, "cancel-admission", "ER");
+    assert_string_equal(shown(), "v2:cancelled<v1");
+    assert_string_equal(element("v2", "location"), "");
+}
+
+static void query_update_with_another_place_is_a_flagged_move(void **state)
+{
+    (void)state;
+    static const char *const where[] = {"A", "A", "B"};
+    static const char *const triggers[] = {"ADT^A01", "ADT^A08", "ADT^A08"};
+    for (int i = 0; i < 3; i++) {
+        const char *id = hub_arena_printf(&arena, "l%d", i);
+        say((struct say){
+            .event = hub_arena_printf(&arena, "e%d", i),
+            .time = 10 + i,
+            .trigger = triggers[i],
+            .ordinal = 0,
+            .entry = {
+                .type = "Encounter",
+                .id = id,
+                .kind = "location",
+                .facts = id,
+                .encounter = "enc",
+                .class_ = 1,
+                .body = hub_arena_printf(
+                    &arena,
+                    ",\"location\":[{\"location\":{\"reference\":\"Location/w%d\"},\"status\":\"active\"}]",
+                    i)}});
+        say((struct say){.event = hub_arena_printf(&arena, "e%d", i),
+                         .time = 10 + i,
+                         .trigger = triggers[i],
+                         .ordinal = 1,
+                         .entry = {.type = "Location",
+                                   .id = hub_arena_printf(&arena, "w%d", i),
+                                   .class_ = -1,
+                                   .body = hub_arena_printf(&arena, ",\"name\":\"%s\"", where[i])}});
+    }
+    assert_string_equal(shown(), "l0:active l2:active");
+    assert_string_equal(element("l2", "extension"),
+                        "[{\"url\":\"urn:chartline:unannounced-move\",\"valueBoolean\":true}]");
+    assert_string_equal(element("l0", "extension"), "");
+}
+
+/* --- lists --- */
+
+static void listed(const char *kind, const char *type, const char *id, const char *fact, const char *event,
+                   const char *source, int time, bool marks, const char *body)
+{
+    say((struct say){.event = event,
+                     .time = time,
+                     .source = source,
+                     .entry = {.type = type,
+                               .id = id,
+                               .kind = kind,
+                               .facts = fact,
+                               .class_ = 1,
+                               .list = "list",
+                               .list_marks = marks,
+                               .effective = 1,
+                               .body = body}});
+}
+
+static void query_what_the_newest_list_lacks_is_dropped(void **state)
+{
+    (void)state;
+    listed("condition", "Condition", "c1", "f", "e1", NULL, 10, false, NULL);
+    listed("condition", "Condition", "c2", "g", "e1", NULL, 10, false, NULL);
+    listed("condition", "Condition", "c3", "g", "e2", NULL, 20, false, NULL);
+    listed("condition", "Condition", "c4", "h", "e0", "/feeds/two", 5, false,
+           NULL); /* another source's list */
+    assert_string_equal(shown(), "c4 c3<c2");
+}
+
+static void query_dropped_cover_and_kin_stay_as_cancelled(void **state)
+{
+    (void)state;
+    listed("coverage", "Coverage", "c1", "f", "e1", NULL, 10, false, ",\"status\":\"active\"");
+    listed("coverage", "Coverage", "c2", "g", "e2", NULL, 20, false, ",\"status\":\"active\"");
+    assert_string_equal(shown(), "c1:cancelled c2:active");
+    record_count = 0;
+    listed("related-person", "RelatedPerson", "r1", "f", "e1", NULL, 10, false, NULL);
+    listed("related-person", "RelatedPerson", "r2", "g", "e2", NULL, 20, false, NULL);
+    assert_string_equal(shown(), "r1:inactive r2:active");
+}
+
+#define ALLERGY(code)                                                                                        \
+    ",\"clinicalStatus\":{\"coding\":[{\"code\":\"active\"}]},\"code\":{\"coding\":[{\"code\":\"" code "\"}" \
+    "]}"
+
+static void query_allergies_are_never_dropped_only_marked(void **state)
+{
+    (void)state;
+    listed("allergy", "AllergyIntolerance", "a1", "f", "e1", NULL, 10, true, ALLERGY("PEN"));
+    listed("allergy", "AllergyIntolerance", "a2", "g", "e2", NULL, 20, true, ALLERGY("NUT"));
+    assert_string_equal(shown(), "a1:active a2:active");
+    assert_string_equal(element("a1", "extension"),
+                        "[{\"url\":\"urn:chartline:not-in-last-list\",\"valueBoolean\":true}]");
+    assert_string_equal(element("a2", "extension"), "");
+}
+
+static void query_an_emptied_list_takes_back_its_allergies(void **state)
+{
+    (void)state;
+    listed("allergy", "AllergyIntolerance", "a1", "f", "e1", "/feeds/one", 10, true, ALLERGY("PEN"));
+    listed("allergy", "AllergyIntolerance", "a2", "g", "e2", "/feeds/two", 10, true, ALLERGY("NUT"));
+    say((struct say){.event = "e3",
+                     .time = 20,
+                     .source = "/feeds/one",
+                     .entry = {.type = "AllergyIntolerance",
+                               .id = "a3",
+                               .kind = "allergy",
+                               .facts = "none",
+                               .class_ = 1,
+                               .act = "withdraw",
+                               .list = "list",
+                               .list_marks = true,
+                               .effective = 1}});
+    assert_string_equal(shown(), "a2:active");
+    /* a later list neither brings back what it does not name nor loses what it names again */
+    listed("allergy", "AllergyIntolerance", "a4", "h", "e4", "/feeds/one", 30, true, ALLERGY("EGG"));
+    assert_string_equal(shown(), "a2:active a4:active");
+    listed("allergy", "AllergyIntolerance", "a5", "f", "e5", "/feeds/one", 40, true, ALLERGY("PEN"));
+    assert_string_equal(shown(), "a2:active a4:active a5:active<a1");
+}
+
+static void query_allergies_of_all_sources_are_shown(void **state)
+{
+    (void)state;
+    listed("allergy", "AllergyIntolerance", "a1", "f", "e1", "/feeds/one", 10, true, ALLERGY("PEN"));
+    listed("allergy", "AllergyIntolerance", "a2", "f", "e2", "/feeds/two", 20, true, ALLERGY("PEN"));
+    assert_string_equal(shown(), "a1:active a2:active");
+}
+
+static void query_no_known_allergy_hides_behind_an_active_one(void **state)
+{
+    (void)state;
+    listed("allergy", "AllergyIntolerance", "a1", "f", "e1", "/feeds/one", 10, true, ALLERGY("716186003"));
+    assert_string_equal(shown(), "a1:active");
+    listed("allergy", "AllergyIntolerance", "a2", "g", "e2", "/feeds/two", 20, true, ALLERGY("PEN"));
+    assert_string_equal(shown(), "a2:active");
+    say((struct say){.event = "e3",
+                     .time = 30,
+                     .source = "/feeds/two",
+                     .entry = {.type = "AllergyIntolerance",
+                               .id = "a3",
+                               .kind = "allergy",
+                               .facts = "g",
+                               .class_ = 1,
+                               .act = "withdraw",
+                               .effective = 1}});
+    assert_string_equal(shown(), "a1:active");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(query_patient_folds_field_by_field),
+        TEST(query_home_and_work_phones_are_two_fields),
+        TEST(query_deleted_fields_go_and_may_come_back),
+        TEST(query_fillers_fill_only_what_no_adt_said),
+        TEST(query_a_chart_of_fillers_shows_the_newest),
+        TEST(query_demographics_follow_the_survivor),
+        TEST(query_discharge_before_admission_makes_one_encounter),
+        TEST(query_update_leaves_status_and_class),
+        TEST(query_cancelled_discharge_reopens_whichever_comes_first),
+        TEST(query_deleted_visit_stays_away_after_an_update),
+        TEST(query_encounter_shows_where_the_patient_was_and_is),
+        TEST(query_cancelled_transfer_takes_back_the_last_one_before_it),
+        TEST(query_cancelled_transfer_names_the_transfer_by_its_time),
+        TEST(query_cancelled_admission_takes_back_the_place),
+        TEST(query_update_with_another_place_is_a_flagged_move),
+        TEST(query_what_the_newest_list_lacks_is_dropped),
+        TEST(query_dropped_cover_and_kin_stay_as_cancelled),
+        TEST(query_allergies_are_never_dropped_only_marked),
+        TEST(query_an_emptied_list_takes_back_its_allergies),
+        TEST(query_allergies_of_all_sources_are_shown),
+        TEST(query_no_known_allergy_hides_behind_an_active_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
