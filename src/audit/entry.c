@@ -238,3 +238,15 @@ void hub_audit_end(struct hub_audit_builder *builder, struct hub_buf *out)
     hub_buf_append_byte(out, '}');
     HUB_ASSERT(out->failed != HUB_OK || out->len - start <= HUB_AUDIT_ENTRY_MAX);
 }
+
+void hub_audit_add(struct hub_audit_builder *builder, struct hub_buf *out)
+{
+    struct hub_buf entry;
+    hub_buf_init(&entry, HUB_AUDIT_ENTRY_MAX, false);
+    hub_audit_end(builder, &entry);
+    hub_buf_append_be32(out, (uint32_t)entry.len);
+    hub_buf_append_span(out, hub_buf_view(&entry));
+    if (hub_buf_result(&entry) != HUB_OK)
+        out->failed = hub_buf_result(&entry);
+    hub_buf_deinit(&entry);
+}

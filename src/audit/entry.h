@@ -74,3 +74,5 @@ void hub_audit_number(struct hub_audit_builder *builder, const char *name, int64
 void hub_audit_list(struct hub_audit_builder *builder, const char *name, const struct hub_span *items, size_t count);
 /* Appends the JSON to OUT; check hub_buf_result afterwards. The builder may be used for another begin. */
 void hub_audit_end(struct hub_audit_builder *builder, struct hub_buf *out);
+/* The same behind its length as 4 bytes, big endian: one of several entries of a commit item. */
+void hub_audit_add(struct hub_audit_builder *builder, struct hub_buf *out);

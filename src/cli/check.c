@@ -7,6 +7,7 @@
 #include "src/base/clock.h"
 #include "src/base/mem.h"
 #include "src/cli/commands.h"
+#include "src/cli/libraries.h"
 #include "src/config/describe.h"
 #include "src/net/cert.h"
 #include "src/net/tls.h"
@@ -226,8 +227,30 @@ static void check_data_dir(struct checking *c)
             "chmod 700 it", "");
 }
 
+/* --- libraries --- */
+
+static void check_libraries(struct checking *c)
+{
+    char all[256] = "";
+    size_t len = 0;
+    for (const struct hub_cli_library *l = hub_cli_libraries; l->name != NULL; l++) {
+        const char *version = l->version();
+        const char *why = hub_cli_library_bad(l, version);
+        char detail[160];
+        int n = snprintf(all + len, sizeof all - len, "%s%s %s", len == 0 ? "" : ", ", l->name, version);
+        len += n > 0 && (size_t)n < sizeof all - len ? (size_t)n : 0;
+        if (why == NULL)
+            continue;
+        (void)snprintf(detail, sizeof detail, "%s %s, %s", l->name, version, why);
+        add(c, HUB_SEVERITY_ERROR, NULL, 0, "libraries", "a version that is known to be bad",
+            "install a newer one, and build chartline anew if its headers came with the old one", detail);
+    }
+    add(c, HUB_SEVERITY_NOTE, NULL, 0, "libraries", "this program runs with", NULL, all);
+}
+
 static void check_all(struct checking *c)
 {
+    check_libraries(c);
     struct hub_roles *roles = check_policies(c);
     check_keys(c, roles);
     hub_roles_free(roles);

@@ -86,3 +86,5 @@ void hub_json_write_string(struct hub_buf *out, struct hub_span str);
 bool hub_utf8_valid(struct hub_span bytes);
 /* Bytes of the longest well-formed start: the position of the first bad byte, or the length. */
 size_t hub_utf8_valid_len(struct hub_span bytes);
+/* Version of yyjson that this process runs with, static. */
+const char *hub_yyjson_version(void);

@@ -2,6 +2,7 @@
  * read in place, so strings point into that copy; yyjson's own values are freed before returning. */
 #include "src/codec/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <yyjson.h>
 
@@ -156,4 +157,13 @@ enum hub_result hub_json_parse(struct hub_arena *arena, struct hub_span text, st
     if (result != HUB_OK)
         return hub_fail(err, result, result == HUB_SYNTAX ? "a JSON text with duplicate names or too deep" : NULL, NULL);
     return HUB_OK;
+}
+
+const char *hub_yyjson_version(void)
+{
+    static char text[32];
+    const uint32_t version = yyjson_version();
+    (void)snprintf(text, sizeof text, "%u.%u.%u", (unsigned)(version >> 16), (unsigned)(version >> 8 & 0xff),
+                   (unsigned)(version & 0xff));
+    return text;
 }

@@ -37,3 +37,5 @@ const char *hub_yaml_get_text(struct hub_yaml *map, const char *key);
 /* An error for each member of MAP that is not marked used: "unknown key", naming the nearest of KNOWN
  * (NULL-ended list, may be NULL). */
 void hub_yaml_check_unused(const struct hub_yaml *map, const char *file, const char *const *known, struct hub_problems *problems);
+/* Version of libyaml that this process runs with, static. */
+const char *hub_libyaml_version(void);

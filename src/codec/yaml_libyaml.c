@@ -265,3 +265,8 @@ struct hub_yaml *hub_yaml_load(struct hub_arena *arena, const char *path, struct
     hub_mem_free(text);
     return root;
 }
+
+const char *hub_libyaml_version(void)
+{
+    return yaml_get_version_string();
+}

@@ -64,3 +64,7 @@ void hub_box_public(const uint8_t secret_key[HUB_BOX_SECRET_LEN], uint8_t public
 enum hub_result hub_box_seal(const uint8_t public_key[HUB_BOX_PUBLIC_LEN], struct hub_span bytes, uint8_t *out) HUB_MUST_USE;
 enum hub_result hub_box_open(const uint8_t public_key[HUB_BOX_PUBLIC_LEN], const uint8_t secret_key[HUB_BOX_SECRET_LEN],
                              struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
+
+/* Versions of the libraries this process runs with, static. */
+const char *hub_sodium_version(void);
+const char *hub_openssl_version(void);

@@ -5,6 +5,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "src/crypto/crypto.h"
 
+#include <openssl/crypto.h>
 #include <openssl/sha.h>
 
 _Static_assert(sizeof(SHA256_CTX) <= sizeof((struct hub_sha256){{0}}.opaque), "the state fits");
@@ -40,4 +41,9 @@ void hub_sha256_of(struct hub_span bytes, uint8_t out[HUB_HASH_LEN])
     hub_sha256_init(&state);
     hub_sha256_update(&state, bytes);
     hub_sha256_final(&state, out);
+}
+
+const char *hub_openssl_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
 }

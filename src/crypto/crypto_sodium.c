@@ -139,3 +139,8 @@ enum hub_result hub_box_open(const uint8_t public_key[HUB_BOX_PUBLIC_LEN],
     return crypto_box_seal_open(out, sealed.ptr, sealed.len, public_key, secret_key) == 0 ? HUB_OK
                                                                                           : HUB_CRYPTO;
 }
+
+const char *hub_sodium_version(void)
+{
+    return sodium_version_string();
+}

@@ -102,3 +102,5 @@ const char *hub_net_conn_address(const struct hub_net_conn *conn);
 /* True for 127.0.0.0/8, ::1 and localhost; ADDRESS as for hub_net_listen. HUB_CONFIG when it is none. */
 enum hub_result hub_net_address_check(const char *address, bool *loopback,
                                       struct hub_error *err) HUB_MUST_USE;
+/* Version of libevent that this process runs with, static. */
+const char *hub_libevent_version(void);

@@ -369,3 +369,8 @@ void hub_net_listener_pause(struct hub_net_listener *listener, bool paused)
     else
         (void)event_add(listener->event, NULL);
 }
+
+const char *hub_libevent_version(void)
+{
+    return event_get_version();
+}

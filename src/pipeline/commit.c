@@ -468,12 +468,9 @@ enum hub_result hub_commit_wait(struct hub_commit *commit, struct hub_commit_ite
     return result;
 }
 
-/* ITEM holds all but the entry; it is freed. */
-static enum hub_result commit_entry(struct hub_commit *commit, struct hub_commit_item *item,
-                                    struct hub_span entry_json, struct hub_error *err)
+/* ITEM is freed. */
+static enum hub_result commit_item(struct hub_commit *commit, struct hub_commit_item *item, struct hub_error *err)
 {
-    hub_buf_append_be32(&item->audit, (uint32_t)entry_json.len);
-    hub_buf_append_span(&item->audit, entry_json);
     enum hub_result result = hub_buf_result(&item->audit);
     if (result == HUB_OK)
         result = hub_buf_result(&item->json);
@@ -481,6 +478,15 @@ static enum hub_result commit_entry(struct hub_commit *commit, struct hub_commit
         result = hub_commit_wait(commit, item);
     hub_commit_item_free(item);
     return result == HUB_OK ? HUB_OK : hub_fail(err, result, "an audit entry could not be stored", NULL);
+}
+
+/* ITEM holds all but the entry; it is freed. */
+static enum hub_result commit_entry(struct hub_commit *commit, struct hub_commit_item *item,
+                                    struct hub_span entry_json, struct hub_error *err)
+{
+    hub_buf_append_be32(&item->audit, (uint32_t)entry_json.len);
+    hub_buf_append_span(&item->audit, entry_json);
+    return commit_item(commit, item, err);
 }
 
 static enum hub_result entry_item(enum hub_record_kind kind, struct hub_span entry_json,
@@ -500,6 +506,16 @@ enum hub_result hub_commit_audit(struct hub_commit *commit, struct hub_span entr
     struct hub_commit_item *item = NULL;
     HUB_TRY(entry_item(HUB_RECORD_AUDIT, entry_json, &item, err));
     return commit_entry(commit, item, entry_json, err);
+}
+
+enum hub_result hub_commit_audit_all(struct hub_commit *commit, struct hub_span entries, struct hub_error *err)
+{
+    struct hub_commit_item *item = hub_commit_item_new(entries.len + ITEM_OVERHEAD);
+    if (item == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for an audit entry", NULL);
+    item->kind = HUB_RECORD_AUDIT;
+    hub_buf_append_span(&item->audit, entries);
+    return commit_item(commit, item, err);
 }
 
 enum hub_result hub_commit_state(struct hub_commit *commit, const char *what, const char *id,

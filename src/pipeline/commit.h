@@ -65,6 +65,8 @@ enum hub_result hub_commit_start(const struct hub_commit_options *options, const
 enum hub_result hub_commit_submit(struct hub_commit *commit, struct hub_commit_item *item) HUB_MUST_USE;
 /* Submits audit entries alone and waits until they are durable. Any thread but the committer's. */
 enum hub_result hub_commit_audit(struct hub_commit *commit, struct hub_span entry_json, struct hub_error *err) HUB_MUST_USE;
+/* The same for several entries, each as hub_audit_add writes it: one record. */
+enum hub_result hub_commit_audit_all(struct hub_commit *commit, struct hub_span entries, struct hub_error *err) HUB_MUST_USE;
 /* The same for an operator's decision (src/log/record.h): the audit entry and the state in one record. */
 enum hub_result hub_commit_state(struct hub_commit *commit, const char *what, const char *id, const char *state, struct hub_span entry_json, struct hub_error *err) HUB_MUST_USE;
 /* Submits ITEM and waits until it is decided and durable, or refused (item->result); the item stays the caller's, its

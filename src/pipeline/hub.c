@@ -185,6 +185,16 @@ static enum hub_result start_commit(struct hub *hub, struct hub_error *err)
                             &hub->commit, err);
 }
 
+/* A worker's thread: the auditor writes at once. */
+static void wake_auditor(void *ctx)
+{
+    struct hub *hub = ctx;
+    (void)pthread_mutex_lock(&hub->run_lock);
+    hub->refused_waits = true;
+    (void)pthread_cond_broadcast(&hub->run_changed);
+    (void)pthread_mutex_unlock(&hub->run_lock);
+}
+
 static enum hub_result open_ingest(struct hub *hub, struct hub_error *err)
 {
     struct hub_ingest *ingest = &hub->ingest;
@@ -192,6 +202,8 @@ static enum hub_result open_ingest(struct hub *hub, struct hub_error *err)
     ingest->keys = hub->keys;
     ingest->rules = hub->rules;
     ingest->commit = hub->commit;
+    ingest->wake = wake_auditor;
+    ingest->wake_ctx = hub;
     ingest->record_bytes_max = record_bytes_max(hub->config);
     HUB_TRY(hub_ingest_open(ingest, hub->config));
     hub->ingest_open = true;

@@ -52,6 +52,7 @@ struct hub {
     pthread_cond_t run_changed; /* stopping, a worker's progress, the timeline's position */
     atomic_bool stopping;       /* set under run_lock */
     bool applier_running, auditor_running;
+    bool refused_waits; /* a first refused login is to be written at once; under run_lock */
     pthread_t applier, auditor;
     atomic_ullong applied; /* position of the timeline */
     atomic_bool sick;      /* the timeline cannot go on; ingest does */
@@ -76,7 +77,8 @@ enum hub_result hub_note_start(struct hub *hub, struct hub_error *err) HUB_MUST_
 enum hub_result hub_note_rules(struct hub *hub, const struct hub_rules *rules,
                                struct hub_error *err) HUB_MUST_USE;
 enum hub_result hub_note_stop(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
-enum hub_result hub_note_refused_logins(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
+/* First refused logins; with END what came of each source since its first (src/pipeline/refused.h). */
+enum hub_result hub_note_refused_logins(struct hub *hub, bool end, struct hub_error *err) HUB_MUST_USE;
 /* Ends BUILDER and commits it. */
 enum hub_result hub_note(struct hub *hub, struct hub_audit_builder *builder,
                          struct hub_error *err) HUB_MUST_USE;

@@ -9,7 +9,7 @@
 
 #include "src/base/diag.h"
 
-enum { APPLY_WAIT_MS = 100, AUDIT_STEP_MS = 200, NOTE_EVERY = 5 };
+enum { APPLY_WAIT_MS = 100, AUDIT_STEP_MS = 200, REFUSED_SECOND_US = 1000000 };
 
 static const char component[] = "hub";
 
@@ -55,29 +55,39 @@ static void *apply(void *ctx)
     return NULL;
 }
 
+/* Until it is time for a step, or for an entry that should not wait. True: the hub stops. */
+static bool wait_for_step(struct hub *hub)
+{
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += AUDIT_STEP_MS * 1000000L;
+    at.tv_sec += at.tv_nsec / 1000000000L;
+    at.tv_nsec %= 1000000000L;
+    (void)pthread_mutex_lock(&hub->run_lock);
+    while (!atomic_load(&hub->stopping) && !hub->refused_waits &&
+           pthread_cond_clockwait(&hub->run_changed, &hub->run_lock, CLOCK_MONOTONIC, &at) == 0)
+        ;
+    hub->refused_waits = false;
+    bool stop = atomic_load(&hub->stopping);
+    (void)pthread_mutex_unlock(&hub->run_lock);
+    return stop;
+}
+
 /* An audit log that cannot be written must not go unnoticed: the hub ends (fail closed). */
 static void *audit(void *ctx)
 {
     struct hub *hub = ctx;
-    unsigned turn = 0;
+    int64_t second_over_us = 0;
     bool stop = false;
     give_way();
     while (!stop) {
         struct hub_error err = {0};
-        struct timespec at;
-        (void)clock_gettime(CLOCK_MONOTONIC, &at);
-        at.tv_nsec += AUDIT_STEP_MS * 1000000L;
-        at.tv_sec += at.tv_nsec / 1000000000L;
-        at.tv_nsec %= 1000000000L;
-        (void)pthread_mutex_lock(&hub->run_lock);
-        while (!atomic_load(&hub->stopping) &&
-               pthread_cond_clockwait(&hub->run_changed, &hub->run_lock, CLOCK_MONOTONIC, &at) == 0)
-            ;
-        stop = atomic_load(&hub->stopping);
-        (void)pthread_mutex_unlock(&hub->run_lock);
-        enum hub_result result = HUB_OK;
-        if (stop || ++turn % NOTE_EVERY == 0)
-            result = hub_note_refused_logins(hub, &err);
+        stop = wait_for_step(hub);
+        int64_t now_us = hub_clock_mono_us(hub->clock);
+        bool over = stop || now_us >= second_over_us;
+        if (over)
+            second_over_us = now_us + REFUSED_SECOND_US;
+        enum hub_result result = hub_note_refused_logins(hub, over, &err);
         if (result == HUB_OK)
             result = hub_audit_catch_up(hub, false, &err);
         if (result == HUB_QUOTA || result == HUB_NO_MEMORY || result == HUB_BUSY || result == HUB_OK) {

@@ -39,53 +39,26 @@ void hub_ingest_close(struct hub_ingest *ingest)
 
 /* --- what transports tell --- */
 
-static void cut_port(const char *address, char out[48])
-{
-    const char *colon = strrchr(address, ':');
-    size_t len = colon != NULL ? (size_t)(colon - address) : strlen(address);
-    if (len > 47)
-        len = 47;
-    memcpy(out, address, len);
-    out[len] = '\0';
-}
-
 void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *feed,
                               const char *peer_address, const char *reason)
 {
     struct hub_ingest *ingest = hub_intake_ingest(intake);
     struct hub_ingest_feed *counts = hub_intake_feed(intake, feed);
-    char source[48];
-    cut_port(peer_address, source);
     atomic_fetch_add(&counts->logins_refused, 1);
     HUB_DIAG(HUB_DIAG_WARNING, component, "login refused", hub_diag_configured("feed", feed->name),
              hub_diag_configured("peer", peer_address), hub_diag_configured("reason", reason));
     (void)pthread_mutex_lock(&ingest->lock);
-    struct hub_ingest_refused *at = ingest->refused;
-    struct hub_ingest_refused *end = ingest->refused + ingest->refused_count;
-    while (at < end &&
-           (at->feed != counts || strcmp(at->source, source) != 0 || strcmp(at->reason, reason) != 0))
-        at++;
-    if (at < end) {
-        at->count++;
-    } else if (ingest->refused_count < HUB_INGEST_REFUSED_MAX) {
-        *at = (struct hub_ingest_refused){.feed = counts, .reason = reason, .count = 1};
-        memcpy(at->source, source, sizeof(source));
-        ingest->refused_count++;
-    } else {
-        ingest->refused_more++;
-    }
+    bool first = hub_refused_note(&ingest->refused, counts->name, peer_address, reason);
     (void)pthread_mutex_unlock(&ingest->lock);
+    if (first && ingest->wake != NULL)
+        ingest->wake(ingest->wake_ctx);
 }
 
-size_t hub_ingest_take_refused(struct hub_ingest *ingest,
-                               struct hub_ingest_refused out[HUB_INGEST_REFUSED_MAX], uint64_t *more)
+size_t hub_ingest_take_refused(struct hub_ingest *ingest, bool end, struct hub_refused out[HUB_REFUSED_MAX],
+                               uint64_t *more)
 {
     (void)pthread_mutex_lock(&ingest->lock);
-    size_t count = ingest->refused_count;
-    memcpy(out, ingest->refused, count * sizeof(*out));
-    *more = ingest->refused_more;
-    ingest->refused_count = 0;
-    ingest->refused_more = 0;
+    size_t count = hub_refused_take(&ingest->refused, end, out, more);
     (void)pthread_mutex_unlock(&ingest->lock);
     return count;
 }

@@ -13,8 +13,9 @@
 #include "src/net/net.h"
 #include "src/pipeline/adapter.h"
 #include "src/pipeline/commit.h"
-#include "src/pipeline/sequence.h"
+#include "src/pipeline/refused.h"
 #include "src/pipeline/rules.h"
+#include "src/pipeline/sequence.h"
 
 /* A feed's counts, of this process; any thread. */
 struct hub_ingest_feed {
@@ -27,15 +28,7 @@ struct hub_ingest_feed {
     atomic_llong last_us; /* wall time of the last message */
 };
 
-enum { HUB_INGEST_AUTHORITIES_MAX = 256, HUB_INGEST_REFUSED_MAX = 64 };
-
-/* Refused logins of one source and second, written to the audit log together. */
-struct hub_ingest_refused {
-    const struct hub_ingest_feed *feed;
-    char source[48]; /* address without port */
-    const char *reason;
-    uint64_t count;
-};
+enum { HUB_INGEST_AUTHORITIES_MAX = 256 };
 
 struct hub_ingest {
     const struct hub_clock *clock;
@@ -50,9 +43,9 @@ struct hub_ingest {
     pthread_mutex_t lock;                          /* below */
     char *authorities[HUB_INGEST_AUTHORITIES_MAX]; /* seen in messages and not configured */
     size_t authority_count;
-    struct hub_ingest_refused refused[HUB_INGEST_REFUSED_MAX];
-    size_t refused_count;
-    uint64_t refused_more; /* sources beyond the table */
+    struct hub_refused_table refused;
+    void (*wake)(void *ctx); /* a first refused login waits to be written; NULL: nobody to tell. Not under the lock */
+    void *wake_ctx;
 };
 
 /* Counts for CONFIG's feeds, which must outlive them. The pointers in INGEST above `feeds` are set.
@@ -62,9 +55,9 @@ void hub_ingest_close(struct hub_ingest *ingest);
 /* What a control id is found by: a sender's own numbering, so that two senders' equal ids are not one. */
 void hub_ingest_control_token(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender, struct hub_span control_id,
                               struct hub_hash_token *out);
-/* Takes what was refused since the last call (at most HUB_INGEST_REFUSED_MAX); any thread. */
-size_t hub_ingest_take_refused(struct hub_ingest *ingest,
-                               struct hub_ingest_refused out[HUB_INGEST_REFUSED_MAX], uint64_t *more);
+/* hub_refused_take of the ingest's table; any thread. */
+size_t hub_ingest_take_refused(struct hub_ingest *ingest, bool end, struct hub_refused out[HUB_REFUSED_MAX],
+                               uint64_t *more);
 
 /* RESUME is called in the worker's thread when there is room again after HUB_BUSY. NULL: out of memory. */
 struct hub_intake *hub_intake_new(struct hub_ingest *ingest, struct hub_net_loop *loop,

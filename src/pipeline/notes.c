@@ -131,26 +131,37 @@ enum hub_result hub_note_stop(struct hub *hub, struct hub_error *err)
     return hub_note(hub, &builder, err);
 }
 
-enum hub_result hub_note_refused_logins(struct hub *hub, struct hub_error *err)
+static void add_refused(struct hub *hub, const struct hub_refused *refused, struct hub_buf *entries)
 {
-    struct hub_ingest_refused refused[HUB_INGEST_REFUSED_MAX];
     struct hub_audit_builder builder;
-    uint64_t more = 0;
-    size_t count = hub_ingest_take_refused(&hub->ingest, refused, &more);
-    for (size_t i = 0; i < count; i++) {
-        begin(hub, &builder, HUB_AUDIT_LOGIN_REFUSED);
-        hub_audit_text(&builder, "feed", refused[i].feed->name);
-        hub_audit_text(&builder, "source", refused[i].source);
-        hub_audit_text(&builder, "reason", refused[i].reason);
-        hub_audit_number(&builder, "count", (int64_t)refused[i].count);
-        HUB_TRY(hub_note(hub, &builder, err));
-    }
-    if (more == 0)
-        return HUB_OK;
     begin(hub, &builder, HUB_AUDIT_LOGIN_REFUSED);
-    hub_audit_text(&builder, "reason", "more sources than are counted one by one");
-    hub_audit_number(&builder, "count", (int64_t)more);
-    return hub_note(hub, &builder, err);
+    if (refused->feed != NULL)
+        hub_audit_text(&builder, "feed", refused->feed);
+    if (refused->source[0] != '\0')
+        hub_audit_text(&builder, "source", refused->source);
+    hub_audit_text(&builder, "reason", refused->reason);
+    hub_audit_number(&builder, "count", (int64_t)refused->count);
+    hub_audit_add(&builder, entries);
+}
+
+enum hub_result hub_note_refused_logins(struct hub *hub, bool end, struct hub_error *err)
+{
+    struct hub_refused refused[HUB_REFUSED_MAX];
+    struct hub_refused rest = {.reason = "more sources than are counted one by one"};
+    struct hub_buf entries;
+    size_t count = hub_ingest_take_refused(&hub->ingest, end, refused, &rest.count);
+    if (count == 0 && rest.count == 0)
+        return HUB_OK;
+    hub_buf_init(&entries, (HUB_REFUSED_MAX + 1) * (HUB_AUDIT_ENTRY_MAX + 4), false);
+    for (size_t i = 0; i < count; i++)
+        add_refused(hub, &refused[i], &entries);
+    if (rest.count != 0)
+        add_refused(hub, &rest, &entries);
+    enum hub_result result = hub_buf_result(&entries);
+    if (result == HUB_OK)
+        result = hub_commit_audit_all(hub->commit, hub_buf_view(&entries), err);
+    hub_buf_deinit(&entries);
+    return result;
 }
 
 enum hub_result hub_audit_catch_up(struct hub *hub, bool force, struct hub_error *err)

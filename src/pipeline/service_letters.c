@@ -146,15 +146,9 @@ static enum hub_result conclude(struct replay *replay, const char *outcome, cons
 static enum hub_result add_entry(const struct replay *replay, struct hub_commit_item *item)
 {
     struct hub_audit_builder builder;
-    struct hub_buf entry;
-    hub_buf_init(&entry, HUB_AUDIT_ENTRY_MAX, false);
     begin(replay, &builder, "accepted", NULL);
-    hub_audit_end(&builder, &entry);
-    hub_buf_append_be32(&item->audit, (uint32_t)entry.len);
-    hub_buf_append_span(&item->audit, hub_buf_view(&entry));
-    enum hub_result result = hub_buf_result(&entry);
-    hub_buf_deinit(&entry);
-    return result != HUB_OK ? result : hub_buf_result(&item->audit);
+    hub_audit_add(&builder, &item->audit);
+    return hub_buf_result(&item->audit);
 }
 
 static enum hub_result commit(struct replay *replay, struct hub_work *work)

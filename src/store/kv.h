@@ -60,3 +60,5 @@ bool hub_kv_iter_seek(struct hub_kv_iter *iter, struct hub_span key);
 struct hub_span hub_kv_iter_key(const struct hub_kv_iter *iter);   /* until the next step */
 struct hub_span hub_kv_iter_value(const struct hub_kv_iter *iter); /* until the next step */
 enum hub_result hub_kv_iter_result(const struct hub_kv_iter *iter, struct hub_error *err) HUB_MUST_USE;
+/* Version of RocksDB that this program was built with, static: its C interface does not tell which one runs. */
+const char *hub_rocksdb_version(void);

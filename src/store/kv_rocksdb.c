@@ -383,3 +383,8 @@ static const struct hub_kv_ops ops = {
     .iter_value = iter_value,
     .iter_result = iter_result,
 };
+
+const char *hub_rocksdb_version(void)
+{
+    return CHARTLINE_ROCKSDB_VERSION;
+}

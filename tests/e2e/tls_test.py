@@ -167,6 +167,22 @@ def a_flood_of_refused_logins_is_counted_in_few_entries():
         hub.close()
 
 
+def a_refused_login_outlives_a_kill_in_the_same_second():
+    hub = Hub()
+    try:
+        for times in (1, 2, 3):
+            hub.start()
+            refused(hub, hub.context(None), adt("EVIL"))
+            time.sleep(0.2)
+            hub.kill()
+            hub.start()
+            found = entries(hub, "login-refused")
+            check(sum(e["count"] for e in found) == times, f"after {times} kills the log has {found}")
+            hub.kill()
+    finally:
+        hub.close()
+
+
 def unfinished_handshakes_are_closed():
     hub = Hub()
     try:
@@ -220,4 +236,4 @@ if __name__ == "__main__":
         print("SKIP: no openssl program (package openssl)")
         sys.exit(0)
     main([every_wrong_certificate_is_refused_and_audited, old_tls_and_plain_text_are_refused, a_flood_of_refused_logins_is_counted_in_few_entries,
-          unfinished_handshakes_are_closed, a_plain_listener_outside_loopback_is_refused])
+          a_refused_login_outlives_a_kill_in_the_same_second, unfinished_handshakes_are_closed, a_plain_listener_outside_loopback_is_refused])

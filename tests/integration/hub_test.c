@@ -183,9 +183,17 @@ static void a_refused_login_is_in_the_audit_log(void **state)
         test_peer_close(&peer);
     }
     test_hub_stop(&hub);
-    assert_int_equal(
-        entries(&hub, "login-refused", "\"reason\":\"client certificate of an unknown authority\""), 1);
-    assert_int_equal(entries(&hub, "login-refused", "\"count\":3"), 1);
+    /* the first of a second by itself, the others of that second together */
+    size_t sum = 0;
+    for (size_t n = 1; n <= 3; n++) {
+        char count[24];
+        (void)snprintf(count, sizeof(count), "\"count\":%zu", n);
+        sum += n * entries(&hub, "login-refused", count);
+    }
+    assert_int_equal(sum, 3);
+    assert_true(entries(&hub, "login-refused", "\"count\":1") >= 1);
+    assert_true(
+        entries(&hub, "login-refused", "\"reason\":\"client certificate of an unknown authority\"") >= 2);
     test_hub_remove(&hub);
 }
 
