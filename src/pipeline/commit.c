@@ -1,6 +1,5 @@
 #include "src/pipeline/commit.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include "src/base/diag.h"
 #include "src/base/mem.h"
 #include "src/base/queue.h"
+#include "src/base/thread.h"
 #include "src/pipeline/commit_record.h"
 #include "src/pipeline/commit_space.h"
 #include "src/pipeline/index.h"
@@ -408,10 +408,10 @@ enum hub_result hub_commit_start(const struct hub_commit_options *options, const
         commit_free(commit);
         return hub_fail(err, HUB_NO_MEMORY, "no memory for the committer", NULL);
     }
-    int failed = pthread_create(&commit->thread, NULL, run, commit);
-    if (failed != 0) {
+    enum hub_result result = hub_thread_start(&commit->thread, "committer", run, commit, err);
+    if (result != HUB_OK) {
         commit_free(commit);
-        return hub_fail_errno(err, HUB_INTERNAL, "cannot start the committer's thread", failed);
+        return result;
     }
     *out = commit;
     return HUB_OK;

@@ -14,6 +14,7 @@
 
 #include "src/base/diag.h"
 #include "src/base/mem.h"
+#include "src/base/thread.h"
 #include "src/pipeline/control.h"
 #include "src/pipeline/hub_internal.h"
 
@@ -200,7 +201,7 @@ static void take_client(struct hub_control_server *server, int fd)
     (void)pthread_mutex_lock(&server->lock);
     client->fd = fd;
     (void)pthread_mutex_unlock(&server->lock);
-    client->joinable = pthread_create(&client->thread, NULL, serve, client) == 0;
+    client->joinable = hub_thread_start(&client->thread, "control-client", serve, client, NULL) == HUB_OK;
     if (!client->joinable) {
         (void)pthread_mutex_lock(&server->lock);
         client->fd = -1;
@@ -272,10 +273,8 @@ enum hub_result hub_control_start(struct hub *hub, struct hub_control_server **o
                                  ? open_socket(server, err)
                                  : hub_fail_errno(err, HUB_IO, "the control socket cannot be made", errno);
     if (result == HUB_OK) {
-        int problem = pthread_create(&server->thread, NULL, accept_all, server);
-        server->running = problem == 0;
-        if (problem != 0)
-            result = hub_fail_errno(err, HUB_NO_MEMORY, "a thread cannot be started", problem);
+        result = hub_thread_start(&server->thread, "control", accept_all, server, err);
+        server->running = result == HUB_OK;
     }
     if (result != HUB_OK) {
         hub_control_stop(server);

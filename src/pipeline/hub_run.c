@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "src/base/diag.h"
+#include "src/base/thread.h"
 
 enum { APPLY_WAIT_MS = 100, AUDIT_STEP_MS = 200, REFUSED_SECOND_US = 1000000 };
 
@@ -100,23 +101,15 @@ static void *audit(void *ctx)
     return NULL;
 }
 
-static enum hub_result start_thread(pthread_t *thread, void *(*body)(void *), struct hub *hub, bool *running,
-                                    struct hub_error *err)
-{
-    int problem = pthread_create(thread, NULL, body, hub);
-    if (problem != 0)
-        return hub_fail_errno(err, HUB_NO_MEMORY, "a thread cannot be started", problem);
-    *running = true;
-    return HUB_OK;
-}
-
 static enum hub_result start_all(struct hub *hub, struct hub_error *err)
 {
     if ((hub->roles & HUB_RUN_INGEST) != 0)
         HUB_TRY(hub_workers_open(hub, err));
     if ((hub->roles & HUB_RUN_TIMELINE) != 0)
-        HUB_TRY(start_thread(&hub->applier, apply, hub, &hub->applier_running, err));
-    HUB_TRY(start_thread(&hub->auditor, audit, hub, &hub->auditor_running, err));
+        HUB_TRY(hub_thread_start(&hub->applier, "applier", apply, hub, err));
+    hub->applier_running = (hub->roles & HUB_RUN_TIMELINE) != 0;
+    HUB_TRY(hub_thread_start(&hub->auditor, "auditor", audit, hub, err));
+    hub->auditor_running = true;
     HUB_TRY(hub_control_start(hub, &hub->control, err));
     return hub_workers_start(hub, err);
 }

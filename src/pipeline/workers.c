@@ -4,6 +4,7 @@
 
 #include "src/base/diag.h"
 #include "src/base/mem.h"
+#include "src/base/thread.h"
 #include "src/pipeline/intake_internal.h"
 
 enum { POLL_MS = 5, LAST_MS = 1000, WORKERS_MAX = 256 };
@@ -242,9 +243,7 @@ enum hub_result hub_workers_open(struct hub *hub, struct hub_error *err)
 enum hub_result hub_workers_start(struct hub *hub, struct hub_error *err)
 {
     for (size_t i = 0; i < hub->worker_count; i++) {
-        int problem = pthread_create(&hub->workers[i].thread, NULL, work, &hub->workers[i]);
-        if (problem != 0)
-            return hub_fail_errno(err, HUB_NO_MEMORY, "a worker's thread cannot be started", problem);
+        HUB_TRY(hub_thread_start(&hub->workers[i].thread, "worker", work, &hub->workers[i], err));
         hub->workers[i].running = true;
     }
     return HUB_OK;
