@@ -193,8 +193,14 @@ static enum hub_result apply_record(struct hub_audit *audit, uint64_t number, st
     HUB_TRY(hub_audit_record_entries(payload, apply_entry, &applying, err));
     audit->skip = 0;
     audit->record = number;
-    hub_sha256_of(payload, audit->payload.bytes);
     return HUB_OK;
+}
+
+/* The state file names the last record by its hash: of those in between nobody asks. */
+static void hash_record(struct hub_audit *audit, struct hub_span payload)
+{
+    hub_sha256_of(payload, audit->payload.bytes);
+    audit->hashed = audit->record;
 }
 
 static bool due(const struct hub_audit *audit)
@@ -217,7 +223,10 @@ enum hub_result hub_audit_apply(struct hub_audit *audit, struct hub_error *err)
             return HUB_OK;
         if (result == HUB_OK)
             result = apply_record(audit, number, payload, err);
-        if (result == HUB_OK && !audit->mending && due(audit))
+        bool publish = result == HUB_OK && !audit->mending && due(audit);
+        if (result == HUB_OK && (publish || number >= hub_log_durable(audit->log)))
+            hash_record(audit, payload);
+        if (publish)
             result = hub_audit_publish(audit, err);
         if (result != HUB_OK) {
             audit->behind = true;
@@ -327,7 +336,7 @@ enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err
     *slot = checkpoint.size;
     remove_partials(audit, old_size);
     hub_crash_point(HUB_CRASH_BEFORE_AUDIT_STATE);
-    return write_state(audit, &checkpoint, err);
+    return audit->hashed == audit->record ? write_state(audit, &checkpoint, err) : HUB_OK;
 }
 
 /* --- life --- */

@@ -233,6 +233,7 @@ static enum hub_result load(struct hub_audit *audit, const struct known *known, 
     HUB_TRY(find_record(audit, &known->at, err));
     audit->record = known->at.record;
     audit->payload = known->at.payload;
+    audit->hashed = known->at.record;
     return HUB_OK;
 }
 
@@ -244,6 +245,7 @@ static void forget(struct hub_audit *audit)
     memset(audit->levels, 0, sizeof audit->levels);
     hub_buf_reset(&audit->bundle);
     audit->record = 0;
+    audit->hashed = 0;
     memset(&audit->payload, 0, sizeof audit->payload);
 }
 

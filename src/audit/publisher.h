@@ -34,7 +34,8 @@ struct hub_audit {
     size_t dirty_count;
 
     uint64_t record;               /* the last one applied whole */
-    struct hub_merkle_hash payload; /* SHA-256 of its payload */
+    uint64_t hashed;               /* the record whose payload has the hash below */
+    struct hub_merkle_hash payload; /* SHA-256 */
     size_t skip;                   /* entries of the next record that are applied already (a write failed after them) */
     bool behind;                   /* the reader stands behind a record that was not applied whole */
     bool mending;                  /* compare files before writing them */
