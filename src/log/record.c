@@ -103,7 +103,7 @@ enum hub_result hub_record_next(struct hub_record_view *view, enum hub_section_k
         if (!take(&view->sections, SECTION_LEN, &fixed) ||
             !take(&view->sections, (size_t)number(hub_span_of(fixed.ptr + 1, 4)), bytes))
             return HUB_CORRUPT;
-        if (fixed.ptr[0] < HUB_SECTION_EVENT || fixed.ptr[0] > HUB_SECTION_STATE)
+        if (fixed.ptr[0] < HUB_SECTION_EVENT || fixed.ptr[0] > HUB_SECTION_LAST)
             continue;
         *kind = (enum hub_section_kind)fixed.ptr[0];
         return HUB_OK;

@@ -22,6 +22,8 @@ enum hub_section_kind {
     HUB_SECTION_DEAD_LETTER = 4, /* dead letter JSON */
     HUB_SECTION_KEY = 5,         /* key record JSON */
     HUB_SECTION_STATE = 6,       /* text: what, its id, its state from now on (hub_record_add_state) */
+    HUB_SECTION_EVENT_HASH = 7,  /* SHA-256 of the event section that comes next, 32 bytes */
+    HUB_SECTION_LAST = HUB_SECTION_EVENT_HASH
 };
 
 struct hub_dedup {

@@ -17,10 +17,14 @@ static enum hub_result apply_record(struct hub *hub, uint64_t number, struct hub
     if (record.kind != HUB_RECORD_MESSAGE)
         return HUB_OK;
     enum hub_result result;
+    struct hub_span hash = HUB_SPAN_NONE;
     while ((result = hub_record_next(&record, &kind, &section)) == HUB_OK) {
+        if (kind == HUB_SECTION_EVENT_HASH)
+            hash = section;
         if (kind != HUB_SECTION_EVENT)
             continue;
-        result = hub_timeline_apply(hub->timeline, section, err);
+        result = hub_timeline_apply(hub->timeline, section, hash.len == HUB_HASH_LEN ? hash.ptr : NULL, err);
+        hash = HUB_SPAN_NONE;
         if (result == HUB_SYNTAX) {
             HUB_DIAG(HUB_DIAG_ERROR, component, "an event that the timeline cannot read is left out",
                      hub_diag_number("record", (int64_t)number));

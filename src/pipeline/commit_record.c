@@ -40,7 +40,7 @@ static void begin(struct hub_audit_builder *builder, enum hub_audit_kind kind,
 
 /* Puts the recorded time into event INDEX (at START in the item's bytes) and gives its hash. */
 static void finish_event(struct hub_commit_item *item, size_t index, size_t start, int64_t recorded_us,
-                         char hash[HASH_TEXT_LEN + 1])
+                         uint8_t digest[HUB_HASH_LEN])
 {
     const struct hub_sealed *sealed = &item->events[index];
     size_t len = item->event_lens[index];
@@ -51,10 +51,8 @@ static void finish_event(struct hub_commit_item *item, size_t index, size_t star
     hub_time_format(recorded_us, time);
     memcpy(event + sealed->recorded_at, time, HUB_TIME_TEXT_LEN);
     struct hub_sha256 state = sealed->prefix;
-    uint8_t digest[HUB_HASH_LEN];
     hub_sha256_update(&state, hub_span_of(event + sealed->recorded_at, len - sealed->recorded_at));
     hub_sha256_final(&state, digest);
-    (void)hub_encode(HUB_HEX, hub_span_of(digest, sizeof digest), hash, HASH_TEXT_LEN + 1);
 }
 
 /* Of a message about several patients: each event's id, subject and, if one was made for it, secret. */
@@ -94,7 +92,10 @@ static enum hub_result accepted(struct hub_commit_item *item, const struct hub_c
     size_t start = 0;
     for (size_t i = 0; i < item->event_count; i++) {
         char *hash = texts + i * (HASH_TEXT_LEN + 1);
-        finish_event(item, i, start, facts->recorded_us + (int64_t)i, hash);
+        uint8_t digest[HUB_HASH_LEN];
+        finish_event(item, i, start, facts->recorded_us + (int64_t)i, digest);
+        (void)hub_encode(HUB_HEX, hub_span_of(digest, sizeof digest), hash, HASH_TEXT_LEN + 1);
+        hub_record_add(out, HUB_SECTION_EVENT_HASH, hub_span_of(digest, sizeof digest));
         hub_record_add(out, HUB_SECTION_EVENT, hub_span_of(item->json.ptr + start, item->event_lens[i]));
         spans[i] = hub_span_of(hash, HASH_TEXT_LEN);
         start += item->event_lens[i];

@@ -87,6 +87,7 @@ static enum hub_result read_sections(struct finder *finder, struct stored *store
         case HUB_SECTION_AUDIT:
         case HUB_SECTION_KEY:
         case HUB_SECTION_STATE:
+        case HUB_SECTION_EVENT_HASH:
             break;
         }
     }

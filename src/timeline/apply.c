@@ -131,6 +131,15 @@ static enum hub_result read_parts(struct hub_timeline *t, struct event *e, struc
     return HUB_OK;
 }
 
+static void set_hash(struct event *e, struct hub_span text, const uint8_t *known)
+{
+    uint8_t digest[HUB_HASH_LEN];
+    if (known == NULL)
+        hub_sha256_of(text, digest);
+    (void)hub_encode(HUB_HEX, hub_span_of(known != NULL ? known : digest, sizeof digest), e->sha256,
+                     sizeof e->sha256);
+}
+
 static enum hub_result read_event(struct hub_timeline *t, struct hub_span text, struct event *e,
                                   struct hub_error *err)
 {
@@ -144,9 +153,6 @@ static enum hub_result read_event(struct hub_timeline *t, struct hub_span text, 
     if (!good_id(e->id) || !good_id(e->subject))
         return hub_fail(err, HUB_SYNTAX, "an event without id or subject", NULL);
     e->chartless = e->subject.ptr[0] == '3';
-    uint8_t digest[HUB_HASH_LEN];
-    hub_sha256_of(text, digest);
-    (void)hub_encode(HUB_HEX, hub_span_of(digest, sizeof digest), e->sha256, sizeof e->sha256);
     HUB_TRY(read_times(e, err));
     HUB_TRY(read_facts(t, e, err));
     return read_parts(t, e, err);
@@ -208,39 +214,48 @@ static void find_support(struct event *e)
 
 /* --- records --- */
 
-static enum hub_result fill_record(struct hub_arena *arena, struct hub_json *record, const struct event *e,
-                                   const struct part *part)
+static void add_member(struct hub_buf *out, const char *name, struct hub_span text)
 {
-    HUB_ENSURE(record != NULL, HUB_NO_MEMORY);
+    hub_buf_append_byte(out, ',');
+    hub_buf_append_byte(out, '"');
+    hub_buf_append_str(out, name);
+    hub_buf_append_str(out, "\":");
+    hub_json_write_string(out, text);
+}
+
+/* The record in canonical form (docs/FORMATS.md, entries). */
+static enum hub_result write_record(struct hub_buf *out, const struct event *e, const struct part *part,
+                                    const struct timeline_entry *entry)
+{
     const struct hub_entry_view *view = &part->view;
-    struct hub_json *facts = hub_json_new(arena, HUB_JSON_ARRAY);
-    HUB_ENSURE(facts != NULL, HUB_NO_MEMORY);
-    for (uint32_t i = 0; i < view->fact_count; i++)
-        HUB_TRY(hub_json_push(facts, hub_json_string(arena, view->facts[i])));
-    HUB_TRY(hub_json_set_string(arena, record, "effective",
-                                view->effective.len != 0 ? view->effective : e->time));
-    HUB_TRY(hub_json_set_string(arena, record, "event", e->id));
-    HUB_TRY(hub_json_set_c(record, "fact", facts));
-    HUB_TRY(hub_json_set_string(arena, record, "id", part->id));
-    HUB_TRY(hub_json_set_string(arena, record, "kind",
-                                hub_span_str(part->entry ? hub_kind_name(view->kind) : "support")));
-    HUB_TRY(hub_json_set_string(arena, record, "messagetime", e->message));
-    HUB_TRY(hub_json_set_c(record, "ordinal", hub_json_number_i64(arena, part->ordinal)));
-    HUB_TRY(hub_json_set_string(arena, record, "recorded", e->recorded));
-    struct hub_json shared = *part->resource; /* under its new name; the event's tree is not used again */
-    struct hub_json *resource = hub_json_new(arena, HUB_JSON_OBJECT);
-    HUB_ENSURE(resource != NULL, HUB_NO_MEMORY);
-    *resource = shared;
-    resource->key = NULL;
-    resource->next = NULL;
-    HUB_TRY(hub_json_set_c(record, "resource", resource));
-    HUB_TRY(hub_json_set_string(arena, record, "seal", e->seal));
-    HUB_TRY(hub_json_set_string(arena, record, "source", e->source));
-    HUB_TRY(hub_json_set_string(arena, record, "subject", e->subject));
+    hub_buf_reset(out);
+    hub_buf_append_str(out, "{\"effective\":");
+    hub_json_write_string(out, entry->effective);
+    add_member(out, "event", e->id);
+    hub_buf_append_str(out, ",\"fact\":[");
+    for (uint32_t i = 0; i < view->fact_count; i++) {
+        if (i != 0)
+            hub_buf_append_byte(out, ',');
+        hub_json_write_string(out, view->facts[i]);
+    }
+    hub_buf_append_byte(out, ']');
+    add_member(out, "id", entry->id);
+    add_member(out, "kind", entry->kind);
+    add_member(out, "messagetime", e->message);
+    hub_buf_append_str(out, ",\"ordinal\":");
+    hub_buf_append_u64(out, part->ordinal);
+    add_member(out, "recorded", e->recorded);
+    hub_buf_append_str(out, ",\"resource\":");
+    hub_json_write(out, part->resource);
+    add_member(out, "seal", e->seal);
+    add_member(out, "source", e->source);
+    add_member(out, "subject", e->subject);
     if (e->test)
-        HUB_TRY(hub_json_set_c(record, "test", hub_json_bool(arena, true)));
-    HUB_TRY(hub_json_set_string(arena, record, "time", e->time));
-    return hub_json_set_string(arena, record, "trigger", e->trigger);
+        hub_buf_append_str(out, ",\"test\":true");
+    add_member(out, "time", e->time);
+    add_member(out, "trigger", e->trigger);
+    hub_buf_append_byte(out, '}');
+    return hub_buf_result(out);
 }
 
 static enum hub_result add_entries(struct hub_timeline *t, const struct event *e, struct hub_json *ids,
@@ -253,15 +268,21 @@ static enum hub_result add_entries(struct hub_timeline *t, const struct event *e
         const struct part *part = &e->parts[i];
         if (!part->entry && !part->needed)
             continue;
-        struct hub_json *record = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
-        enum hub_result result = fill_record(&t->scratch, record, e, part);
+        const struct timeline_entry entry = {
+            .kind = hub_span_str(part->entry ? hub_kind_name(part->view.kind) : "support"),
+            .effective = part->view.effective.len != 0 ? part->view.effective : e->time,
+            .recorded = e->recorded,
+            .id = part->id,
+            .test = e->test,
+        };
+        enum hub_result result = write_record(&t->text, e, part, &entry);
         if (result == HUB_OK)
             result = hub_json_push(ids, hub_json_string(&t->scratch, part->id));
         struct hub_span key = timeline_key(t, e->subject, part->id);
         if (result != HUB_OK || key.ptr == NULL)
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        HUB_TRY(timeline_add_json(t, FAMILY_ENTRIES, key, record, err));
-        HUB_TRY(timeline_token_count(t, token, record, err));
+        timeline_add(t, FAMILY_ENTRIES, key, hub_buf_view(&t->text));
+        HUB_TRY(timeline_token_count(t, token, &entry, err));
         added++;
     }
     return added != 0 ? timeline_put_json(t, FAMILY_TOKENS, e->subject, token, err) : HUB_OK;
@@ -340,11 +361,13 @@ static bool wins(const struct event *e, const struct hub_json *seen)
     return hub_span_compare(hub_span_str(e->sha256), hub_json_get_span(seen, "sha256")) < 0;
 }
 
-enum hub_result hub_timeline_apply(struct hub_timeline *t, struct hub_span event_json, struct hub_error *err)
+enum hub_result hub_timeline_apply(struct hub_timeline *t, struct hub_span event_json, const uint8_t *sha256,
+                                   struct hub_error *err)
 {
     hub_arena_reset(&t->scratch);
     struct event e;
     HUB_TRY(read_event(t, event_json, &e, err));
+    set_hash(&e, event_json, sha256);
     struct hub_json *seen = NULL;
     HUB_TRY(timeline_get_json(t, FAMILY_EVENTS, e.id, &seen, err));
     if (seen != NULL && !wins(&e, seen))

@@ -143,13 +143,17 @@ enum hub_result timeline_put_json(struct hub_timeline *t, enum family family, st
     return timeline_put(t, family, key, hub_buf_view(&t->text), err);
 }
 
+void timeline_add(struct hub_timeline *t, enum family family, struct hub_span key, struct hub_span text)
+{
+    hub_kv_batch_put(t->batch, t->kv, family, key, text);
+    t->batch_bytes += key.len + text.len;
+}
+
 enum hub_result timeline_add_json(struct hub_timeline *t, enum family family, struct hub_span key,
                                   const struct hub_json *value, struct hub_error *err)
 {
     HUB_TRY(write_text(t, value, err));
-    struct hub_span text = hub_buf_view(&t->text);
-    hub_kv_batch_put(t->batch, t->kv, family, key, text);
-    t->batch_bytes += key.len + text.len;
+    timeline_add(t, family, key, hub_buf_view(&t->text));
     return HUB_OK;
 }
 

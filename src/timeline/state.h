@@ -51,7 +51,8 @@ enum hub_result timeline_delete(struct hub_timeline *t, enum family family, stru
 /* The same with JSON; *OUT NULL when there is none. */
 enum hub_result timeline_get_json(struct hub_timeline *t, enum family family, struct hub_span key, struct hub_json **out, struct hub_error *err);
 enum hub_result timeline_put_json(struct hub_timeline *t, enum family family, struct hub_span key, const struct hub_json *value, struct hub_error *err);
-/* For entries and facts. */
+/* For entries and facts: never read back before a flush. */
+void timeline_add(struct hub_timeline *t, enum family family, struct hub_span key, struct hub_span text);
 enum hub_result timeline_add_json(struct hub_timeline *t, enum family family, struct hub_span key, const struct hub_json *value, struct hub_error *err);
 void timeline_remove(struct hub_timeline *t, enum family family, struct hub_span key);
 /* Writes pending changes without a new position. */
@@ -79,8 +80,13 @@ enum hub_result timeline_statement_of(struct hub_arena *arena, const struct hub_
 enum hub_result timeline_token_record(struct hub_timeline *t, struct hub_span token, struct hub_json **out, struct hub_error *err);
 enum hub_result timeline_token_set_chart(struct hub_timeline *t, struct hub_span token, const struct hub_identity_chart *chart,
                                          const struct hub_identity_charts *all, struct hub_error *err);
-/* Counts one entry record in. */
-enum hub_result timeline_token_count(struct hub_timeline *t, struct hub_json *token_record, const struct hub_json *entry_record, struct hub_error *err);
+/* What the token's record says of an entry. */
+struct timeline_entry {
+    struct hub_span kind, effective, recorded, id;
+    bool test;
+};
+/* Counts one entry in; its texts must live as long as the record. */
+enum hub_result timeline_token_count(struct hub_timeline *t, struct hub_json *token_record, const struct timeline_entry *entry, struct hub_error *err);
 /* Counts anew over the stored entries of TOKEN but those of EVENT. */
 enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span token, struct hub_span without_event, struct hub_error *err);
 /* Removes the record of a token that nothing names any more. */

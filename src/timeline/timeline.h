@@ -24,9 +24,9 @@ void hub_timeline_close(struct hub_timeline *timeline);
 /* The position that has been applied (record number of the event log), 0 = nothing. */
 uint64_t hub_timeline_position(const struct hub_timeline *timeline);
 /* Adds one sealed CloudEvent to the pending batch. Idempotent; of several values with one event id the smallest
- * (recordedtime, SHA-256) stands. HUB_SYNTAX: not an event, nothing changed, go on. Any other failure: close and open
+ * (recordedtime, SHA-256) stands; SHA256 is that of EVENT_JSON (32 bytes) where the caller knows it, else NULL. HUB_SYNTAX: not an event, nothing changed, go on. Any other failure: close and open
  * again, and apply from the position on. Past 32 MiB the pending batch is written early, without a new position. */
-enum hub_result hub_timeline_apply(struct hub_timeline *timeline, struct hub_span event_json, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_timeline_apply(struct hub_timeline *timeline, struct hub_span event_json, const uint8_t *sha256, struct hub_error *err) HUB_MUST_USE;
 /* Writes the pending batch together with the new position, atomically. */
 enum hub_result hub_timeline_flush(struct hub_timeline *timeline, uint64_t position, bool sync, struct hub_error *err) HUB_MUST_USE;
 

@@ -105,60 +105,63 @@ enum hub_result timeline_token_set_chart(struct hub_timeline *t, struct hub_span
 
 /* --- the token's own part: counts and latest entries --- */
 
-/* By effective, recorded, id. */
-static bool later(const struct hub_json *a, const struct hub_json *b)
+static int64_t moment(struct hub_span text)
 {
-    static const char *const times[] = {"effective", "recorded"};
+    int64_t us = INT64_MIN;
+    return hub_moment_us(text, &us) ? us : INT64_MIN;
+}
+
+/* By effective, recorded, id. */
+static bool later(const struct timeline_entry *entry, const struct hub_json *now)
+{
+    const struct hub_span of_now[] = {hub_json_get_span(now, "effective"), hub_json_get_span(now, "recorded")};
+    const struct hub_span of_entry[] = {entry->effective, entry->recorded};
     for (size_t i = 0; i < 2; i++) {
-        int64_t x = INT64_MIN;
-        int64_t y = INT64_MIN;
-        if (!hub_moment_us(hub_json_get_span(a, times[i]), &x))
-            x = INT64_MIN;
-        if (!hub_moment_us(hub_json_get_span(b, times[i]), &y))
-            y = INT64_MIN;
+        int64_t x = moment(of_entry[i]);
+        int64_t y = moment(of_now[i]);
         if (x != y)
             return x > y;
     }
-    return hub_span_compare(hub_json_get_span(a, "id"), hub_json_get_span(b, "id")) > 0;
+    return hub_span_compare(entry->id, hub_json_get_span(now, "id")) > 0;
 }
 
-static enum hub_result set_latest(struct hub_arena *arena, struct hub_json *latest, struct hub_span kind,
-                                  const struct hub_json *entry)
+static enum hub_result set_latest(struct hub_arena *arena, struct hub_json *latest,
+                                  const struct timeline_entry *entry)
 {
-    const struct hub_json *now = hub_json_get_n(latest, (const char *)kind.ptr, kind.len);
+    const char *kind = (const char *)entry->kind.ptr;
+    const struct hub_json *now = hub_json_get_n(latest, kind, entry->kind.len);
     if (now != NULL && !later(entry, now))
         return HUB_OK;
     struct hub_json *item = hub_json_new(arena, HUB_JSON_OBJECT);
     HUB_ENSURE(item != NULL, HUB_NO_MEMORY);
-    HUB_TRY(hub_json_set_string(arena, item, "effective", hub_json_get_span(entry, "effective")));
-    HUB_TRY(hub_json_set_string(arena, item, "id", hub_json_get_span(entry, "id")));
-    HUB_TRY(hub_json_set_string(arena, item, "recorded", hub_json_get_span(entry, "recorded")));
-    return hub_json_set(latest, (const char *)kind.ptr, kind.len, item);
+    HUB_TRY(hub_json_set_string(arena, item, "effective", entry->effective));
+    HUB_TRY(hub_json_set_string(arena, item, "id", entry->id));
+    HUB_TRY(hub_json_set_string(arena, item, "recorded", entry->recorded));
+    return hub_json_set(latest, kind, entry->kind.len, item);
 }
 
 static enum hub_result count_one(struct hub_arena *arena, struct hub_json *record,
-                                 const struct hub_json *entry)
+                                 const struct timeline_entry *entry)
 {
-    struct hub_span kind = hub_json_get_span(entry, "kind");
+    const char *kind = (const char *)entry->kind.ptr;
     struct hub_json *counts = hub_json_get(record, "entries");
     struct hub_json *latest = hub_json_get(record, "latest");
-    if (hub_span_is(kind, "support") || counts == NULL || latest == NULL)
+    if (hub_span_is(entry->kind, "support") || counts == NULL || latest == NULL)
         return HUB_OK;
     uint64_t count = 0;
-    if (!hub_span_parse_u64(hub_json_span(hub_json_get_n(counts, (const char *)kind.ptr, kind.len)), &count))
+    if (!hub_span_parse_u64(hub_json_span(hub_json_get_n(counts, kind, entry->kind.len)), &count))
         count = 0;
-    HUB_TRY(hub_json_set(counts, (const char *)kind.ptr, kind.len,
-                         hub_json_number_i64(arena, (int64_t)count + 1)));
-    if (hub_json_get(entry, "test") != NULL)
+    HUB_TRY(hub_json_set(counts, kind, entry->kind.len, hub_json_number_i64(arena, (int64_t)count + 1)));
+    if (entry->test)
         HUB_TRY(hub_json_set_c(record, "test",
                                hub_json_number_i64(arena, timeline_json_number(record, "test") + 1)));
-    return set_latest(arena, latest, kind, entry);
+    return set_latest(arena, latest, entry);
 }
 
 enum hub_result timeline_token_count(struct hub_timeline *t, struct hub_json *token_record,
-                                     const struct hub_json *entry_record, struct hub_error *err)
+                                     const struct timeline_entry *entry, struct hub_error *err)
 {
-    enum hub_result result = count_one(&t->scratch, token_record, entry_record);
+    enum hub_result result = count_one(&t->scratch, token_record, entry);
     return result != HUB_OK ? hub_fail(err, result, NULL, NULL) : HUB_OK;
 }
 
@@ -170,7 +173,14 @@ static enum hub_result recount_line(struct hub_timeline *t, struct hub_span line
         return hub_fail(err, HUB_CORRUPT, "an entry record of the timeline is damaged", NULL);
     if (hub_span_equal(hub_json_get_span(entry, "event"), without_event))
         return HUB_OK;
-    return timeline_token_count(t, record, entry, err);
+    const struct timeline_entry counted = {
+        .kind = hub_json_get_span(entry, "kind"),
+        .effective = hub_json_get_span(entry, "effective"),
+        .recorded = hub_json_get_span(entry, "recorded"),
+        .id = hub_json_get_span(entry, "id"),
+        .test = hub_json_get(entry, "test") != NULL,
+    };
+    return timeline_token_count(t, record, &counted, err);
 }
 
 enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span token,

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     inside(data, size, view.feed);
     while ((result = hub_record_next(&view, &kind, &bytes)) == HUB_OK) {
         inside(data, size, bytes);
-        check(kind >= HUB_SECTION_EVENT && kind <= HUB_SECTION_STATE);
+        check(kind >= HUB_SECTION_EVENT && kind <= HUB_SECTION_LAST);
         if (kind == HUB_SECTION_DEDUP && hub_record_dedup(bytes, &dedup) == HUB_OK)
             check(strlen(dedup.message_id) <= 32 && strlen(dedup.control_token) <= 32 &&
                   strlen(dedup.answer) <= 2);

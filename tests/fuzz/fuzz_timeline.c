@@ -21,7 +21,7 @@ static void apply_all(struct hub_timeline *timeline, struct hub_span rest)
     for (size_t line = 0; rest.len != 0 && line < LINES_MAX; line++) {
         const uint8_t *end = memchr(rest.ptr, '\n', rest.len);
         size_t len = end != NULL ? (size_t)(end - rest.ptr) : rest.len;
-        enum hub_result result = hub_timeline_apply(timeline, hub_span_of(rest.ptr, len), NULL);
+        enum hub_result result = hub_timeline_apply(timeline, hub_span_of(rest.ptr, len), NULL, NULL);
         check(result == HUB_OK || result == HUB_SYNTAX);
         size_t used = len + (end != NULL);
         rest = hub_span_of(rest.ptr + used, rest.len - used);

@@ -153,7 +153,7 @@ static void receive(struct run *run, const char *value, const char *merged, cons
     char recorded[HUB_TIME_TEXT_LEN + 1];
     hub_time_format(run->clock_us += 1000, recorded);
     memcpy(json.ptr + sealed.recorded_at, recorded, HUB_TIME_TEXT_LEN);
-    assert_int_equal(hub_timeline_apply(run->timeline, hub_buf_view(&json), NULL), HUB_OK);
+    assert_int_equal(hub_timeline_apply(run->timeline, hub_buf_view(&json), NULL, NULL), HUB_OK);
     hub_buf_deinit(&json);
 }
 

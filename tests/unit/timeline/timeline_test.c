@@ -54,7 +54,7 @@ static int teardown(void **state)
 static void apply(struct store *store, struct hub_span event)
 {
     struct hub_error err = {.what = ""};
-    enum hub_result result = hub_timeline_apply(store->timeline, event, &err);
+    enum hub_result result = hub_timeline_apply(store->timeline, event, NULL, &err);
     if (result != HUB_OK)
         print_error("%s\n", err.what);
     assert_int_equal(result, HUB_OK);
@@ -226,7 +226,7 @@ static void timeline_refuses_what_is_no_event_and_stays_as_it_was(void **state)
         "\"extension\":[{\"url\":\"urn:chartline:entry\"}]}}]}}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(hub_timeline_apply(store.timeline, hub_span_str(bad[i]), NULL), HUB_SYNTAX);
+        assert_int_equal(hub_timeline_apply(store.timeline, hub_span_str(bad[i]), NULL, NULL), HUB_SYNTAX);
     flush(&store, 1);
     struct store clean = open_store(&OPTIONS);
     apply(&clean, event("e1", "1a", "same:1a", 5));
@@ -562,7 +562,7 @@ static void timeline_survives_every_failing_allocation(void **state)
         enum hub_result result = HUB_OK;
         (void)hub_mem_fail_nth(nth, 0);
         for (size_t i = 0; i < 3 && result == HUB_OK; i++)
-            result = hub_timeline_apply(store.timeline, events[i], NULL);
+            result = hub_timeline_apply(store.timeline, events[i], NULL, NULL);
         if (result == HUB_OK)
             result = hub_timeline_flush(store.timeline, 3, false, NULL);
         (void)hub_mem_fail_nth(0, 0);
