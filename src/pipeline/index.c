@@ -150,8 +150,10 @@ enum hub_result hub_index_read(struct hub_index *index, unsigned family, struct 
 
 enum hub_result hub_index_write(struct hub_index *index, struct hub_error *err)
 {
-    if (index->position == index->written && hub_kv_batch_count(index->batch) == 0)
+    if (index->position == index->written && hub_kv_batch_count(index->batch) == 0) {
+        hub_index_forget_staged(index);
         return HUB_OK;
+    }
     stage_meta(index);
     HUB_TRY(hub_kv_write(index->kv, index->batch, false, err));
     index->written = index->position;

@@ -1,6 +1,4 @@
 /* What a group of records changes, before it is written: small hash tables in front of the store. */
-#include <stdio.h>
-
 #include "src/base/mem.h"
 #include "src/crypto/crypto.h"
 #include "src/pipeline/index_state.h"
@@ -79,6 +77,15 @@ static bool grow_controls(struct hub_index *index)
     return true;
 }
 
+/* Cut to what an id can be. */
+static void copy_id(char out[HUB_INDEX_ID_MAX + 1], struct hub_span id)
+{
+    size_t len = id.len < HUB_INDEX_ID_MAX ? id.len : HUB_INDEX_ID_MAX;
+    if (len != 0)
+        memcpy(out, id.ptr, len);
+    out[len] = '\0';
+}
+
 /* The slot of ID, filled from the store when it is new. */
 static enum hub_result stage(struct hub_index *index, const char *id, struct hub_index_slot **out,
                              struct hub_error *err)
@@ -91,7 +98,7 @@ static enum hub_result stage(struct hub_index *index, const char *id, struct hub
     if (slot->id[0] != '\0')
         return HUB_OK;
     struct hub_index_slot fresh = {0};
-    (void)snprintf(fresh.id, sizeof fresh.id, "%s", id);
+    copy_id(fresh.id, hub_span_str(id));
     enum hub_result result = hub_index_read(index, HUB_INDEX_MESSAGE, hub_span_str(id), &fresh.message, err);
     fresh.has_message = result == HUB_OK;
     if (result == HUB_OK && fresh.message.kind == HUB_RECORD_REJECTED)
@@ -120,43 +127,27 @@ static void put_dead(struct hub_index *index, const struct hub_index_slot *slot)
                      hub_span_of(value, sizeof value));
 }
 
-static const char *staged_control(const struct hub_index *index, const char *token)
-{
-    if (index->control_count == 0)
-        return NULL;
-    const struct hub_index_control *found =
-        &index->controls[find_control(index->controls, index->control_cap, token)];
-    return found->token[0] != '\0' ? found->id : NULL;
-}
-
-/* The id that used TOKEN first: HUB_NOT_FOUND when nobody did. */
-static enum hub_result first_user(struct hub_index *index, const char *token, char out[HUB_INDEX_ID_MAX + 1],
-                                  struct hub_error *err)
-{
-    const char *staged = staged_control(index, token);
-    if (staged != NULL) {
-        (void)snprintf(out, HUB_INDEX_ID_MAX + 1, "%s", staged);
-        return HUB_OK;
-    }
-    uint8_t key[HUB_INDEX_CONTROL_KEY_MAX];
-    struct hub_kv_value value;
-    size_t len = hub_index_control_key(hub_span_str(token), 0, key);
-    HUB_TRY(hub_kv_get(index->kv, HUB_INDEX_CONTROL, hub_span_of(key, len), &value, err));
-    (void)snprintf(out, HUB_INDEX_ID_MAX + 1, "%.*s",
-                   (int)(value.bytes.len < HUB_INDEX_ID_MAX ? value.bytes.len : HUB_INDEX_ID_MAX),
-                   (const char *)value.bytes.ptr);
-    hub_kv_value_free(&value);
-    return HUB_OK;
-}
-
-static enum hub_result stage_first_user(struct hub_index *index, const struct hub_dedup *dedup,
-                                        struct hub_error *err)
+/* The token's first user as staged or stored, kept for the group's next question: "" when nobody used it. */
+static enum hub_result stage_control(struct hub_index *index, const char *token,
+                                     struct hub_index_control **out, struct hub_error *err)
 {
     if ((index->control_count + 1) * 2 > index->control_cap && !grow_controls(index))
         return hub_index_no_memory(err);
-    size_t at = find_control(index->controls, index->control_cap, dedup->control_token);
-    memcpy(index->controls[at].token, dedup->control_token, sizeof dedup->control_token);
-    memcpy(index->controls[at].id, dedup->message_id, sizeof dedup->message_id);
+    size_t at = find_control(index->controls, index->control_cap, token);
+    struct hub_index_control *control = &index->controls[at];
+    *out = control;
+    if (control->token[0] != '\0')
+        return HUB_OK;
+    uint8_t key[HUB_INDEX_CONTROL_KEY_MAX];
+    struct hub_kv_value value = {0};
+    size_t len = hub_index_control_key(hub_span_str(token), 0, key);
+    enum hub_result result = hub_kv_get(index->kv, HUB_INDEX_CONTROL, hub_span_of(key, len), &value, err);
+    if (result != HUB_OK && result != HUB_NOT_FOUND)
+        return result;
+    copy_id(control->token, hub_span_str(token));
+    copy_id(control->id, result == HUB_OK ? value.bytes : HUB_SPAN_NONE);
+    if (result == HUB_OK)
+        hub_kv_value_free(&value);
     index->controls_used[index->control_count++] = at;
     return HUB_OK;
 }
@@ -166,17 +157,15 @@ static enum hub_result apply_control(struct hub_index *index, uint64_t number, c
 {
     if (dedup->control_token[0] == '\0')
         return HUB_OK;
-    char first[HUB_INDEX_ID_MAX + 1];
+    struct hub_index_control *control = NULL;
     uint8_t key[HUB_INDEX_CONTROL_KEY_MAX];
-    enum hub_result result = first_user(index, dedup->control_token, first, err);
-    if (result == HUB_NOT_FOUND)
-        HUB_TRY(stage_first_user(index, dedup, err));
-    else if (result != HUB_OK)
-        return result;
-    else if (strcmp(first, dedup->message_id) == 0)
+    HUB_TRY(stage_control(index, dedup->control_token, &control, err));
+    bool first = control->id[0] == '\0';
+    if (!first && strcmp(control->id, dedup->message_id) == 0)
         return HUB_OK;
-    size_t len =
-        hub_index_control_key(hub_span_str(dedup->control_token), result == HUB_NOT_FOUND ? 0 : number, key);
+    if (first)
+        memcpy(control->id, dedup->message_id, sizeof dedup->message_id);
+    size_t len = hub_index_control_key(hub_span_str(dedup->control_token), first ? 0 : number, key);
     hub_kv_batch_put(index->batch, index->kv, HUB_INDEX_CONTROL, hub_span_of(key, len),
                      hub_span_str(dedup->message_id));
     return HUB_OK;
@@ -290,7 +279,7 @@ static enum hub_result apply_resolved(struct hub_index *index, struct hub_span m
     char id[HUB_INDEX_ID_MAX + 1];
     if (message_id.len > HUB_INDEX_ID_MAX)
         return HUB_OK;
-    (void)snprintf(id, sizeof id, "%.*s", (int)message_id.len, (const char *)message_id.ptr);
+    copy_id(id, message_id);
     HUB_TRY(stage(index, id, &slot, err));
     if (!slot->has_dead || slot->dead.resolved)
         return HUB_OK;
@@ -365,7 +354,7 @@ enum hub_result hub_index_duplicate(struct hub_index *index, struct hub_span mes
 {
     struct hub_index_slot *slot = NULL;
     char id[HUB_INDEX_ID_MAX + 1];
-    (void)snprintf(id, sizeof id, "%.*s", (int)message_id.len, (const char *)message_id.ptr);
+    copy_id(id, message_id);
     HUB_TRY(stage(index, id, &slot, err));
     HUB_ASSERT(slot->has_message);
     slot->message.repeats++;
@@ -391,33 +380,26 @@ void hub_index_forget_staged(struct hub_index *index)
 enum hub_result hub_index_lookup(struct hub_index *index, struct hub_span message_id,
                                  struct hub_index_message *out, struct hub_error *err)
 {
+    struct hub_index_slot *slot = NULL;
     char id[HUB_INDEX_ID_MAX + 1];
     if (message_id.len == 0 || message_id.len > HUB_INDEX_ID_MAX)
         return HUB_NOT_FOUND;
-    (void)snprintf(id, sizeof id, "%.*s", (int)message_id.len, (const char *)message_id.ptr);
-    if (index->slot_count != 0) {
-        const struct hub_index_slot *slot = &index->slots[find_slot(index->slots, index->slot_cap, id)];
-        if (slot->id[0] != '\0' && slot->has_message) {
-            *out = slot->message;
-            return HUB_OK;
-        }
-    }
-    return hub_index_read(index, HUB_INDEX_MESSAGE, message_id, out, err);
+    copy_id(id, message_id);
+    HUB_TRY(stage(index, id, &slot, err)); /* what follows needs it again: the store is asked once */
+    *out = slot->message;
+    return slot->has_message ? HUB_OK : HUB_NOT_FOUND;
 }
 
 enum hub_result hub_index_control_used(struct hub_index *index, struct hub_span control_token,
                                        struct hub_span message_id, bool *used, struct hub_error *err)
 {
     char token[HUB_INDEX_ID_MAX + 1];
-    char first[HUB_INDEX_ID_MAX + 1];
+    struct hub_index_control *control = NULL;
     *used = false;
-    (void)snprintf(token, sizeof token, "%.*s", (int)control_token.len, (const char *)control_token.ptr);
+    copy_id(token, control_token);
     if (token[0] == '\0')
         return HUB_OK;
-    enum hub_result result = first_user(index, token, first, err);
-    if (result == HUB_NOT_FOUND)
-        return HUB_OK;
-    HUB_TRY(result);
-    *used = !hub_span_is(message_id, first);
+    HUB_TRY(stage_control(index, token, &control, err));
+    *used = control->id[0] != '\0' && !hub_span_is(message_id, control->id);
     return HUB_OK;
 }

@@ -24,6 +24,8 @@ enum {
     INFO_LOG_FATAL = 4, /* rocksdb::InfoLogLevel::FATAL_LEVEL */
 };
 
+static const double MEMTABLE_BLOOM = 0.02; /* of a write buffer */
+
 struct rocks_kv {
     struct hub_kv kv;
     rocksdb_t *db;
@@ -117,6 +119,10 @@ static void set_options(struct rocks_kv *kv, const struct hub_kv_options *option
     rocksdb_options_set_keep_log_file_num(kv->options, 1);
     rocksdb_options_set_stats_dump_period_sec(kv->options, 0);
     rocksdb_options_set_skip_stats_update_on_db_open(kv->options, 1);
+    if (options->bloom) { /* most of what is asked for is not there: young records are as quick to say so */
+        rocksdb_options_set_memtable_prefix_bloom_size_ratio(kv->options, MEMTABLE_BLOOM);
+        rocksdb_options_set_memtable_whole_key_filtering(kv->options, 1);
+    }
     set_table_options(kv, options);
     kv->read = rocksdb_readoptions_create();
     kv->write_later = rocksdb_writeoptions_create();
