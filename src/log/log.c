@@ -10,7 +10,8 @@
 #include "src/log/state.h"
 
 enum {
-    WRITE_THROUGH_BYTES = 8 * 1024 * 1024, /* more than this is not held back until the sync */
+    WRITE_THROUGH_BYTES = 8 * 1024 * 1024, /* hub_log_append holds no more than this back until the sync */
+    GROUP_BYTES_MAX = 64 * 1024 * 1024,    /* of records that wait for the sync, one record apart */
 };
 
 static const char component[] = "log";
@@ -142,8 +143,7 @@ static enum hub_result init(struct hub_log *log, const char *folder, struct hub_
         log->options.segment_bytes = default_options.segment_bytes;
     if (log->options.record_bytes_max == 0 || log->options.record_bytes_max > UINT32_MAX / 2)
         log->options.record_bytes_max = default_options.record_bytes_max;
-    size_t room = (size_t)log->options.record_bytes_max + WRITE_THROUGH_BYTES + HUB_SEGMENT_HEAD_LEN +
-                  HUB_SEGMENT_ALIGN;
+    size_t room = (size_t)log->options.record_bytes_max + GROUP_BYTES_MAX;
     hub_buf_init(&log->buf, room, false);
     pthread_condattr_t attr;
     (void)pthread_condattr_init(&attr);
@@ -288,38 +288,95 @@ static enum hub_result roll_when_full(struct hub_log *log, uint64_t more, struct
     return HUB_OK;
 }
 
-enum hub_result hub_log_append(struct hub_log *log, const struct hub_span *parts, size_t count,
-                               uint64_t *number, struct hub_error *err)
+enum hub_result hub_log_reserve(struct hub_log *log, uint64_t bytes, struct hub_error *err)
 {
-    static const uint8_t zeros[HUB_SEGMENT_ALIGN];
+    if (log->view)
+        return hub_fail(err, HUB_DENIED, "the event log was opened to look only", NULL);
+    return log->broken ? refused(err) : roll_when_full(log, bytes, err);
+}
+
+enum hub_result hub_log_begin(struct hub_log *log, struct hub_buf **payload, struct hub_error *err)
+{
     if (log->view)
         return hub_fail(err, HUB_DENIED, "the event log was opened to look only", NULL);
     if (log->broken)
         return refused(err);
+    log->record = log->buf.len;
+    log->record_number = log->next;
+    log->record_chain = log->chain;
+    if (hub_buf_reserve(&log->buf, HUB_SEGMENT_HEAD_LEN) == NULL) {
+        log->buf.failed = HUB_OK; /* nothing was appended */
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for a record", NULL);
+    }
+    log->buf.len += HUB_SEGMENT_HEAD_LEN;
+    *payload = &log->buf;
+    return HUB_OK;
+}
+
+void hub_log_cancel(struct hub_log *log)
+{
+    log->buf.failed = HUB_OK;
+    log->buf.len = log->record;
+    log->next = log->record_number;
+    log->chain = log->record_chain;
+}
+
+enum hub_result hub_log_discard(struct hub_log *log, struct hub_error *err)
+{
+    if (log->broken)
+        return refused(err);
+    if (log->next - 1 == hub_log_durable(log))
+        return HUB_OK;
+    enum hub_result result = roll_back(log, err);
+    return result == HUB_QUOTA ? HUB_OK : result;
+}
+
+struct hub_span hub_log_payload(const struct hub_log *log)
+{
+    size_t start = log->record + HUB_SEGMENT_HEAD_LEN;
+    return hub_span_of(log->buf.ptr + start, log->buf.len - start);
+}
+
+enum hub_result hub_log_end(struct hub_log *log, uint64_t *number, struct hub_error *err)
+{
+    static const uint8_t zeros[HUB_SEGMENT_ALIGN];
+    struct hub_span payload = hub_log_payload(log);
+    bool large = payload.len > log->options.record_bytes_max || log->buf.failed == HUB_TOO_LARGE;
+    if (!large)
+        hub_buf_append(&log->buf, zeros, (size_t)hub_segment_body_len((uint32_t)payload.len) - payload.len);
+    if (large || hub_buf_result(&log->buf) != HUB_OK) {
+        hub_log_cancel(log);
+        return large ? hub_fail(err, HUB_TOO_LARGE, "a record is larger than the event log takes", NULL)
+                     : hub_fail(err, HUB_NO_MEMORY, "no memory for a record", NULL);
+    }
+    struct hub_segment_head head = {.len = (uint32_t)payload.len,
+                                    .number = log->next,
+                                    .synced = hub_log_durable(log),
+                                    .prev_chain = log->chain};
+    payload = hub_span_of(log->buf.ptr + log->record + HUB_SEGMENT_HEAD_LEN, payload.len); /* it may have moved */
+    hub_segment_head_encode(&head, log->seed, &payload, 1, log->buf.ptr + log->record);
+    log->chain = hub_segment_chain(&head);
+    log->next++;
+    if (number != NULL)
+        *number = head.number;
+    return HUB_OK;
+}
+
+enum hub_result hub_log_append(struct hub_log *log, const struct hub_span *parts, size_t count,
+                               uint64_t *number, struct hub_error *err)
+{
+    struct hub_buf *payload = NULL;
     uint64_t len = 0;
     for (size_t i = 0; i < count; i++) {
         if (parts[i].len > log->options.record_bytes_max - len)
             return hub_fail(err, HUB_TOO_LARGE, "a record is larger than the event log takes", NULL);
         len += parts[i].len;
     }
-    uint64_t total = HUB_SEGMENT_HEAD_LEN + hub_segment_body_len((uint32_t)len);
-    HUB_TRY(roll_when_full(log, total, err));
-    if (hub_buf_reserve(&log->buf, (size_t)total) == NULL) {
-        log->buf.failed = HUB_OK; /* nothing was appended */
-        return hub_fail(err, HUB_NO_MEMORY, "no memory for a record", NULL);
-    }
-    struct hub_segment_head head = {
-        .len = (uint32_t)len, .number = log->next, .synced = hub_log_durable(log), .prev_chain = log->chain};
-    uint8_t bytes[HUB_SEGMENT_HEAD_LEN];
-    hub_segment_head_encode(&head, log->seed, parts, count, bytes);
-    hub_buf_append(&log->buf, bytes, sizeof bytes);
+    HUB_TRY(hub_log_reserve(log, HUB_SEGMENT_HEAD_LEN + hub_segment_body_len((uint32_t)len), err));
+    HUB_TRY(hub_log_begin(log, &payload, err));
     for (size_t i = 0; i < count; i++)
-        hub_buf_append_span(&log->buf, parts[i]);
-    hub_buf_append(&log->buf, zeros, (size_t)(total - HUB_SEGMENT_HEAD_LEN - len));
-    log->chain = hub_segment_chain(&head);
-    log->next++;
-    if (number != NULL)
-        *number = head.number;
+        hub_buf_append_span(payload, parts[i]);
+    HUB_TRY(hub_log_end(log, number, err));
     return log->buf.len >= WRITE_THROUGH_BYTES ? write_out(log, err) : HUB_OK;
 }
 

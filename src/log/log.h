@@ -4,6 +4,7 @@
  * failed write, and to open over damage. The data directory's lock (one process) is the caller's. */
 #pragma once
 
+#include "src/base/buf.h"
 #include "src/base/clock.h"
 #include "src/base/disk.h"
 #include "src/base/result.h"
@@ -32,6 +33,18 @@ void hub_log_close(struct hub_log *log, bool clean);
  * buffer; durable after hub_log_sync. HUB_TOO_LARGE, HUB_NO_MEMORY: this record is not in, the log is as it
  * was. HUB_QUOTA: as for hub_log_sync. NUMBER may be NULL. */
 enum hub_result hub_log_append(struct hub_log *log, const struct hub_span *parts, size_t count, uint64_t *number, struct hub_error *err) HUB_MUST_USE;
+/* The same in pieces, for a writer who makes the payload where it will be written from. hub_log_reserve starts a new
+ * segment where BYTES more would pass the segment's size (HUB_QUOTA: no space, nothing changed); it does nothing while
+ * records wait for the sync. After hub_log_begin the payload is appended to the buffer, then hub_log_end makes it a
+ * record (results as hub_log_append). hub_log_cancel forgets what the last hub_log_begin began, ended or not;
+ * hub_log_discard everything since the last sync. Nothing is written before hub_log_sync. */
+enum hub_result hub_log_reserve(struct hub_log *log, uint64_t bytes, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_log_begin(struct hub_log *log, struct hub_buf **payload, struct hub_error *err) HUB_MUST_USE;
+enum hub_result hub_log_end(struct hub_log *log, uint64_t *number, struct hub_error *err) HUB_MUST_USE;
+void hub_log_cancel(struct hub_log *log);
+/* What was appended since hub_log_begin; valid until the next call. */
+struct hub_span hub_log_payload(const struct hub_log *log);
+enum hub_result hub_log_discard(struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
 /* Writes and fsyncs what was appended, then shows it to readers. After a failure the log refuses everything
  * (HUB_IO): never retried as if it had worked. The one exception is HUB_QUOTA, no space before the fsync:
  * everything appended since the last sync is dropped, for certain, and the log may be used again. */

@@ -35,6 +35,8 @@ struct hub_log {
     bool broken;           /* a write or fsync failed: nothing is accepted any more */
     int fd;                /* of the tail segment, -1 none */
     struct hub_buf buf;    /* appended, not yet written */
+    size_t record;         /* where the record begins in it that hub_log_begin started */
+    uint64_t record_number, record_chain; /* next and chain as they were then */
     uint64_t written;      /* tail offset up to which it was written */
     uint64_t next;         /* number of the next record */
     uint64_t chain;        /* checksum of the last appended record */

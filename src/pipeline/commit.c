@@ -49,9 +49,7 @@ struct hub_commit {
     bool stored_before[GROUP_ITEMS_MAX]; /* a duplicate of something durable: good whatever becomes of this
                                             group */
     size_t item_count;
-    struct hub_buf payloads; /* the group's records one after the other */
-    size_t ends[GROUP_ITEMS_MAX + KEYS_MAX];
-    size_t record_count;
+    size_t record_count;    /* of the group, in the log's buffer */
     bool keys_looked; /* all records of the key store are in the log, as far as known */
 };
 
@@ -101,24 +99,33 @@ static uint64_t next_number(const struct hub_commit *commit)
     return hub_log_durable(commit->log) + commit->record_count + 1;
 }
 
-/* Closes the payload that was just built: into the index's staging, or out again. */
-static enum hub_result seal_payload(struct hub_commit *commit, enum hub_result built, size_t start,
-                                    struct hub_error *err)
+/* Closes the record whose payload was just built: into the index's staging, or out again. */
+static enum hub_result end_record(struct hub_commit *commit, enum hub_result built, struct hub_error *err)
 {
-    struct hub_buf *buf = &commit->payloads;
+    uint64_t number = 0, expected = next_number(commit);
+    const size_t len = hub_log_payload(commit->log).len;
     enum hub_result result = built;
-    if (result == HUB_OK && buf->len - start > hub_log_record_bytes_max(commit->log))
-        result = HUB_TOO_LARGE;
     if (result == HUB_OK)
-        result = hub_index_apply(commit->index, next_number(commit),
-                                 hub_span_of(buf->ptr + start, buf->len - start), err);
+        result = hub_log_end(commit->log, &number, err);
+    if (result == HUB_OK)
+        result = hub_index_apply(commit->index, expected,
+                                 hub_span_of(hub_log_payload(commit->log).ptr, len), err);
     if (result != HUB_OK) {
-        buf->failed = HUB_OK;
-        buf->len = start;
+        hub_log_cancel(commit->log);
         return result;
     }
-    commit->ends[commit->record_count++] = buf->len;
+    HUB_ASSERT(number == expected);
+    commit->record_count++;
     return HUB_OK;
+}
+
+static enum hub_result add_record(struct hub_commit *commit, struct hub_commit_item *item,
+                                  enum hub_record_kind kind, const struct hub_commit_facts *facts,
+                                  struct hub_error *err)
+{
+    struct hub_buf *payload = NULL;
+    HUB_TRY(hub_log_begin(commit->log, &payload, err));
+    return end_record(commit, hub_commit_record(item, kind, facts, payload), err);
 }
 
 static enum hub_result decide_duplicate(struct hub_commit *commit, size_t at,
@@ -155,15 +162,13 @@ static enum hub_result decide_message(struct hub_commit *commit, size_t at, stru
                                    &facts.control_reused, err));
     facts.recorded_us = take_times(commit, item->event_count);
     item->recorded_us = facts.recorded_us;
-    size_t start = commit->payloads.len;
-    return seal_payload(commit, hub_commit_record(item, kind, &facts, &commit->payloads), start, err);
+    return add_record(commit, item, kind, &facts, err);
 }
 
 static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, struct hub_error *err)
 {
     struct hub_commit_item *item = commit->items[at];
     struct hub_commit_facts facts = {0};
-    size_t start = commit->payloads.len;
     switch (item->kind) {
     case HUB_RECORD_MESSAGE:
     case HUB_RECORD_REJECTED:
@@ -176,7 +181,7 @@ static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, s
     }
     facts.recorded_us = take_times(commit, 1);
     item->recorded_us = facts.recorded_us;
-    return seal_payload(commit, hub_commit_record(item, item->kind, &facts, &commit->payloads), start, err);
+    return add_record(commit, item, item->kind, &facts, err);
 }
 
 /* --- class keys that were made --- */
@@ -191,13 +196,16 @@ static bool emit_key(void *ctx, const struct hub_commit_key *key)
 {
     struct emission *emission = ctx;
     struct hub_commit *commit = emission->commit;
-    size_t start = commit->payloads.len;
+    struct hub_buf *payload = NULL;
     if (commit->record_count == KEYS_MAX) {
         commit->keys_looked = false; /* the others with the next group */
         return false;
     }
-    hub_commit_record_key(key, take_times(commit, 1), &commit->payloads);
-    emission->result = seal_payload(commit, hub_buf_result(&commit->payloads), start, emission->err);
+    emission->result = hub_log_begin(commit->log, &payload, emission->err);
+    if (emission->result != HUB_OK)
+        return false;
+    hub_commit_record_key(key, take_times(commit, 1), payload);
+    emission->result = end_record(commit, hub_buf_result(payload), emission->err);
     return emission->result == HUB_OK;
 }
 
@@ -230,31 +238,14 @@ static enum hub_result store_keys(struct hub_commit *commit, struct hub_error *e
     return HUB_OK;
 }
 
-static enum hub_result store_records(struct hub_commit *commit, struct hub_error *err)
-{
-    size_t start = 0;
-    hub_crash_point(HUB_CRASH_BEFORE_APPEND);
-    for (size_t i = 0; i < commit->record_count; i++) {
-        struct hub_span part = hub_span_of(commit->payloads.ptr + start, commit->ends[i] - start);
-        uint64_t number = 0;
-        uint64_t expected = hub_log_durable(commit->log) + i + 1;
-        HUB_TRY(hub_log_append(commit->log, &part, 1, &number, err));
-        HUB_ASSERT(number == expected);
-        start = commit->ends[i];
-    }
-    hub_crash_point(HUB_CRASH_AFTER_APPEND);
-    hub_crash_point(HUB_CRASH_BEFORE_SYNC);
-    HUB_TRY(hub_log_sync(commit->log, err));
-    hub_crash_point(HUB_CRASH_AFTER_SYNC);
-    return HUB_OK;
-}
-
-/* The whole group from payloads to the index. */
+/* The whole group from the log's buffer to the index. */
 static enum hub_result store(struct hub_commit *commit, struct hub_error *err)
 {
     if (commit->record_count != 0) {
         HUB_TRY(store_keys(commit, err) == HUB_OK ? HUB_OK : HUB_IO);
-        HUB_TRY(store_records(commit, err));
+        hub_crash_point(HUB_CRASH_BEFORE_SYNC);
+        HUB_TRY(hub_log_sync(commit->log, err));
+        hub_crash_point(HUB_CRASH_AFTER_SYNC);
     }
     hub_crash_point(HUB_CRASH_BEFORE_INDEX);
     enum hub_result result = hub_index_write(commit->index, err);
@@ -276,6 +267,8 @@ static void die(struct hub_commit *commit, struct hub_error *err)
 /* Everything decided together shares the fate of the write. */
 static void settle(struct hub_commit *commit, enum hub_result stored, struct hub_error *err)
 {
+    if (stored == HUB_QUOTA && hub_log_discard(commit->log, err) != HUB_OK)
+        stored = HUB_IO;
     if (stored == HUB_QUOTA) {
         commit->keys_looked = false;
         hub_index_discard(commit->index);
@@ -328,7 +321,6 @@ static void run_group(struct hub_commit *commit)
     struct hub_error err = {0};
     enum hub_result result;
     uint64_t coming = 0;
-    hub_buf_reset(&commit->payloads);
     commit->record_count = 0;
     for (size_t i = 0; i < commit->item_count; i++)
         coming += item_bytes(commit->items[i]);
@@ -338,13 +330,17 @@ static void run_group(struct hub_commit *commit)
         for (size_t i = 0; i < commit->item_count; i++)
             commit->items[i]->result = result;
     } else {
-        result = write_new_keys(commit, &err);
+        hub_crash_point(HUB_CRASH_BEFORE_APPEND);
+        result = hub_log_reserve(commit->log, coming, &err);
+        if (result == HUB_OK)
+            result = write_new_keys(commit, &err);
         for (size_t i = 0; i < commit->item_count && result == HUB_OK; i++) {
             enum hub_result decided = decide(commit, i, full, &err);
             commit->items[i]->result = decided;
             if (decided == HUB_IO || decided == HUB_CORRUPT || decided == HUB_INTERNAL)
                 result = decided; /* the index cannot be asked: duplicates are not known any more */
         }
+        hub_crash_point(HUB_CRASH_AFTER_APPEND);
         if (result == HUB_OK)
             result = store(commit, &err);
         settle(commit, result, &err);
@@ -380,7 +376,6 @@ static void commit_free(struct hub_commit *commit)
     if (commit == NULL)
         return;
     hub_queue_free(commit->queue);
-    hub_buf_deinit(&commit->payloads);
     hub_mem_free(commit);
 }
 
@@ -401,7 +396,6 @@ enum hub_result hub_commit_start(const struct hub_commit_options *options, const
     commit->fatal = fatal;
     commit->fatal_ctx = fatal_ctx;
     commit->last_us = hub_index_last_recorded(index);
-    hub_buf_init(&commit->payloads, SIZE_MAX / 2, false);
     hub_commit_space_init(&commit->space, options, disk, clock);
     commit->queue = hub_queue_new(options->queue != 0 ? options->queue : QUEUE_DEFAULT);
     if (commit->queue == NULL) {
