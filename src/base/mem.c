@@ -1,12 +1,24 @@
 #include "src/base/mem.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    MAP_BYTES = 4 * 1024 * 1024, /* larger blocks are mapped, and given back at once */
+    TRIM_BYTES = 32 * 1024 * 1024,
+};
+
 static atomic_uint_fast64_t fail_at;
 static atomic_uint_fast64_t counted;
 static atomic_int fail_lasting;
+
+void hub_mem_init(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, MAP_BYTES); /* hints: without them it is only slower */
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
+}
 
 static int must_fail(void)
 {

@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Once, before the first thread: blocks of the size of a message are kept by the heap, not given back to the system and
+ * faulted in again for the next one. */
+void hub_mem_init(void);
 void *hub_mem_alloc(size_t size);
 /* COUNT * SIZE with an overflow check. */
 void *hub_mem_array(size_t count, size_t size);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "src/base/crash.h"
+#include "src/base/mem.h"
 #include "src/cli/cli.h"
 #include "src/config/value.h"
 #include "src/crypto/crypto.h"
@@ -144,6 +145,7 @@ static int run(const struct hub_cli_command *command, int argc, char **argv)
     int parsed = parse(command, argc, argv);
     if (parsed != 0)
         return parsed == 1 ? HUB_EXIT_OK : HUB_EXIT_USAGE;
+    hub_mem_init();
     if (hub_crypto_init() != HUB_OK) {
         (void)fprintf(stderr, "chartline: the crypto library does not start\n");
         return HUB_EXIT_WRONG;
