@@ -25,7 +25,8 @@ struct hub_json {
     enum hub_json_type type;
     uint32_t len;   /* bytes of str; for arrays and objects the number of children */
     uint32_t key_len;
-    const char *key; /* in an object: the member's name, else NULL */
+    uint32_t key_head; /* first bytes of the name as a number (hub_json_key) */
+    const char *key;   /* in an object: the member's name, else NULL */
     union {
         const char *str;
         struct hub_json *first;
@@ -34,18 +35,57 @@ struct hub_json {
     struct hub_json *next; /* sibling */
 };
 
+/* A member's name with its first four bytes as a number (big endian, zeros behind a shorter one): names are ordered
+ * and told apart by that before anything else is looked at. Names of literals and of tables are made once. */
+struct hub_json_key {
+    const char *ptr;
+    uint32_t len;
+    uint32_t head;
+};
+static inline struct hub_json_key hub_json_key(const char *name, size_t len)
+{
+    uint32_t head = 0;
+    for (size_t i = 0; i < 4; i++)
+        head = head << 8 | (i < len ? (uint8_t)name[i] : 0u);
+    return (struct hub_json_key){name, (uint32_t)len, head};
+}
+
 /* All constructors return NULL when the arena is full. Strings are referenced, not copied. */
-struct hub_json *hub_json_new(struct hub_arena *arena, enum hub_json_type type);
-struct hub_json *hub_json_string(struct hub_arena *arena, struct hub_span utf8);
-struct hub_json *hub_json_string_c(struct hub_arena *arena, const char *utf8);
+static inline struct hub_json *hub_json_new(struct hub_arena *arena, enum hub_json_type type)
+{
+    struct hub_json *node = (struct hub_json *)hub_arena_take(arena, sizeof *node, _Alignof(struct hub_json));
+    if (node != NULL)
+        *node = (struct hub_json){.type = type};
+    return node;
+}
+static inline struct hub_json *hub_json_string(struct hub_arena *arena, struct hub_span utf8)
+{
+    struct hub_json *node = utf8.len > UINT32_MAX ? NULL : hub_json_new(arena, HUB_JSON_STRING);
+    if (node != NULL) {
+        node->str = utf8.ptr != NULL ? (const char *)utf8.ptr : "";
+        node->len = (uint32_t)utf8.len;
+    }
+    return node;
+}
+static inline struct hub_json *hub_json_string_c(struct hub_arena *arena, const char *utf8)
+{
+    return hub_json_string(arena, hub_span_str(utf8));
+}
 /* TEXT must be a JSON number. */
 struct hub_json *hub_json_number(struct hub_arena *arena, struct hub_span text);
 struct hub_json *hub_json_number_i64(struct hub_arena *arena, int64_t number);
 struct hub_json *hub_json_bool(struct hub_arena *arena, bool value);
 
 /* The member named KEY, NULL when absent or OBJECT is no object (or NULL). */
-struct hub_json *hub_json_get(const struct hub_json *object, const char *key);
-struct hub_json *hub_json_get_n(const struct hub_json *object, const char *key, size_t key_len);
+struct hub_json *hub_json_member(const struct hub_json *object, struct hub_json_key key);
+static inline struct hub_json *hub_json_get_n(const struct hub_json *object, const char *key, size_t key_len)
+{
+    return hub_json_member(object, hub_json_key(key, key_len));
+}
+static inline struct hub_json *hub_json_get(const struct hub_json *object, const char *key)
+{
+    return hub_json_get_n(object, key, strlen(key));
+}
 /* The string of member KEY; an empty span when absent or no string. */
 struct hub_span hub_json_get_span(const struct hub_json *object, const char *key);
 /* The INDEXth child, NULL past the end. */
@@ -59,10 +99,29 @@ static inline struct hub_span hub_json_span(const struct hub_json *node)
 
 /* Puts NODE (not part of any tree) into OBJECT under KEY at its sorted place; an existing member of that
  * name is replaced. KEY is referenced. NODE may be NULL (a failed constructor): returns HUB_NO_MEMORY. */
-enum hub_result hub_json_set(struct hub_json *object, const char *key, size_t key_len, struct hub_json *node) HUB_MUST_USE;
-enum hub_result hub_json_set_c(struct hub_json *object, const char *key, struct hub_json *node) HUB_MUST_USE;
+enum hub_result hub_json_put(struct hub_json *object, struct hub_json_key key, struct hub_json *node) HUB_MUST_USE;
+static inline enum hub_result HUB_MUST_USE hub_json_set(struct hub_json *object, const char *key, size_t key_len, struct hub_json *node)
+{
+    return hub_json_put(object, hub_json_key(key, key_len), node);
+}
+static inline enum hub_result HUB_MUST_USE hub_json_set_c(struct hub_json *object, const char *key, struct hub_json *node)
+{
+    return hub_json_put(object, hub_json_key(key, strlen(key)), node);
+}
 /* Convenience: set a string member (referenced). */
-enum hub_result hub_json_set_string(struct hub_arena *arena, struct hub_json *object, const char *key, struct hub_span utf8) HUB_MUST_USE;
+static inline enum hub_result HUB_MUST_USE hub_json_set_string(struct hub_arena *arena, struct hub_json *object, const char *key,
+                                                               struct hub_span utf8)
+{
+    return hub_json_set_c(object, key, hub_json_string(arena, utf8));
+}
+/* The member named KEY of that container TYPE, an empty one put there (instead of another type's) when there is none.
+ * NULL: the arena is full. */
+struct hub_json *hub_json_open(struct hub_arena *arena, struct hub_json *object, struct hub_json_key key, enum hub_json_type type);
+/* As hub_json_put, but where KEY is an object already and NODE is one, NODE's members go into it, each replacing the one
+ * of its name. *PLACED is the node that holds the value then. */
+enum hub_result hub_json_merge(struct hub_json *object, struct hub_json_key key, struct hub_json *node, struct hub_json **placed) HUB_MUST_USE;
+/* NODE's members, one by one, into OBJECT. */
+enum hub_result hub_json_merge_members(struct hub_json *object, struct hub_json *node) HUB_MUST_USE;
 enum hub_result hub_json_push(struct hub_json *array, struct hub_json *node) HUB_MUST_USE;
 /* Takes the member or child out; the node stays valid and can be put elsewhere. NULL when absent. */
 struct hub_json *hub_json_remove(struct hub_json *object, const char *key);

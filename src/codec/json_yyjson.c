@@ -79,8 +79,10 @@ static enum hub_result convert_object(struct hub_arena *arena, yyjson_val *val, 
     for (yyjson_val *key = yyjson_obj_iter_next(&iter); key != NULL; key = yyjson_obj_iter_next(&iter)) {
         struct hub_json *child = NULL;
         HUB_TRY(convert(arena, yyjson_obj_iter_get_val(key), depth + 1, &child));
-        child->key = yyjson_get_str(key);
-        child->key_len = (uint32_t)yyjson_get_len(key);
+        const struct hub_json_key name = hub_json_key(yyjson_get_str(key), yyjson_get_len(key));
+        child->key = name.ptr;
+        child->key_len = name.len;
+        child->key_head = name.head;
         add_child(node, child);
     }
     return sort_members(arena, node);

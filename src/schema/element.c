@@ -19,7 +19,9 @@ static bool parse_step(struct hub_arena *arena, const char **at, struct hub_step
     if (len == 0)
         return false;
     const char *name = (const char *)hub_arena_copy(arena, hub_span_of(*at, len)).ptr;
-    *step = (struct hub_step){HUB_STEP_MEMBER, name, (uint32_t)len, NULL};
+    if (name == NULL)
+        return false;
+    *step = (struct hub_step){HUB_STEP_MEMBER, hub_json_key(name, len), NULL};
     if (strncmp(p, "[]", 2) == 0) {
         step->kind = HUB_STEP_APPEND;
         p += 2;
@@ -37,7 +39,7 @@ static bool parse_step(struct hub_arena *arena, const char **at, struct hub_step
         p = end + 1;
     }
     *at = p;
-    return name != NULL;
+    return true;
 }
 
 bool hub_element_parse(struct hub_arena *arena, const char *text, struct hub_element *out)
@@ -66,7 +68,7 @@ bool hub_element_parse(struct hub_arena *arena, const char *text, struct hub_ele
     memcpy(copy, steps, count * sizeof *copy);
     out->steps = copy;
     out->count = count;
-    out->top = copy[0].name[0] == '_' ? copy[0].name + 1 : copy[0].name;
+    out->top = copy[0].name.ptr[0] == '_' ? copy[0].name.ptr + 1 : copy[0].name.ptr;
     return true;
 }
 
@@ -77,22 +79,11 @@ struct hub_json *hub_element_get(const struct hub_json *object, const struct hub
         const struct hub_step *step = &element->steps[i];
         if (step->kind == HUB_STEP_APPEND)
             return NULL;
-        at = hub_json_get_n(at, step->name, step->name_len);
+        at = hub_json_member(at, step->name);
         if (at != NULL && step->kind == HUB_STEP_FIRST)
             at = at->type == HUB_JSON_ARRAY ? at->first : NULL;
     }
     return (struct hub_json *)(uintptr_t)at;
-}
-
-/* The member NAME of OBJECT as TYPE, made (or made anew when it is of another type). */
-static struct hub_json *member_of(struct hub_arena *arena, struct hub_json *object, const struct hub_step *step,
-                                  enum hub_json_type type)
-{
-    struct hub_json *member = hub_json_get_n(object, step->name, step->name_len);
-    if (member != NULL && member->type == type)
-        return member;
-    member = hub_json_new(arena, type);
-    return hub_json_set(object, step->name, step->name_len, member) == HUB_OK ? member : NULL;
 }
 
 static enum hub_result set_url(struct hub_arena *arena, struct hub_json *node, const struct hub_step *step)
@@ -113,24 +104,13 @@ static struct hub_json *append_object(struct hub_arena *arena, struct hub_json *
 static struct hub_json *enter(struct hub_arena *arena, struct hub_json *object, const struct hub_step *step)
 {
     if (step->kind == HUB_STEP_MEMBER)
-        return member_of(arena, object, step, HUB_JSON_OBJECT);
-    struct hub_json *array = member_of(arena, object, step, HUB_JSON_ARRAY);
+        return hub_json_open(arena, object, step->name, HUB_JSON_OBJECT);
+    struct hub_json *array = hub_json_open(arena, object, step->name, HUB_JSON_ARRAY);
     if (array == NULL)
         return NULL;
     if (step->kind == HUB_STEP_FIRST && array->first != NULL && array->first->type == HUB_JSON_OBJECT)
         return array->first;
     return append_object(arena, array, step);
-}
-
-static enum hub_result merge(struct hub_json *into, struct hub_json *from)
-{
-    struct hub_json *member = from->first;
-    while (member != NULL) {
-        struct hub_json *next = member->next;
-        HUB_TRY(hub_json_set(into, member->key, member->key_len, member));
-        member = next;
-    }
-    return HUB_OK;
 }
 
 static bool both_objects(const struct hub_json *a, const struct hub_json *b)
@@ -141,20 +121,15 @@ static bool both_objects(const struct hub_json *a, const struct hub_json *b)
 static enum hub_result put_last(struct hub_arena *arena, struct hub_json *object, const struct hub_step *step,
                                 struct hub_json *node, struct hub_json **placed)
 {
+    if (step->kind == HUB_STEP_MEMBER)
+        return hub_json_merge(object, step->name, node, placed);
     *placed = node;
-    if (step->kind == HUB_STEP_MEMBER) {
-        struct hub_json *there = hub_json_get_n(object, step->name, step->name_len);
-        if (!both_objects(there, node))
-            return hub_json_set(object, step->name, step->name_len, node);
-        *placed = there;
-        return merge(there, node);
-    }
-    struct hub_json *array = member_of(arena, object, step, HUB_JSON_ARRAY);
+    struct hub_json *array = hub_json_open(arena, object, step->name, HUB_JSON_ARRAY);
     HUB_ENSURE(array != NULL, HUB_NO_MEMORY);
     if (step->kind == HUB_STEP_FIRST && array->first != NULL) {
         if (both_objects(array->first, node)) {
             *placed = array->first;
-            return merge(array->first, node);
+            return hub_json_merge_members(array->first, node);
         }
         (void)hub_json_remove_at(array, 0);
     }

@@ -14,8 +14,7 @@ enum hub_step_kind {
 
 struct hub_step {
     enum hub_step_kind kind;
-    const char *name;
-    uint32_t name_len;
+    struct hub_json_key name;
     const char *url; /* extension(URL), else NULL */
 };
 

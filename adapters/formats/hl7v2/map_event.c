@@ -184,7 +184,7 @@ static enum hub_result write_deleted(struct map_run *run, struct map_res *res, c
     if (first->url != NULL ? has_extension(res->json, first->url) : has_element(res->json, deleted->top))
         return HUB_OK;
     if (first->url != NULL)
-        path = hub_arena_printf(run->arena, "%s(%s)", first->name, first->url);
+        path = hub_arena_printf(run->arena, "%s(%s)", first->name.ptr, first->url);
     struct hub_json *list = hub_json_get(res->json, "extension");
     for (const struct hub_json *item = list != NULL ? list->first : NULL; item != NULL; item = item->next) {
         if (hub_span_is(hub_json_get_span(item, "url"), "urn:chartline:deleted") && hub_span_is(hub_json_get_span(item, "valueString"), path))

@@ -150,7 +150,7 @@ static bool is_there(const struct map_scope *scope, const struct map_rule *rule)
         return scope->single != NULL && *scope->single != NULL;
     if (!rule->to.repeats)
         return hub_element_get(scope->element, &rule->to) != NULL;
-    return hub_json_get_n(scope->element, rule->to.steps[0].name, rule->to.steps[0].name_len) != NULL;
+    return hub_json_member(scope->element, rule->to.steps[0].name) != NULL;
 }
 
 /* --- data types that make resources --- */
