@@ -20,9 +20,19 @@ struct hub_hl7_delimiters {
     uint8_t field, component, repetition, escape, subcomponent, truncation; /* 0 = not declared */
 };
 
+/* What a segment's bytes hold somewhere (MSH-1 and MSH-2 apart), so that most values need not be looked through. */
+enum {
+    HUB_HL7_ESCAPES = 1,       /* the escape character */
+    HUB_HL7_REPETITIONS = 2,   /* the repetition separator */
+    HUB_HL7_SUBCOMPONENTS = 4, /* the subcomponent separator */
+    HUB_HL7_CONTROLS = 8,      /* a byte below a blank */
+};
+
 struct hub_hl7_segment {
     struct hub_span bytes;    /* without its terminator */
+    uint64_t filled;          /* bit n - 1: field n is not empty; bit 63: some field from 64 on */
     char id[4];               /* upper case, NUL ended; "" when what stands before the first separator is not three letters or digits */
+    uint8_t marks;            /* HUB_HL7_ESCAPES, ... */
     uint32_t number;          /* 1-based position in the message */
     uint32_t occurrence;      /* 1-based among the segments of this id */
     uint32_t field_count;     /* highest field number */
@@ -48,7 +58,16 @@ void hub_hl7_serialise(const struct hub_hl7 *message, struct hub_buf *out);
 
 /* Field N (1-based; MSH-1 is the field separator itself, MSH-2 the encoding characters: not to be split further).
  * Absent = empty span; empty spans of all functions below have ptr NULL. */
-struct hub_span hub_hl7_field(const struct hub_hl7_segment *segment, uint32_t n);
+static inline struct hub_span hub_hl7_field(const struct hub_hl7_segment *segment, uint32_t n)
+{
+    if (n == 0 || n > segment->field_count)
+        return HUB_SPAN_NONE;
+    const uint32_t start = segment->field_at[n - 1];
+    const uint32_t end = segment->field_at[n]; /* behind the separator */
+    if (end == start) /* only MSH-1, which is a separator itself */
+        return hub_span_of(segment->bytes.ptr + start - 1, 1);
+    return end - 1 != start ? hub_span_of(segment->bytes.ptr + start, end - 1 - start) : HUB_SPAN_NONE;
+}
 /* Of a field: number of repetitions (an empty field has 0), the Rth (0-based). */
 uint32_t hub_hl7_repetitions(const struct hub_hl7 *message, struct hub_span field);
 struct hub_span hub_hl7_repetition(const struct hub_hl7 *message, struct hub_span field, uint32_t r);
@@ -63,7 +82,10 @@ uint32_t hub_hl7_subcomponent_count(const struct hub_hl7 *message, struct hub_sp
 bool hub_hl7_cut(struct hub_span *rest, uint8_t delimiter, struct hub_span *part);
 
 /* Exactly two double quotes: the sender deletes the value (2.5.3.2). */
-bool hub_hl7_is_null(struct hub_span value);
+static inline bool hub_hl7_is_null(struct hub_span value)
+{
+    return value.len == 2 && value.ptr[0] == '"' && value.ptr[1] == '"';
+}
 
 /* Unescaped text (2.7): \F\ \S\ \T\ \R\ \E\ \P\ and \Xdd..\ (only where the bytes are UTF-8 text without NUL);
  * \H\ \N\ dropped. With FORMATTED also the commands of 2.7.6: \.br\ \.ce\ a newline, \.spN\ N newlines, \.skN\ N

@@ -122,27 +122,94 @@ enum hub_result hub_hl7_delimiters(struct hub_span head, struct hub_hl7_delimite
     return result;
 }
 
+/* Sixteen bytes at a time; the compiler makes vector instructions of them. */
+typedef uint8_t block __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
+
+static inline block block_at(const uint8_t *p)
+{
+    block b;
+    memcpy(&b, p, sizeof b);
+    return b;
+}
+
+static inline block ends_in(block b)
+{
+    return (block)(b == '\r') | (block)(b == '\n');
+}
+
+/* COUNTS holds bytes, each up to 255. */
+static size_t sum_of(block counts)
+{
+    const uint64_t low = UINT64_C(0x00ff00ff00ff00ff);
+    halves h = (halves)counts;
+    uint64_t pairs = (h[0] & low) + (h[0] >> 8 & low) + (h[1] & low) + (h[1] >> 8 & low);
+    return (size_t)(pairs * UINT64_C(0x0001000100010001) >> 48);
+}
+
+/* Lines that hold something, and separators. */
 static void count_parts(struct hub_span text, uint8_t separator, size_t *lines, size_t *separators)
 {
-    size_t ends = 0;
-    size_t found = 0;
-    bool in_line = false;
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.ptr[i];
-        bool ended = is_terminator(c);
-        ends += (size_t)(in_line & ended);
-        found += (size_t)(c == separator);
-        in_line = !ended;
+    enum { STRETCH = 255 * sizeof(block) };
+    size_t i = 1; /* a line begins behind a terminator, or at the start */
+    size_t begun = text.len != 0 && !is_terminator(text.ptr[0]);
+    size_t found = text.len != 0 && text.ptr[0] == separator;
+    while (i + sizeof(block) <= text.len) {
+        block begins = {0};
+        block separates = {0};
+        const size_t to = text.len - i < STRETCH ? text.len : i + STRETCH;
+        for (; i + sizeof(block) <= to; i += sizeof(block)) {
+            const block b = block_at(text.ptr + i);
+            begins -= ends_in(block_at(text.ptr + i - 1)) & ~ends_in(b);
+            separates -= (block)(b == separator);
+        }
+        begun += sum_of(begins);
+        found += sum_of(separates);
     }
-    *lines = ends + (in_line ? 1 : 0);
+    for (; i < text.len; i++) {
+        begun += is_terminator(text.ptr[i - 1]) && !is_terminator(text.ptr[i]);
+        found += text.ptr[i] == separator;
+    }
+    *lines = begun;
     *separators = found;
+}
+
+static uint8_t marks_of_byte(const struct hub_hl7_delimiters *d, uint8_t c)
+{
+    return (uint8_t)((c == d->escape && c != 0 ? HUB_HL7_ESCAPES : 0) | (c == d->repetition && c != 0 ? HUB_HL7_REPETITIONS : 0) |
+                     (c == d->subcomponent && c != 0 ? HUB_HL7_SUBCOMPONENTS : 0) | (c < ' ' ? HUB_HL7_CONTROLS : 0));
+}
+
+/* HUB_HL7_ESCAPES and its like in these bytes. */
+static uint8_t marks_of(const struct hub_hl7_delimiters *d, const uint8_t *p, size_t len)
+{
+    block escapes = {0};
+    block repetitions = {0};
+    block subcomponents = {0};
+    block controls = {0};
+    uint8_t marks = 0;
+    size_t i = 0;
+    for (; i + sizeof(block) <= len; i += sizeof(block)) {
+        const block b = block_at(p + i);
+        escapes |= (block)(b == d->escape);
+        repetitions |= (block)(b == d->repetition);
+        subcomponents |= (block)(b == d->subcomponent);
+        controls |= (block)(b < ' ');
+    }
+    const halves found = (halves)((escapes & HUB_HL7_ESCAPES) | (repetitions & HUB_HL7_REPETITIONS) |
+                                  (subcomponents & HUB_HL7_SUBCOMPONENTS) | (controls & HUB_HL7_CONTROLS));
+    for (uint64_t both = found[0] | found[1]; both != 0; both >>= 8)
+        marks |= (uint8_t)both;
+    for (; i < len; i++)
+        marks |= marks_of_byte(d, p[i]);
+    return marks;
 }
 
 /* A cap that is too small for this message is the message's fault (it must be answered, or its sender would
  * repeat it for ever), a heap without memory is not. */
 static void *take(struct hub_arena *arena, size_t size, struct hub_error *err, enum hub_result *result)
 {
-    void *out = hub_arena_zalloc(arena, size);
+    void *out = hub_arena_alloc(arena, size);
     if (out != NULL)
         return out;
     size_t held = arena->used + (size_t)(arena->end - arena->pos);
@@ -170,6 +237,8 @@ static enum hub_result reader_init(struct reader *reader, struct hub_arena *aren
     reader->field_at = take(arena, bounds * sizeof *reader->field_at, err, &result);
     HUB_TRY(result);
     reader->tally.slots = take(arena, slots * sizeof *reader->tally.slots, err, &result);
+    if (result == HUB_OK)
+        memset(reader->tally.slots, 0, slots * sizeof *reader->tally.slots);
     return result;
 }
 
@@ -196,32 +265,49 @@ static void read_id(struct hub_span line, uint8_t separator, char id[ID_LEN + 1]
     id[ID_LEN] = '\0';
 }
 
+static inline uint64_t field_bit(uint32_t n)
+{
+    return UINT64_C(1) << (n < 64 ? n - 1 : 63);
+}
+
+/* Where the fields begin, into BOUNDS; how many, and which hold something. */
+static uint32_t read_bounds(struct hub_span line, uint8_t separator, uint32_t count, uint32_t *bounds, uint64_t *filled)
+{
+    size_t at = 0;
+    for (;;) {
+        const uint8_t *next = memchr(line.ptr + at, separator, line.len - at);
+        const size_t end = next != NULL ? (size_t)(next - line.ptr) : line.len;
+        if (count != 0 && end != at)
+            *filled |= field_bit(count);
+        at = end + 1;
+        if (next == NULL)
+            break;
+        bounds[count++] = (uint32_t)at;
+    }
+    bounds[count] = (uint32_t)at;
+    return count;
+}
+
 /* LINE is not blank and holds no terminator. */
 static void read_segment(struct reader *reader, struct hub_span line)
 {
     struct hub_hl7 *message = reader->message;
     struct hub_hl7_segment *segment = &message->segments[message->segment_count++];
-    uint8_t separator = message->delimiters.field;
     uint32_t *bounds = reader->field_at;
-    uint32_t count = 0;
-    segment->bytes = line;
-    segment->number = (uint32_t)message->segment_count;
-    read_id(line, separator, segment->id);
+    size_t values_at = 0;
+    *segment = (struct hub_hl7_segment){.bytes = line, .number = (uint32_t)message->segment_count, .field_at = bounds};
+    read_id(line, message->delimiters.field, segment->id);
     segment->occurrence = tally_add(&reader->tally, segment->id);
-    size_t at = 0;
-    if (is_header(segment->id) && line.len > ID_LEN)
-        bounds[count++] = ID_LEN; /* field 1 is the separator itself */
-    for (;;) {
-        const uint8_t *next = memchr(line.ptr + at, separator, line.len - at);
-        if (next == NULL)
-            break;
-        at = (size_t)(next - line.ptr) + 1;
-        bounds[count++] = (uint32_t)at;
+    uint32_t first = 0;
+    if (is_header(segment->id) && line.len > ID_LEN) {
+        bounds[first++] = ID_LEN + 1; /* field 1 is the separator itself, and nothing stands behind it */
+        segment->filled = 1;
     }
-    bounds[count] = (uint32_t)line.len + 1;
-    segment->field_at = bounds;
-    segment->field_count = count;
-    reader->field_at += count + 1;
+    segment->field_count = read_bounds(line, message->delimiters.field, first, bounds, &segment->filled);
+    if (first != 0)
+        values_at = segment->field_count > 2 ? bounds[2] : line.len;
+    segment->marks = marks_of(&message->delimiters, line.ptr + values_at, line.len - values_at);
+    reader->field_at += segment->field_count + 1;
 }
 
 static bool is_blank(struct hub_span line)
@@ -316,16 +402,6 @@ static struct hub_span part_of(const uint8_t *ptr, size_t len)
     return len != 0 ? hub_span_of(ptr, len) : HUB_SPAN_NONE;
 }
 
-struct hub_span hub_hl7_field(const struct hub_hl7_segment *segment, uint32_t n)
-{
-    if (n == 0 || n > segment->field_count)
-        return HUB_SPAN_NONE;
-    if (n == 1 && is_header(segment->id))
-        return hub_span_of(segment->bytes.ptr + ID_LEN, 1);
-    uint32_t start = segment->field_at[n - 1];
-    return part_of(segment->bytes.ptr + start, segment->field_at[n] - 1 - start);
-}
-
 bool hub_hl7_cut(struct hub_span *rest, uint8_t delimiter, struct hub_span *part)
 {
     if (rest->ptr == NULL)
@@ -391,9 +467,4 @@ uint32_t hub_hl7_component_count(const struct hub_hl7 *message, struct hub_span 
 uint32_t hub_hl7_subcomponent_count(const struct hub_hl7 *message, struct hub_span component)
 {
     return parts(component, message->delimiters.subcomponent);
-}
-
-bool hub_hl7_is_null(struct hub_span value)
-{
-    return value.len == 2 && value.ptr[0] == '"' && value.ptr[1] == '"';
 }

@@ -2,11 +2,12 @@
 #pragma once
 
 #include "adapters/formats/hl7v2/map_model.h"
+#include "adapters/formats/hl7v2/map_read.h"
 #include "src/base/problem.h"
 #include "src/codec/yaml.h"
 #include "src/schema/table.h"
 
-enum { MAP_SLOTS_MAX = 200, MAP_TARGETS_MAX = 300, MAP_CODES_MAX = 300, MAP_KEYS_MAX = 64, MAP_OVERLAYS_MAX = 32, MAP_MOVED_MAX = 2000 };
+enum { MAP_SLOTS_MAX = 200, MAP_TARGETS_MAX = 300, MAP_CODES_MAX = 300, MAP_KEYS_MAX = 64, MAP_OVERLAYS_MAX = 32, MAP_MOVED_MAX = 2000, MAP_CONSTANTS_MAX = 1000 };
 
 struct map_overlay {
     const char *file;
@@ -57,6 +58,7 @@ struct map_compiler {
     struct hub_tables code_tables;
     struct map_named_key keys[MAP_KEYS_MAX];
     size_t key_count;
+    const struct map_cond *constants[MAP_CONSTANTS_MAX]; /* the first of each, by map_cond.constant - 1 */
 };
 
 /* map_compile.c */
@@ -84,6 +86,12 @@ const struct map_format *map_parse_format(struct map_compiler *c, const char *te
 const struct map_cond *map_parse_cond(struct map_compiler *c, const char *text, uint32_t line);
 /* `when` of MAP, NULL when absent. */
 const struct map_cond *map_when(struct map_compiler *c, struct hub_yaml *map);
+
+/* map_compile_need.c */
+/* The bits that tell which of RULES have nothing to do. */
+void map_compile_needs(struct map_compiler *c, struct map_rules *rules);
+/* Gives the parts of COND that are the same for a whole message a place for their answer. */
+void map_find_constants(struct map_compiler *c, struct map_cond *cond);
 
 /* map_compile_rule.c */
 void map_compile_rules(struct map_compiler *c, struct hub_yaml *list, struct map_rules *out);

@@ -13,7 +13,7 @@ static bool read_time(const struct map_scope *scope, const struct map_times *tim
             continue;
         if (!map_read(scope, &item->path, &value))
             continue;
-        if (map_time_when(scope->run, map_plain(scope->run, map_first_part(scope->run, value)), out)) {
+        if (map_time_when(scope->run, map_first_plain(scope->run, value), out)) {
             *source = item->path.name;
             return true;
         }

@@ -199,7 +199,7 @@ static enum hub_result write_deleted(struct map_run *run, struct map_res *res, c
     HUB_TRY(hub_json_set_c(item, "url", hub_json_string_c(run->arena, "urn:chartline:deleted")));
     HUB_TRY(hub_json_set_c(item, "valueString", hub_json_string_c(run->arena, path)));
     HUB_TRY(hub_json_push(list, item));
-    map_trace_made(run, deleted->rule, res, item, deleted->at);
+    map_trace_made(run, deleted->rule, item, deleted->at);
     map_trace_used(run, deleted->at);
     return HUB_OK;
 }
@@ -297,10 +297,11 @@ static enum hub_result make_event(struct map_run *run, const struct map_patient 
 
 static struct hub_span header_part(struct map_run *run, uint32_t field, unsigned component)
 {
-    struct map_value value = {hub_hl7_field(&run->message->segments[0], field), 1};
-    if (hub_hl7_is_null(value.span))
+    const struct hub_hl7_segment *header = &run->message->segments[0];
+    struct map_value value = map_value_of(hub_hl7_field(header, field), 1, header->marks);
+    if (map_says_nothing(value))
         return HUB_SPAN_NONE;
-    return map_plain(run, map_first_part(run, map_part_of(run, value, component)));
+    return map_first_plain(run, map_part_of(run, value, component));
 }
 
 static struct hub_span name_of(struct map_run *run, uint32_t field)
@@ -331,7 +332,7 @@ static struct hub_span trigger_of(struct map_run *run)
     for (size_t i = 1; i < run->message->segment_count && trigger.len == 0; i++) {
         const struct hub_hl7_segment *seg = &run->message->segments[i];
         if (strcmp(seg->id, "EVN") == 0)
-            trigger = map_plain(run, map_first_part(run, (struct map_value){hub_hl7_field(seg, 1), 1}));
+            trigger = map_first_plain(run, map_value_of(hub_hl7_field(seg, 1), 1, seg->marks));
     }
     return trigger;
 }
@@ -361,7 +362,8 @@ static enum hub_result read_header(struct map_run *run, struct hub_decoded *out)
     out->control_id = header_part(run, 10, 1);
     (void)map_time_when(run, header_part(run, 7, 1), &run->message_time);
     out->message_time = run->message_time;
-    struct map_value facility = {hub_hl7_field(&run->message->segments[0], 4), 1};
+    const struct hub_hl7_segment *header = &run->message->segments[0];
+    struct map_value facility = map_value_of(hub_hl7_field(header, 4), 1, header->marks);
     struct hub_authority_view authority;
     HUB_TRY(map_authority(run, facility, false, &authority));
     run->facility_urn = authority.system;
@@ -491,6 +493,10 @@ enum hub_result hub_map_run(const struct map_tables *tables, const struct hub_ma
     run->original = original;
     run->trace = trace;
     run->err = err != NULL ? err : &ignored;
+    run->constants = hub_arena_zalloc(arena, (size_t)tables->constant_count + 1);
+    run->reached = HUB_ARENA_ARRAY(arena, struct map_reached, tables->segment_count);
+    if (run->constants == NULL || run->reached == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     enum hub_result result = run_message(run, out);
     if (result == HUB_NO_MEMORY)
         (void)hub_fail(err, HUB_NO_MEMORY, NULL, NULL);

@@ -227,7 +227,7 @@ static struct map_seg *nearest(struct map_seg_index *entry, struct map_seg *from
     return entry->first;
 }
 
-struct map_seg *map_reach(const struct map_run *run, struct map_seg *from, uint16_t name)
+struct map_seg *map_reach_far(const struct map_run *run, struct map_seg *from, uint16_t name)
 {
     if (from->name == name)
         return from;

@@ -21,7 +21,7 @@ struct collector {
 
 static struct hub_span part(const struct map_run *run, struct map_value cx, unsigned n)
 {
-    return map_plain(run, map_first_part(run, map_part_of(run, cx, n)));
+    return map_first_plain(run, map_part_of(run, cx, n));
 }
 
 static bool is_trusted(const struct map_run *run, struct hub_span system)
@@ -85,7 +85,7 @@ static enum hub_result add_field(struct collector *c, const struct map_seg *seg,
     while (rest.len != 0 && hub_hl7_cut(&rest, c->run->message->delimiters.repetition, &repetition)) {
         at++;
         if (repetition.len != 0 && !hub_hl7_is_null(repetition))
-            HUB_TRY(add_cx(c, (struct map_value){repetition, 1}, seg, field, at));
+            HUB_TRY(add_cx(c, map_value_of(repetition, 1, seg->hl7->marks), seg, field, at));
     }
     return HUB_OK;
 }

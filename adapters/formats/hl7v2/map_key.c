@@ -48,7 +48,7 @@ static struct hub_span two(const struct map_run *run, struct hub_span a, char be
 
 static struct hub_span plain_part(const struct map_run *run, struct map_value value, unsigned n)
 {
-    return map_plain(run, map_first_part(run, map_part_of(run, value, n)));
+    return map_first_plain(run, map_part_of(run, value, n));
 }
 
 /* First coding as code^system, the alternate one if there is none, else its text. */
@@ -87,7 +87,7 @@ static enum hub_result number_of(const struct map_run *run, struct map_value val
 static struct hub_span time_of(const struct map_run *run, struct map_value value)
 {
     struct hub_when when;
-    if (!map_time_when(run, map_plain(run, map_first_part(run, value)), &when))
+    if (!map_time_when(run, map_first_plain(run, value), &when))
         return HUB_SPAN_NONE;
     return hub_arena_decimal(run->arena, when.us);
 }
@@ -95,7 +95,7 @@ static struct hub_span time_of(const struct map_run *run, struct map_value value
 /* An EI or a CX by its shape: a CX has its authority in the fourth component. */
 static bool looks_like_cx(const struct map_run *run, struct map_value value)
 {
-    return plain_part(run, value, 2).len == 0 && map_part_of(run, value, 4).span.len != 0;
+    return plain_part(run, value, 2).len == 0 && map_part_of(run, value, 4).len != 0;
 }
 
 static enum hub_result of_value(const struct map_run *run, const struct map_part *part, struct map_value value, struct hub_span *out)
@@ -103,10 +103,10 @@ static enum hub_result of_value(const struct map_run *run, const struct map_part
     struct hub_authority_view authority;
     switch (part->kind) {
     case MAP_PART_VALUE:
-        *out = map_plain(run, value.span);
+        *out = map_plain(run, value);
         return HUB_OK;
     case MAP_PART_TEXT:
-        *out = normalised(run, map_plain(run, value.span));
+        *out = normalised(run, map_plain(run, value));
         return HUB_OK;
     case MAP_PART_CODE:
         *out = code_of(run, value);

@@ -50,7 +50,8 @@ enum map_compare { MAP_EQ, MAP_NE, MAP_LT, MAP_LE, MAP_GT, MAP_GE };
 
 struct map_cond {
     enum map_cond_op op;
-    const struct map_cond *left, *right;
+    uint16_t constant; /* the same for the whole message: where its answer is kept (map_run.constants); 0: it is not */
+    struct map_cond *left, *right;
     struct map_path path;
     const struct hub_span *values; /* MAP_IN, _TRIGGER_IN, _TYPE_IN */
     uint16_t value_count;
@@ -97,9 +98,17 @@ struct map_format {
     uint16_t count;
 };
 
+/* What must be there for a rule to do anything, told by bits before the rule is looked at: fields of its own segment
+ * (hub_hl7_segment.filled) and parts of the present value (map_split.filled). */
+struct map_need {
+    uint64_t any_fields, any_parts; /* one of them */
+    uint64_t all_fields, all_parts; /* and these */
+};
+
 struct map_rule;
 struct map_rules {
     const struct map_rule *const *items;
+    const struct map_need *needs;
     uint16_t count;
 };
 
@@ -311,6 +320,7 @@ struct map_tables {
     const struct map_message *messages;
     uint16_t message_count;
     const struct map_message *fallback; /* _default */
+    uint16_t constant_count;            /* conditions that hold for a whole message, 1-based */
     uint16_t slot_count;                /* resource names */
     uint16_t slot_patient;              /* slot of the resource named `patient`, MAP_NONE if none is */
     uint32_t target_count;

@@ -3,141 +3,100 @@
 
 #include <string.h>
 
-static uint8_t delimiter(const struct map_run *run, uint8_t level)
+struct hub_span map_plain_of(const struct map_run *run, struct map_value raw)
 {
-    return level == 1 ? run->message->delimiters.component : level == 2 ? run->message->delimiters.subcomponent : 0;
-}
-
-/* Parts are short: a loop finds their end sooner than a call would. */
-static inline size_t find_byte(const uint8_t *p, size_t len, uint8_t c)
-{
-    enum { SHORT = 24 };
-    size_t near = len < SHORT ? len : SHORT;
-    for (size_t i = 0; i < near; i++) {
-        if (p[i] == c)
-            return i;
-    }
-    const uint8_t *end = near < len ? memchr(p + near, c, len - near) : NULL;
-    return end != NULL ? (size_t)(end - p) : len;
-}
-
-static inline struct map_value part_of(const struct map_run *run, struct map_value value, unsigned n)
-{
-    uint8_t cut = delimiter(run, value.level);
-    struct map_value out = {HUB_SPAN_NONE, (uint8_t)(value.level < 3 ? value.level + 1 : 3)};
-    if (cut == 0) {
-        if (n == 1)
-            out.span = value.span;
-        return out;
-    }
-    const uint8_t *p = value.span.ptr;
-    size_t left = value.span.len;
-    while (--n > 0) {
-        size_t len = find_byte(p, left, cut);
-        if (len == left)
-            return out;
-        p += len + 1;
-        left -= len + 1;
-    }
-    out.span = hub_span_of(p, find_byte(p, left, cut));
-    return out;
-}
-
-struct map_value map_part_of(const struct map_run *run, struct map_value value, unsigned n)
-{
-    return part_of(run, value, n);
-}
-
-struct hub_span map_first_part(const struct map_run *run, struct map_value value)
-{
-    while (value.level < 3)
-        value = part_of(run, value, 1);
-    return value.span;
-}
-
-struct hub_span map_plain(const struct map_run *run, struct hub_span raw)
-{
-    struct hub_span text = raw;
-    if (hub_hl7_text(run->arena, run->message, raw, false, &text) != HUB_OK)
+    struct hub_span text = map_span(raw);
+    if ((raw.marks & HUB_HL7_ESCAPES) != 0 && hub_hl7_text(run->arena, run->message, text, false, &text) != HUB_OK)
         return HUB_SPAN_NONE;
     return hub_span_trim(text);
 }
 
-uint8_t map_split_count(const struct map_run *run, struct map_value value, struct map_split *split)
+void map_split_value(const struct map_run *run, struct map_value value, struct map_split *split)
 {
-    uint8_t cut = delimiter(run, value.level);
-    if (split->done)
-        return split->count;
-    const uint8_t *p = value.span.ptr;
-    size_t left = value.span.len;
-    split->done = true;
-    split->count = 0;
-    while (split->count < MAP_PARTS_MAX) {
-        size_t len = cut != 0 ? find_byte(p, left, cut) : left;
-        split->part[split->count++] = hub_span_of(p, len);
+    const uint8_t cut = map_delimiter(run->message, value);
+    const uint8_t *p = value.ptr;
+    size_t left = value.len;
+    uint8_t count = 0;
+    uint64_t filled = UINT64_C(1) << MAP_PART_ALWAYS | (uint64_t)(left != 0) << MAP_PART_VALUED;
+    while (count < MAP_PARTS_MAX) {
+        const size_t len = cut != 0 ? map_find_byte(p, left, cut) : left;
+        filled |= (uint64_t)(len != 0) << count;
+        split->part[count++] = hub_span_of(p, len);
         if (len == left)
             break;
         p += len + 1;
         left -= len + 1;
     }
-    return split->count;
-}
-
-/* A part of the present value through the cut kept in the scope. */
-static struct map_value own_part(const struct map_run *run, struct map_value value, struct map_split *split, unsigned n)
-{
-    if (split == NULL)
-        return map_part_of(run, value, n);
-    struct map_value out = {HUB_SPAN_NONE, (uint8_t)(value.level < 3 ? value.level + 1 : 3)};
-    if (n <= map_split_count(run, value, split))
-        out.span = split->part[n - 1];
-    return out;
+    split->count = count;
+    split->filled = filled;
 }
 
 /* The present value or the part of it that PATH names. */
 static inline bool read_self(const struct map_scope *scope, const struct map_path *path, struct map_value *out)
 {
     struct map_value value = scope->value;
-    if (value.span.len == 0)
+    if (value.len == 0)
         return false;
-    if (path->component != 0)
-        value = own_part(scope->run, value, scope->split, path->component);
+    if (path->component != 0 && scope->split != NULL) {
+        const uint8_t level = (uint8_t)(value.level < 3 ? value.level + 1 : 3);
+        value = path->component <= scope->split->count ? map_value_of(scope->split->part[path->component - 1], level, value.marks)
+                                                       : map_no_value(level);
+    } else if (path->component != 0) {
+        value = map_part_in(scope->run->message, value, path->component);
+    }
     if (path->subcomponent != 0)
-        value = part_of(scope->run, value, path->subcomponent);
+        value = map_part_in(scope->run->message, value, path->subcomponent);
     *out = value;
-    return value.span.len != 0 && !hub_hl7_is_null(value.span);
+    return !map_says_nothing(value);
+}
+
+/* The last repetition that is not empty. */
+static struct hub_span last_repetition(const struct map_run *run, struct hub_span field)
+{
+    struct hub_span part = HUB_SPAN_NONE;
+    struct hub_span last = HUB_SPAN_NONE;
+    while (hub_hl7_cut(&field, run->message->delimiters.repetition, &part))
+        last = part.len != 0 ? part : last;
+    return last;
+}
+
+static inline struct map_seg *segment_of(const struct map_scope *scope, const struct map_path *path)
+{
+    return path->segment == scope->seg->name ? scope->seg : map_reach(scope->run, scope->seg, path->segment);
+}
+
+/* A field that has no repetitions by nature: MSH-1, MSH-2. */
+static inline bool is_whole(const struct map_run *run, const struct map_path *path)
+{
+    return path->field <= 2 && path->segment == run->tables->msh;
 }
 
 void map_reader_init(struct map_reader *reader, const struct map_scope *scope, const struct map_path *path)
 {
     reader->run = scope->run;
     reader->path = path;
-    reader->rest = HUB_SPAN_NONE;
     reader->at = 0;
-    reader->whole = false;
-    reader->on_self = path->segment == MAP_SELF;
-    if (reader->on_self) {
+    reader->single = path->segment == MAP_SELF;
+    if (reader->single) {
         reader->done = !read_self(scope, path, &reader->self);
         return;
     }
-    struct map_seg *seg = path->segment == scope->seg->name ? scope->seg : map_reach(scope->run, scope->seg, path->segment);
-    if (seg == NULL) {
-        reader->done = true;
-        return;
-    }
-    reader->rest = hub_hl7_field(seg->hl7, path->field);
+    const struct map_seg *seg = segment_of(scope, path);
+    reader->rest = seg != NULL ? hub_hl7_field(seg->hl7, path->field) : HUB_SPAN_NONE;
     reader->done = reader->rest.len == 0;
     if (reader->done)
         return;
-    reader->whole = path->field <= 2 && path->segment == scope->run->tables->msh;
+    reader->marks = seg->hl7->marks;
     if (path->rep_from == MAP_REP_LAST) {
-        struct hub_span part = HUB_SPAN_NONE;
-        struct hub_span last = HUB_SPAN_NONE;
-        while (hub_hl7_cut(&reader->rest, scope->run->message->delimiters.repetition, &part))
-            last = part.len != 0 ? part : last;
-        reader->rest = last;
-        reader->done = last.len == 0;
+        reader->rest = last_repetition(scope->run, reader->rest);
+        reader->done = reader->rest.len == 0;
     }
+    if ((reader->marks & HUB_HL7_REPETITIONS) != 0 && !is_whole(scope->run, path))
+        return;
+    reader->single = true;
+    const bool in_range = path->rep_from <= 1 || path->rep_from == MAP_REP_LAST || is_whole(scope->run, path);
+    reader->done = reader->done || !in_range ||
+                   !map_named_part(scope->run->message, path, map_value_of(reader->rest, 1, reader->marks), &reader->self);
 }
 
 /* As hub_hl7_cut, for short parts. */
@@ -145,7 +104,7 @@ static bool cut_repetition(struct hub_span *rest, uint8_t separator, struct hub_
 {
     if (rest->ptr == NULL)
         return false;
-    size_t len = separator != 0 ? find_byte(rest->ptr, rest->len, separator) : rest->len;
+    size_t len = separator != 0 ? map_find_byte(rest->ptr, rest->len, separator) : rest->len;
     *out = len != 0 ? hub_span_of(rest->ptr, len) : HUB_SPAN_NONE;
     *rest = len < rest->len ? hub_span_of(rest->ptr + len + 1, rest->len - len - 1) : HUB_SPAN_NONE;
     return true;
@@ -155,11 +114,6 @@ static bool cut_repetition(struct hub_span *rest, uint8_t separator, struct hub_
 static bool next_repetition(struct map_reader *reader, struct hub_span *out)
 {
     const struct map_path *path = reader->path;
-    if (reader->whole) {
-        reader->done = true;
-        *out = reader->rest;
-        return true;
-    }
     while (cut_repetition(&reader->rest, reader->run->message->delimiters.repetition, out)) {
         reader->at++;
         if (path->rep_from == 0 || path->rep_from == MAP_REP_LAST)
@@ -176,28 +130,20 @@ static bool next_repetition(struct map_reader *reader, struct hub_span *out)
 
 bool map_reader_next(struct map_reader *reader, struct map_value *out)
 {
-    const struct map_path *path = reader->path;
-    if (reader->on_self) {
-        bool had = !reader->done;
+    if (reader->single) {
+        const bool had = !reader->done;
+        reader->done = true;
         if (had)
             *out = reader->self;
-        reader->done = true;
         return had;
     }
     while (!reader->done) {
-        struct map_value value = {HUB_SPAN_NONE, 1};
-        if (!next_repetition(reader, &value.span))
+        struct hub_span repetition = HUB_SPAN_NONE;
+        if (!next_repetition(reader, &repetition))
             return false;
-        if (value.span.len == 0 || hub_hl7_is_null(value.span))
-            continue;
-        if (path->component != 0)
-            value = part_of(reader->run, value, path->component);
-        if (path->subcomponent != 0)
-            value = part_of(reader->run, value, path->subcomponent);
-        if (value.span.len != 0 && !hub_hl7_is_null(value.span)) {
-            *out = value;
+        struct map_value value = map_value_of(repetition, 1, reader->marks);
+        if (!map_says_nothing(value) && map_named_part(reader->run->message, reader->path, value, out))
             return true;
-        }
     }
     return false;
 }
@@ -214,110 +160,13 @@ bool map_read(const struct map_scope *scope, const struct map_path *path, struct
 struct hub_span map_read_code(const struct map_scope *scope, const struct map_path *path)
 {
     struct map_value value;
-    return map_read(scope, path, &value) ? map_plain(scope->run, map_first_part(scope->run, value)) : HUB_SPAN_NONE;
+    return map_read(scope, path, &value) ? map_first_plain(scope->run, value) : HUB_SPAN_NONE;
 }
 
 struct hub_span map_read_raw(const struct map_scope *scope, const struct map_path *path)
 {
     if (path->segment == MAP_SELF)
-        return scope->value.span;
-    struct map_seg *seg = map_reach(scope->run, scope->seg, path->segment);
+        return map_span(scope->value);
+    const struct map_seg *seg = segment_of(scope, path);
     return seg != NULL ? hub_hl7_field(seg->hl7, path->field) : HUB_SPAN_NONE;
-}
-
-static bool compare(enum map_compare how, uint32_t a, uint32_t b)
-{
-    switch (how) {
-    case MAP_EQ:
-        return a == b;
-    case MAP_NE:
-        return a != b;
-    case MAP_LT:
-        return a < b;
-    case MAP_LE:
-        return a <= b;
-    case MAP_GT:
-        return a > b;
-    case MAP_GE:
-        return a >= b;
-    }
-    return false;
-}
-
-static bool is_one_of(const struct map_cond *cond, struct hub_span text)
-{
-    for (uint16_t i = 0; i < cond->value_count; i++) {
-        const struct hub_span value = cond->values[i];
-        if (value.len != text.len || (text.len != 0 && value.ptr[text.len - 1] != text.ptr[text.len - 1]))
-            continue; /* triggers differ in their last character */
-        if (hub_span_equal(text, value))
-            return true;
-    }
-    return false;
-}
-
-static uint32_t count_values(const struct map_scope *scope, const struct map_path *path)
-{
-    struct map_reader reader;
-    struct map_value value;
-    uint32_t count = 0;
-    map_reader_init(&reader, scope, path);
-    while (map_reader_next(&reader, &value))
-        count++;
-    return count;
-}
-
-static bool feed_takes_pid18(const struct map_run *run)
-{
-    return run->options->feed != NULL && run->options->feed->visit_from_pid18;
-}
-
-bool map_cond_true(const struct map_scope *scope, const struct map_cond *cond)
-{
-    const struct map_run *run = scope->run;
-    struct map_value value;
-    switch (cond->op) {
-    case MAP_AND:
-        return map_cond_true(scope, cond->left) && map_cond_true(scope, cond->right);
-    case MAP_OR:
-        return map_cond_true(scope, cond->left) || map_cond_true(scope, cond->right);
-    case MAP_NOT:
-        return !map_cond_true(scope, cond->left);
-    case MAP_VALUED:
-        return map_read(scope, &cond->path, &value);
-    case MAP_EMPTY:
-        return !map_read(scope, &cond->path, &value);
-    case MAP_DELETED:
-        return hub_hl7_is_null(map_read_raw(scope, &cond->path));
-    case MAP_IN:
-        return is_one_of(cond, map_read_code(scope, &cond->path));
-    case MAP_TRIGGER_IN:
-        return is_one_of(cond, run->trigger);
-    case MAP_TYPE_IN:
-        return is_one_of(cond, run->type);
-    case MAP_VERSION:
-        return run->version != 0 && compare(cond->compare, run->version, cond->number);
-    case MAP_COUNT:
-        return compare(cond->compare, count_values(scope, &cond->path), cond->number);
-    case MAP_LENGTH:
-        return compare(cond->compare, (uint32_t)map_read_code(scope, &cond->path).len, cond->number);
-    case MAP_PRESENT:
-        return map_reach(run, scope->seg, cond->segment) != NULL;
-    case MAP_SET:
-        return scope->element != NULL && hub_element_get(scope->element, &cond->element) != NULL;
-    case MAP_PID18:
-        return feed_takes_pid18(run);
-    case MAP_LENIENT:
-        return run->options->lenient;
-    }
-    return false;
-}
-
-int map_choose(const struct map_scope *scope, const struct map_choices *choices)
-{
-    for (uint16_t i = 0; i < choices->count; i++) {
-        if (choices->items[i].when == NULL || map_cond_true(scope, choices->items[i].when))
-            return choices->items[i].use;
-    }
-    return 0;
 }

@@ -4,14 +4,14 @@
 #include <string.h>
 
 static enum hub_result write_reference(struct map_run *run, const struct map_pending *pending, struct hub_json *into,
-                                       const struct hub_element *at, const struct map_res *owner, const struct map_res *target)
+                                       const struct hub_element *at, const struct map_res *target)
 {
     struct hub_json *element = hub_json_new(run->arena, HUB_JSON_OBJECT);
     struct hub_json *placed = NULL;
     HUB_ENSURE(element != NULL, HUB_NO_MEMORY);
     HUB_TRY(map_add_reference(run, element, target));
     HUB_TRY(hub_element_put(run->arena, into, at, element, &placed));
-    map_trace_made(run, pending->rule, owner, placed, HUB_SPAN_NONE);
+    map_trace_made(run, pending->rule, placed, HUB_SPAN_NONE);
     return HUB_OK;
 }
 
@@ -75,10 +75,10 @@ static enum hub_result resolve_match(struct map_run *run, const struct map_pendi
     HUB_TRY(find_label(run, pending, &target));
     if (target == NULL)
         return HUB_OK;
-    HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, pending->res, target));
+    HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, target));
     if (!ref->has_back)
         return HUB_OK;
-    return write_reference(run, pending, target->json, &ref->back, target, pending->res);
+    return write_reference(run, pending, target->json, &ref->back, pending->res);
 }
 
 /* --- all of a group or event --- */
@@ -87,7 +87,7 @@ static enum hub_result resolve_below(struct map_run *run, const struct map_pendi
 {
     for (const struct map_res *res = group->made_first; res != NULL; res = res->group_next) {
         if (res->decl->slot == pending->rule->ref->slot && res != pending->res)
-            HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, pending->res, res));
+            HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, res));
     }
     for (const struct map_group *child = group->first_child; child != NULL; child = child->sibling) {
         if (child->def->opens_patient && child != run->patient_group)
@@ -102,7 +102,7 @@ static enum hub_result resolve_event(struct map_run *run, const struct map_pendi
     for (uint32_t i = 0; i < run->res_count; i++) {
         const struct map_res *res = run->res[i];
         if (res->decl != NULL && res->decl->slot == pending->rule->ref->slot && res != pending->res)
-            HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, pending->res, res));
+            HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, res));
     }
     return HUB_OK;
 }
@@ -132,7 +132,7 @@ enum hub_result map_resolve_references(struct map_run *run)
             if (target == NULL)
                 target = map_reach_resource(run, pending->seg->group, ref->slot);
             if (target != NULL && target != pending->res)
-                HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, pending->res, target));
+                HUB_TRY(write_reference(run, pending, pending->element, &pending->rule->to, target));
         }
     }
     return HUB_OK;

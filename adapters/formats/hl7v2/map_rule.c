@@ -137,10 +137,12 @@ static enum hub_result put(struct map_scope *scope, const struct map_rule *rule,
             *scope->single = node;
         else
             return HUB_OK;
+    } else if (rule->to.count == 1 && rule->to.steps[0].kind == HUB_STEP_MEMBER) {
+        HUB_TRY(hub_json_merge(scope->element, rule->to.steps[0].name, node, &placed));
     } else {
         HUB_TRY(hub_element_put(arena_of(scope), scope->element, &rule->to, node, &placed));
     }
-    map_trace_made(scope->run, rule, scope->res, placed, raw);
+    map_trace_made(scope->run, rule, placed, raw);
     return HUB_OK;
 }
 
@@ -155,37 +157,48 @@ static bool is_there(const struct map_scope *scope, const struct map_rule *rule)
 
 /* --- data types that make resources --- */
 
+/* Eight bytes at a time: a doctor's name comes by with every result. */
 static uint32_t text_hash(struct hub_span text, uint32_t seed)
 {
-    uint32_t h = 2166136261u ^ (seed * 2654435761u);
-    for (size_t i = 0; i < text.len; i++)
-        h = (h ^ text.ptr[i]) * 16777619u;
-    return h;
+    const uint64_t prime = UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t h = (seed + text.len) * prime;
+    size_t i = 0;
+    for (; i + 8 <= text.len; i += 8) {
+        uint64_t word;
+        memcpy(&word, text.ptr + i, sizeof word);
+        h = (h ^ word) * prime;
+        h ^= h >> 32;
+    }
+    for (; i < text.len; i++)
+        h = (h ^ text.ptr[i]) * prime;
+    return (uint32_t)(h >> 32);
 }
 
 static enum hub_result support_of(struct map_scope *scope, const struct map_rule *rule, struct map_value value, struct map_res **out)
 {
     struct map_run *run = scope->run;
     const struct map_target *target = rule->target;
-    uint32_t hash = text_hash(value.span, target->number);
+    const struct hub_span text = map_span(value);
+    uint32_t hash = text_hash(text, target->number);
     struct map_support **slot = &run->support[hash % MAP_SUPPORT_SLOTS];
     for (struct map_support *known = *slot; known != NULL; known = known->next) {
-        if (known->hash == hash && known->target == target && hub_span_equal(known->text, value.span)) {
+        if (known->hash == hash && known->target == target && hub_span_equal(known->text, text)) {
             *out = known->res;
-            map_trace_same(run, known->text, value.span);
+            map_trace_same(run, known->text, text);
             return HUB_OK;
         }
     }
     struct map_res *res = NULL;
     HUB_TRY(map_new_resource(run, target->resource, &res));
     res->seg = scope->seg;
-    struct map_split split = {.done = false};
+    struct map_split split;
+    map_split_value(run, value, &split);
     struct map_scope inner = {run, scope->seg, value, &split, res, res->json, NULL, (uint16_t)(scope->depth + 1), false};
     HUB_TRY(map_run_rules(&inner, &target->rules));
     res->dropped = res->json->len <= 1;
     struct map_support *added = HUB_ARENA_NEW(run->arena, struct map_support);
     HUB_ENSURE(added != NULL, HUB_NO_MEMORY);
-    *added = (struct map_support){target, value.span, hash, res, *slot};
+    *added = (struct map_support){target, text, hash, res, *slot};
     *slot = added;
     *out = res;
     return HUB_OK;
@@ -218,7 +231,7 @@ static enum hub_result put_support(struct map_scope *scope, const struct map_rul
     struct hub_span display = rule->display ? display_of(scope->run, res) : HUB_SPAN_NONE;
     if (display.len != 0)
         HUB_TRY(hub_json_set_string(arena_of(scope), element, "display", display));
-    return put(scope, rule, element, value.span);
+    return put(scope, rule, element, map_span(value));
 }
 
 /* --- structures --- */
@@ -229,7 +242,7 @@ static enum hub_result put_structure(struct map_scope *scope, const struct map_r
 {
     struct map_run *run = scope->run;
     const struct map_rules *rules = rule->type == MAP_T_TABLE ? &rule->target->rules : &rule->rules;
-    struct map_split split = {.done = false};
+    struct map_split split;
     struct hub_json *single = NULL;
     bool keeps_element = !rule->has_to;
     struct hub_json *there = rule->has_to && rule->to.count != 0 ? hub_element_get(scope->element, &rule->to) : NULL;
@@ -238,6 +251,7 @@ static enum hub_result put_structure(struct map_scope *scope, const struct map_r
     struct hub_json *object = keeps_element ? scope->element : there != NULL ? there : hub_json_new(run->arena, HUB_JSON_OBJECT);
     HUB_ENSURE(object != NULL, HUB_NO_MEMORY);
     uint32_t before = object->len;
+    map_split_value(run, value, &split);
     struct map_scope inner = {run, scope->seg, value, &split, scope->res, object, &single, (uint16_t)(scope->depth + 1), false};
     if (keeps_element)
         inner.single = scope->single;
@@ -248,8 +262,8 @@ static enum hub_result put_structure(struct map_scope *scope, const struct map_r
     if (keeps_element || there != NULL)
         return HUB_OK;
     if (single != NULL)
-        return put(scope, rule, single, value.span);
-    return object->len != 0 ? put(scope, rule, object, value.span) : HUB_OK;
+        return put(scope, rule, single, map_span(value));
+    return object->len != 0 ? put(scope, rule, object, map_span(value)) : HUB_OK;
 }
 
 static enum hub_result put_quantity(struct map_scope *scope, const struct map_rule *rule, struct map_value value, bool *made)
@@ -261,8 +275,8 @@ static enum hub_result put_quantity(struct map_scope *scope, const struct map_ru
     HUB_TRY(result);
     if (!*made)
         return HUB_OK;
-    map_trace_used(scope->run, map_first_part(scope->run, value));
-    return put(scope, rule, object, value.span);
+    map_trace_used(scope->run, map_span(map_first_part(scope->run, value)));
+    return put(scope, rule, object, map_span(value));
 }
 
 static enum hub_result put_primitive(struct map_scope *scope, const struct map_rule *rule, struct map_value value, bool *made)
@@ -277,13 +291,13 @@ static enum hub_result put_primitive(struct map_scope *scope, const struct map_r
     if (rule->join != NULL && rule->to.count != 0 && !rule->to.repeats) {
         struct map_join *join = find_join(scope, hub_element_get(scope->element, &rule->to));
         if (join != NULL) {
-            map_trace_made(scope->run, rule, scope->res, join->node, value.span);
+            map_trace_made(scope->run, rule, join->node, map_span(value));
             return add_line(scope->run, join, hub_json_span(node));
         }
-        HUB_TRY(put(scope, rule, node, value.span));
+        HUB_TRY(put(scope, rule, node, map_span(value)));
         return new_join(scope, rule, node);
     }
-    return put(scope, rule, node, value.span);
+    return put(scope, rule, node, map_span(value));
 }
 
 static enum hub_result put_constant(struct map_scope *scope, const struct map_rule *rule, struct hub_span raw)
@@ -295,9 +309,10 @@ static enum hub_result put_constant(struct map_scope *scope, const struct map_ru
 static enum hub_result put_format(struct map_scope *scope, const struct map_rule *rule, struct map_value value, bool *made)
 {
     struct hub_span text = HUB_SPAN_NONE;
-    struct map_split split = {.done = false};
+    struct map_split split;
     struct map_scope inner = *scope;
     if (rule->from_count != 0) {
+        map_split_value(scope->run, value, &split);
         inner.value = value;
         inner.split = &split;
     }
@@ -305,7 +320,7 @@ static enum hub_result put_format(struct map_scope *scope, const struct map_rule
     *made = text.len != 0;
     if (text.len == 0)
         return HUB_OK;
-    return put(scope, rule, map_string(scope->run, text), HUB_SPAN_NONE);
+    return put(scope, rule, map_string(scope->run, text, HUB_HL7_CONTROLS), HUB_SPAN_NONE);
 }
 
 static enum hub_result apply(struct map_scope *scope, const struct map_rule *rule, struct map_value value)
@@ -313,7 +328,7 @@ static enum hub_result apply(struct map_scope *scope, const struct map_rule *rul
     bool made = true;
     switch (rule->type) {
     case MAP_T_VALUE:
-        HUB_TRY(put_constant(scope, rule, value.span));
+        HUB_TRY(put_constant(scope, rule, map_span(value)));
         break;
     case MAP_T_FORMAT:
         HUB_TRY(put_format(scope, rule, value, &made));
@@ -364,8 +379,9 @@ static enum hub_result run_cases(struct map_scope *scope, const struct map_rule 
     struct map_value value;
     struct hub_span by = HUB_SPAN_NONE;
     if (map_read(scope, rule->by, &value)) {
-        by = map_plain(scope->run, map_first_part(scope->run, value));
-        map_trace_used(scope->run, map_first_part(scope->run, value));
+        value = map_first_part(scope->run, value);
+        by = map_plain(scope->run, value);
+        map_trace_used(scope->run, map_span(value));
     }
     const struct map_case *otherwise = NULL;
     for (uint16_t i = 0; i < rule->case_count; i++) {
@@ -437,24 +453,8 @@ static enum hub_result run_from(struct map_scope *scope, const struct map_rule *
     return HUB_OK;
 }
 
-/* Most rules read what was not sent; seen at once, before any condition is looked at. */
-static bool reads_nothing(const struct map_scope *scope, const struct map_rule *rule)
-{
-    if (rule->from_count != 1 || rule->cases != NULL || rule->ref != NULL || scope->merging)
-        return false;
-    const struct map_path *path = &rule->from[0];
-    if (path->segment == scope->seg->name)
-        return hub_hl7_field(scope->seg->hl7, path->field).len == 0;
-    if (path->segment != MAP_SELF || path->component == 0 || scope->split == NULL)
-        return false;
-    uint8_t count = map_split_count(scope->run, scope->value, scope->split);
-    return path->component > count || scope->split->part[path->component - 1].len == 0;
-}
-
 static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule)
 {
-    if (reads_nothing(scope, rule))
-        return HUB_OK;
     if (rule->when != NULL && !map_cond_true(scope, rule->when))
         return HUB_OK;
     if (rule->fallback && is_there(scope, rule))
@@ -474,7 +474,14 @@ enum hub_result map_run_rules(struct map_scope *scope, const struct map_rules *r
         (void)hub_fail(scope->run->err, HUB_TOO_MANY, "data types nested too deep", NULL);
         return HUB_TOO_MANY;
     }
-    for (uint16_t i = 0; i < rules->count; i++)
-        HUB_TRY(run_rule(scope, rules->items[i]));
+    const bool all = scope->merging; /* a line that is empty is one too */
+    const uint64_t fields = all ? UINT64_MAX : scope->seg->hl7->filled;
+    const uint64_t parts = all || scope->split == NULL ? UINT64_MAX : scope->split->filled;
+    for (uint16_t i = 0; i < rules->count; i++) {
+        const struct map_need *need = &rules->needs[i]; /* most rules read what was not sent */
+        if (((need->any_fields & fields) | (need->any_parts & parts)) != 0 &&
+            ((need->all_fields & ~fields) | (need->all_parts & ~parts)) == 0)
+            HUB_TRY(run_rule(scope, rules->items[i]));
+    }
     return HUB_OK;
 }

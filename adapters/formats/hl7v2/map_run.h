@@ -4,6 +4,7 @@
 #include "adapters/formats/hl7v2/hl7_time.h"
 #include "adapters/formats/hl7v2/map.h"
 #include "adapters/formats/hl7v2/map_model.h"
+#include "adapters/formats/hl7v2/map_read.h"
 #include "src/event/authority.h"
 
 enum { MAP_DEPTH_MAX = 12 };
@@ -113,6 +114,13 @@ struct map_support { /* a resource made by a data type, by the text it was made 
 
 enum { MAP_SUPPORT_SLOTS = 64 };
 
+enum { MAP_HOLDS = 1, MAP_FAILS = 2 };
+
+struct map_reached {
+    const struct map_seg *from; /* NULL: not asked yet */
+    struct map_seg *seg;
+};
+
 struct map_run {
     const struct map_tables *tables;
     const struct hub_map_options *options;
@@ -149,24 +157,16 @@ struct map_run {
     struct map_seg *previous; /* the segment before the present one in the event */
     struct map_res **labels;  /* hash table by label, made when a reference first asks */
     size_t label_mask;
-};
-
-struct map_value {
-    struct hub_span span;
-    uint8_t level; /* 1 repetition, 2 component, 3 subcomponent */
-};
-
-struct map_split { /* the parts of the present value, cut once */
-    bool done;
-    uint8_t count;
-    struct hub_span part[MAP_PARTS_MAX];
+    /* what was found out about the message */
+    uint8_t *constants;       /* by map_cond.constant: MAP_HOLDS, MAP_FAILS, 0 = not asked yet */
+    struct map_reached *reached; /* by segment name: the last answer of map_reach */
 };
 
 struct map_scope {
     struct map_run *run;
     struct map_seg *seg;
     struct map_value value; /* `.` */
-    struct map_split *split; /* of value; NULL: none kept */
+    const struct map_split *split; /* of value; NULL: none kept */
     struct map_res *res;
     struct hub_json *element; /* `to` is relative to it */
     struct hub_json **single; /* a data type that gives a single value puts it here */
@@ -178,7 +178,14 @@ struct map_scope {
 /* Reads the message into groups, segments into patients. */
 enum hub_result map_place(struct map_run *run) HUB_MUST_USE;
 /* The segment NAME as seen from FROM (docs/MAPPING.md section 3); NULL when there is none in reach. */
-struct map_seg *map_reach(const struct map_run *run, struct map_seg *from, uint16_t name);
+struct map_seg *map_reach_far(const struct map_run *run, struct map_seg *from, uint16_t name);
+static inline struct map_seg *map_reach(const struct map_run *run, struct map_seg *from, uint16_t name)
+{
+    struct map_reached *known = &run->reached[name];
+    if (known->from != from)
+        *known = (struct map_reached){from, map_reach_far(run, from, name)};
+    return known->seg;
+}
 /* Notes a resource in its group and the groups around it. */
 enum hub_result map_group_add(struct map_run *run, struct map_group *group, struct map_res *res) HUB_MUST_USE;
 /* The nearest resource of that slot as seen from GROUP. */
@@ -195,8 +202,8 @@ struct map_reader {
     struct hub_span rest;
     struct map_value self;
     uint16_t at;
-    bool on_self;
-    bool whole; /* a field that has no repetitions: MSH-1, MSH-2 */
+    uint8_t marks;
+    bool single; /* one value at most: self */
     bool done;
 };
 void map_reader_init(struct map_reader *reader, const struct map_scope *scope, const struct map_path *path);
@@ -208,14 +215,36 @@ bool map_read(const struct map_scope *scope, const struct map_path *path, struct
 struct hub_span map_read_code(const struct map_scope *scope, const struct map_path *path);
 /* The raw field a path names (all repetitions), of the present value for MAP_SELF. */
 struct hub_span map_read_raw(const struct map_scope *scope, const struct map_path *path);
-/* Cuts VALUE into its parts, once; how many there are (at most MAP_PARTS_MAX). */
-uint8_t map_split_count(const struct map_run *run, struct map_value value, struct map_split *split);
-struct map_value map_part_of(const struct map_run *run, struct map_value value, unsigned n);
-/* Down to the first subcomponent. */
-struct hub_span map_first_part(const struct map_run *run, struct map_value value);
+/* Cuts VALUE into its parts. */
+void map_split_value(const struct map_run *run, struct map_value value, struct map_split *split);
+static inline struct map_value map_part_of(const struct map_run *run, struct map_value value, unsigned n)
+{
+    return map_part_in(run->message, value, n);
+}
+static inline struct map_value map_first_part(const struct map_run *run, struct map_value value)
+{
+    return map_first_in(run->message, value);
+}
+struct hub_span map_plain_of(const struct map_run *run, struct map_value raw);
 /* Unescaped and trimmed. */
-struct hub_span map_plain(const struct map_run *run, struct hub_span raw);
-bool map_cond_true(const struct map_scope *scope, const struct map_cond *cond);
+static inline struct hub_span map_plain(const struct map_run *run, struct map_value raw)
+{
+    struct hub_span text = map_span(raw);
+    return (raw.marks & HUB_HL7_ESCAPES) != 0 || map_needs_trim(text) ? map_plain_of(run, raw) : text;
+}
+/* The first part of VALUE as text. */
+static inline struct hub_span map_first_plain(const struct map_run *run, struct map_value value)
+{
+    return map_plain(run, map_first_part(run, value));
+}
+
+/* map_cond.c */
+bool map_cond_ask(const struct map_scope *scope, const struct map_cond *cond);
+static inline bool map_cond_true(const struct map_scope *scope, const struct map_cond *cond)
+{
+    const uint8_t known = scope->run->constants[cond->constant];
+    return known != 0 ? known == MAP_HOLDS : map_cond_ask(scope, cond);
+}
 int map_choose(const struct map_scope *scope, const struct map_choices *choices);
 
 /* map_time.c */
@@ -224,9 +253,13 @@ bool map_time_when(const struct map_run *run, struct hub_span raw, struct hub_wh
 bool map_time_text(const struct map_run *run, enum map_type type, struct hub_span raw, struct hub_span *out);
 
 /* map_value.c */
-/* A FHIR string. Control characters, which FHIR forbids below U+0020 but for tab and line ends, show as U+FFFD; the
- * original message keeps them. NULL: no memory. */
-struct hub_json *map_string(const struct map_run *run, struct hub_span text);
+struct hub_json *map_string_of(const struct map_run *run, struct hub_span text);
+/* A FHIR string made of values with MARKS. Control characters, which FHIR forbids below U+0020 but for tab and line ends,
+ * show as U+FFFD; the original message keeps them. NULL: no memory. */
+static inline struct hub_json *map_string(const struct map_run *run, struct hub_span text, uint8_t marks)
+{
+    return (marks & (HUB_HL7_CONTROLS | HUB_HL7_ESCAPES)) != 0 ? map_string_of(run, text) : hub_json_string(run->arena, text);
+}
 /* VALUE as JSON of a built-in type, NULL when it cannot be converted (or memory is out: *RESULT). */
 struct hub_json *map_convert(const struct map_scope *scope, const struct map_rule *rule, struct map_value value,
                              enum hub_result *result);
@@ -271,11 +304,25 @@ enum hub_result map_raw(struct map_run *run, const struct map_patient *patient, 
 enum hub_result map_identify(struct map_run *run, const struct map_patient *patient, struct hub_event *event) HUB_MUST_USE;
 
 /* map_trace.c */
-void map_trace_made(struct map_run *run, const struct map_rule *rule, const struct map_res *res, const struct hub_json *node,
-                    struct hub_span raw);
-void map_trace_used(struct map_run *run, struct hub_span raw);
+void map_trace_note_made(struct map_run *run, const struct map_rule *rule, const struct hub_json *node, struct hub_span raw);
+void map_trace_note_used(struct map_run *run, struct hub_span raw);
+void map_trace_note_converted(const struct map_scope *scope, const struct map_rule *rule, struct map_value value);
+static inline void map_trace_made(struct map_run *run, const struct map_rule *rule, const struct hub_json *node, struct hub_span raw)
+{
+    if (run->trace != NULL)
+        map_trace_note_made(run, rule, node, raw);
+}
+static inline void map_trace_used(struct map_run *run, struct hub_span raw)
+{
+    if (run->trace != NULL)
+        map_trace_note_used(run, raw);
+}
 /* What map_convert takes of VALUE for RULE. */
-void map_trace_converted(const struct map_scope *scope, const struct map_rule *rule, struct map_value value);
+static inline void map_trace_converted(const struct map_scope *scope, const struct map_rule *rule, struct map_value value)
+{
+    if (scope->run->trace != NULL)
+        map_trace_note_converted(scope, rule, value);
+}
 /* AGAIN is the same text as FIRST and was used in the same places. */
 void map_trace_same(struct map_run *run, struct hub_span first, struct hub_span again);
 void map_trace_event(struct map_run *run, uint32_t event);

@@ -46,12 +46,10 @@ void map_trace_event(struct map_run *run, uint32_t event)
         run->trace->event = event;
 }
 
-void map_trace_made(struct map_run *run, const struct map_rule *rule, const struct map_res *res, const struct hub_json *node,
-                    struct hub_span raw)
+void map_trace_note_made(struct map_run *run, const struct map_rule *rule, const struct hub_json *node, struct hub_span raw)
 {
     struct hub_map_trace *trace = run->trace;
-    (void)res;
-    if (trace == NULL || (trace->flags & HUB_INSPECT_EXPLAIN) == 0)
+    if ((trace->flags & HUB_INSPECT_EXPLAIN) == 0)
         return;
     struct trace_item *item = HUB_ARENA_NEW(trace->arena, struct trace_item);
     if (item == NULL)
@@ -74,10 +72,10 @@ static bool inside(const struct hub_map_trace *trace, struct hub_span raw, size_
     return true;
 }
 
-void map_trace_used(struct map_run *run, struct hub_span raw)
+void map_trace_note_used(struct map_run *run, struct hub_span raw)
 {
     size_t offset = 0;
-    if (run->trace == NULL || !inside(run->trace, raw, &offset))
+    if (!inside(run->trace, raw, &offset))
         return;
     for (size_t i = offset; i < offset + raw.len; i++)
         run->trace->used[i / 8] = (uint8_t)(run->trace->used[i / 8] | 1u << (i % 8));
@@ -88,21 +86,19 @@ static bool is_used(const struct hub_map_trace *trace, size_t at)
     return (trace->used[at / 8] >> (at % 8) & 1) != 0;
 }
 
-void map_trace_converted(const struct map_scope *scope, const struct map_rule *rule, struct map_value value)
+void map_trace_note_converted(const struct map_scope *scope, const struct map_rule *rule, struct map_value value)
 {
     struct map_run *run = scope->run;
-    if (run->trace == NULL)
-        return;
     if (rule->type == MAP_T_AUTHORITY || rule->type == MAP_T_NUMBER_AUTHORITY) {
         bool behind = rule->type == MAP_T_NUMBER_AUTHORITY;
         for (unsigned n = behind ? 2 : 1; n <= (behind ? 4u : 3u); n++)
-            map_trace_used(run, map_part_of(run, value, n).span);
+            map_trace_used(run, map_span(map_part_of(run, value, n)));
         return;
     }
     if (rule->type == MAP_T_BASE64)
-        map_trace_used(run, map_part_of(run, scope->value, 4).span);
+        map_trace_used(run, map_span(map_part_of(run, scope->value, 4)));
     bool whole = rule->type == MAP_T_STRING || rule->type == MAP_T_TEXT || rule->type == MAP_T_BASE64;
-    map_trace_used(run, whole ? value.span : map_first_part(run, value));
+    map_trace_used(run, map_span(whole ? value : map_first_part(run, value)));
 }
 
 void map_trace_same(struct map_run *run, struct hub_span first, struct hub_span again)
@@ -127,7 +123,7 @@ void map_trace_uses(struct map_run *run, const struct map_seg *seg, const struct
         struct map_value value;
         map_reader_init(&reader, &scope, path);
         while (map_reader_next(&reader, &value))
-            map_trace_used(run, value.span);
+            map_trace_used(run, map_span(value));
     }
 }
 

@@ -22,7 +22,7 @@ static struct hub_span trim_end(struct hub_span s)
     return s;
 }
 
-static struct hub_span trim_all(struct hub_span s)
+static struct hub_span trim_slowly(struct hub_span s)
 {
     s = trim_end(s);
     while (s.len > 0 && is_space(s.ptr[0])) {
@@ -32,12 +32,17 @@ static struct hub_span trim_all(struct hub_span s)
     return s;
 }
 
+static inline struct hub_span trim_all(struct hub_span s)
+{
+    return map_needs_trim(s) ? trim_slowly(s) : s;
+}
+
 static bool is_control(uint8_t c)
 {
     return c < 0x20 && c != '\t' && c != '\n' && c != '\r';
 }
 
-struct hub_json *map_string(const struct map_run *run, struct hub_span text)
+struct hub_json *map_string_of(const struct map_run *run, struct hub_span text)
 {
     static const char mark[] = "\xef\xbf\xbd"; /* U+FFFD */
     size_t controls = 0;
@@ -134,7 +139,7 @@ bool map_quantity(const struct map_scope *scope, struct map_value value, struct 
 {
     static const char *const comparators[] = {"<=", ">=", "<", ">", NULL};
     const struct map_run *run = scope->run;
-    struct hub_span text = trim_all(map_plain(run, map_first_part(run, value)));
+    struct hub_span text = trim_all(map_first_plain(run, value));
     const char *comparator = NULL;
     for (size_t i = 0; comparators[i] != NULL && comparator == NULL; i++) {
         size_t len = strlen(comparators[i]);
@@ -166,7 +171,7 @@ static struct hub_json *boolean(const struct map_run *run, struct hub_span text)
     return NULL;
 }
 
-static struct hub_json *coded(const struct map_scope *scope, const struct map_rule *rule, struct hub_span text)
+static struct hub_json *coded(const struct map_scope *scope, const struct map_rule *rule, struct hub_span text, uint8_t marks)
 {
     struct hub_span code = code_text(scope->run, trim_all(text));
     if (rule->codes != NULL && code.len != 0) {
@@ -178,7 +183,7 @@ static struct hub_json *coded(const struct map_scope *scope, const struct map_ru
         if (found != NULL)
             code = found->code;
     }
-    return code.len != 0 ? map_string(scope->run, code) : NULL;
+    return code.len != 0 ? map_string(scope->run, code, marks) : NULL;
 }
 
 static bool is_absolute(struct hub_span s)
@@ -246,12 +251,11 @@ struct hub_span map_coding_system(const struct map_run *run, struct hub_span nam
 
 enum hub_result map_authority(const struct map_run *run, struct map_value value, bool from_second, struct hub_authority_view *out)
 {
-    struct map_value part = {value.span, value.level};
     unsigned first = from_second ? 2 : 1;
     struct hub_hd hd = {
-        map_plain(run, map_first_part(run, map_part_of(run, part, first))),
-        map_plain(run, map_first_part(run, map_part_of(run, part, first + 1))),
-        map_plain(run, map_first_part(run, map_part_of(run, part, first + 2))),
+        map_first_plain(run, map_part_of(run, value, first)),
+        map_first_plain(run, map_part_of(run, value, first + 1)),
+        map_first_plain(run, map_part_of(run, value, first + 2)),
     };
     return hub_authority_canonical(run->arena, run->options->config, run->options->feed, &hd, run->facility, out);
 }
@@ -280,9 +284,9 @@ static struct hub_json *encode_bytes(const struct map_run *run, struct hub_span 
 static struct hub_json *base64(const struct map_scope *scope, struct map_value value)
 {
     const struct map_run *run = scope->run;
-    struct hub_span how = map_plain(run, map_first_part(run, map_part_of(run, scope->value, 4)));
+    struct hub_span how = map_first_plain(run, map_part_of(run, scope->value, 4));
     struct hub_span text = HUB_SPAN_NONE;
-    if (hub_hl7_text(run->arena, run->message, value.span, true, &text) != HUB_OK)
+    if (hub_hl7_text(run->arena, run->message, map_span(value), true, &text) != HUB_OK)
         return NULL;
     if (hub_span_equal_nocase(how, HUB_SPAN("Base64"))) {
         struct hub_span plain = trim_all(text);
@@ -313,8 +317,8 @@ static struct hub_json *base64(const struct map_scope *scope, struct map_value v
 
 static struct hub_json *text_value(const struct map_run *run, const struct map_rule *rule, struct map_value value)
 {
-    struct hub_span text = HUB_SPAN_NONE;
-    if (hub_hl7_text(run->arena, run->message, value.span, true, &text) != HUB_OK)
+    struct hub_span text = map_span(value);
+    if ((value.marks & HUB_HL7_ESCAPES) != 0 && hub_hl7_text(run->arena, run->message, text, true, &text) != HUB_OK)
         return NULL;
     text = rule->type == MAP_T_TEXT ? trim_end(text) : trim_all(text);
     if (rule->codes != NULL) {
@@ -323,18 +327,18 @@ static struct hub_json *text_value(const struct map_run *run, const struct map_r
             return NULL;
         text = found == NULL ? text : found->display.len != 0 ? found->display : found->code;
     }
-    return text.len != 0 ? map_string(run, text) : NULL;
+    return text.len != 0 ? map_string(run, text, value.marks) : NULL;
 }
 
-static struct hub_json *uri_value(const struct map_run *run, enum map_type type, struct hub_span text)
+static struct hub_json *uri_value(const struct map_run *run, enum map_type type, struct hub_span text, uint8_t marks)
 {
     if (type == MAP_T_SYSTEM) {
         struct hub_span system = map_coding_system(run, text);
-        return system.len != 0 ? map_string(run, system) : NULL;
+        return system.len != 0 ? map_string(run, system, marks) : NULL;
     }
     if (type == MAP_T_OID)
         return is_oid(text) ? hub_json_string(run->arena, joined_text(run, "urn:oid:", text)) : NULL;
-    return is_absolute(text) ? map_string(run, text) : NULL;
+    return is_absolute(text) ? map_string(run, text, marks) : NULL;
 }
 
 static struct hub_json *number_value(const struct map_run *run, enum map_type type, struct hub_span text)
@@ -350,17 +354,17 @@ struct hub_json *map_convert(const struct map_scope *scope, const struct map_rul
     struct hub_span text = HUB_SPAN_NONE;
     struct hub_authority_view authority;
     if (rule->type != MAP_T_STRING && rule->type != MAP_T_TEXT && rule->type != MAP_T_BASE64)
-        text = trim_all(map_plain(run, map_first_part(run, value)));
+        text = trim_all(map_first_plain(run, value));
     switch (rule->type) {
     case MAP_T_STRING:
     case MAP_T_TEXT:
         return text_value(run, rule, value);
     case MAP_T_CODE:
-        return coded(scope, rule, text);
+        return coded(scope, rule, text, value.marks);
     case MAP_T_URI:
     case MAP_T_OID:
     case MAP_T_SYSTEM:
-        return uri_value(run, rule->type, text);
+        return uri_value(run, rule->type, text, value.marks);
     case MAP_T_DECIMAL:
     case MAP_T_INTEGER:
     case MAP_T_POSITIVE:
@@ -378,7 +382,7 @@ struct hub_json *map_convert(const struct map_scope *scope, const struct map_rul
     case MAP_T_AUTHORITY:
     case MAP_T_NUMBER_AUTHORITY:
         *result = map_authority(run, value, rule->type == MAP_T_NUMBER_AUTHORITY, &authority);
-        return *result == HUB_OK && authority.system.len != 0 ? map_string(run, authority.system) : NULL;
+        return *result == HUB_OK && authority.system.len != 0 ? map_string(run, authority.system, HUB_HL7_CONTROLS) : NULL;
     case MAP_T_QUANTITY:
     case MAP_T_TABLE:
     case MAP_T_RULES:
@@ -454,9 +458,9 @@ enum hub_result map_format_text(const struct map_scope *scope, const struct map_
             continue;
         case MAP_PIECE_PATH:
             if (map_read(scope, &piece->path, &value)) {
-                struct hub_span part = map_first_part(scope->run, value);
-                parts[count] = trim_all(map_plain(scope->run, part));
-                map_trace_used(scope->run, part);
+                value = map_first_part(scope->run, value);
+                parts[count] = trim_all(map_plain(scope->run, value));
+                map_trace_used(scope->run, map_span(value));
                 count++;
             } else if (in_group) {
                 group_good = false;

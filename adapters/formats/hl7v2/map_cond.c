@@ -1,0 +1,109 @@
+/* Conditions on the message (docs/MAPPING.md section 6). Those on its type, trigger, version and feed are asked once. */
+#include "adapters/formats/hl7v2/map_run.h"
+
+#include <string.h>
+
+static bool compare(enum map_compare how, uint32_t a, uint32_t b)
+{
+    switch (how) {
+    case MAP_EQ:
+        return a == b;
+    case MAP_NE:
+        return a != b;
+    case MAP_LT:
+        return a < b;
+    case MAP_LE:
+        return a <= b;
+    case MAP_GT:
+        return a > b;
+    case MAP_GE:
+        return a >= b;
+    }
+    return false;
+}
+
+static bool is_one_of(const struct map_cond *cond, struct hub_span text)
+{
+    for (uint16_t i = 0; i < cond->value_count; i++) {
+        const struct hub_span value = cond->values[i];
+        if (value.len != text.len || (text.len != 0 && value.ptr[text.len - 1] != text.ptr[text.len - 1]))
+            continue; /* triggers differ in their last character */
+        if (hub_span_equal(text, value))
+            return true;
+    }
+    return false;
+}
+
+static uint32_t count_values(const struct map_scope *scope, const struct map_path *path)
+{
+    struct map_reader reader;
+    struct map_value value;
+    uint32_t count = 0;
+    map_reader_init(&reader, scope, path);
+    while (map_reader_next(&reader, &value))
+        count++;
+    return count;
+}
+
+static bool feed_takes_pid18(const struct map_run *run)
+{
+    return run->options->feed != NULL && run->options->feed->visit_from_pid18;
+}
+
+static bool ask(const struct map_scope *scope, const struct map_cond *cond)
+{
+    const struct map_run *run = scope->run;
+    struct map_value value;
+    switch (cond->op) {
+    case MAP_AND:
+        return map_cond_true(scope, cond->left) && map_cond_true(scope, cond->right);
+    case MAP_OR:
+        return map_cond_true(scope, cond->left) || map_cond_true(scope, cond->right);
+    case MAP_NOT:
+        return !map_cond_true(scope, cond->left);
+    case MAP_VALUED:
+        return map_read(scope, &cond->path, &value);
+    case MAP_EMPTY:
+        return !map_read(scope, &cond->path, &value);
+    case MAP_DELETED:
+        return hub_hl7_is_null(map_read_raw(scope, &cond->path));
+    case MAP_IN:
+        return is_one_of(cond, map_read_code(scope, &cond->path));
+    case MAP_TRIGGER_IN:
+        return is_one_of(cond, run->trigger);
+    case MAP_TYPE_IN:
+        return is_one_of(cond, run->type);
+    case MAP_VERSION:
+        return run->version != 0 && compare(cond->compare, run->version, cond->number);
+    case MAP_COUNT:
+        return compare(cond->compare, count_values(scope, &cond->path), cond->number);
+    case MAP_LENGTH:
+        return compare(cond->compare, (uint32_t)map_read_code(scope, &cond->path).len, cond->number);
+    case MAP_PRESENT:
+        return map_reach(run, scope->seg, cond->segment) != NULL;
+    case MAP_SET:
+        return scope->element != NULL && hub_element_get(scope->element, &cond->element) != NULL;
+    case MAP_PID18:
+        return feed_takes_pid18(run);
+    case MAP_LENIENT:
+        return run->options->lenient;
+    }
+    return false;
+}
+
+bool map_cond_ask(const struct map_scope *scope, const struct map_cond *cond)
+{
+    const bool holds = ask(scope, cond);
+    if (cond->constant != 0)
+        scope->run->constants[cond->constant] = holds ? MAP_HOLDS : MAP_FAILS;
+    return holds;
+}
+
+int map_choose(const struct map_scope *scope, const struct map_choices *choices)
+{
+    for (uint16_t i = 0; i < choices->count; i++) {
+        if (choices->items[i].when == NULL || map_cond_true(scope, choices->items[i].when))
+            return choices->items[i].use;
+    }
+    return 0;
+}
