@@ -53,6 +53,22 @@ static size_t base64_groups(const char *digits, struct hub_span bytes, char *out
     return at;
 }
 
+/* Whole groups of five bytes: every id and token. */
+static size_t base32_groups(struct hub_span bytes, char *out)
+{
+    size_t at = 0;
+    for (size_t i = 0; i + 5 <= bytes.len; i += 5, at += 8) {
+        const uint8_t *p = bytes.ptr + i;
+        const uint32_t high = (uint32_t)p[0] << 12 | (uint32_t)p[1] << 4 | p[2] >> 4; /* 20 bits each */
+        const uint32_t low = (uint32_t)(p[2] & 15) << 16 | (uint32_t)p[3] << 8 | p[4];
+        for (unsigned k = 0; k < 4; k++) {
+            out[at + k] = base32_digits[high >> (15 - 5 * k) & 31];
+            out[at + 4 + k] = base32_digits[low >> (15 - 5 * k) & 31];
+        }
+    }
+    return at;
+}
+
 static size_t encode_into(enum hub_encoding encoding, struct hub_span bytes, char *out)
 {
     unsigned bits;
@@ -61,6 +77,9 @@ static size_t encode_into(enum hub_encoding encoding, struct hub_span bytes, cha
     if (bits == 6) {
         at = base64_groups(digits, bytes, out);
         bytes = hub_span_of(bytes.len == 0 ? NULL : bytes.ptr + bytes.len / 3 * 3, bytes.len % 3);
+    } else if (bits == 5) {
+        at = base32_groups(bytes, out);
+        bytes = hub_span_of(bytes.len == 0 ? NULL : bytes.ptr + bytes.len / 5 * 5, bytes.len % 5);
     }
     uint32_t value = 0;
     unsigned held = 0;

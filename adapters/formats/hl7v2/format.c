@@ -163,7 +163,15 @@ static enum hub_result check_header(const struct context *context, const struct 
 static bool begins_anew(struct hub_span bytes)
 {
     static const char start[] = "\x0bMSH";
-    return bytes.len > 1 && memmem(bytes.ptr + 1, bytes.len - 1, start, sizeof start - 1) != NULL;
+    const size_t len = sizeof start - 1;
+    const uint8_t *end = bytes.ptr + bytes.len;
+    const uint8_t *at = bytes.len > len ? bytes.ptr + 1 : end;
+    while (at < end && (at = memchr(at, start[0], (size_t)(end - at))) != NULL) {
+        if ((size_t)(end - at) >= len && memcmp(at, start, len) == 0)
+            return true;
+        at++;
+    }
+    return false;
 }
 
 /* What a refused message is called in logs and lists. */

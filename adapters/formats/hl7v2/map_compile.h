@@ -7,7 +7,7 @@
 #include "src/codec/yaml.h"
 #include "src/schema/table.h"
 
-enum { MAP_SLOTS_MAX = 200, MAP_TARGETS_MAX = 300, MAP_CODES_MAX = 300, MAP_KEYS_MAX = 64, MAP_OVERLAYS_MAX = 32, MAP_MOVED_MAX = 2000, MAP_CONSTANTS_MAX = 1000 };
+enum { MAP_SLOTS_MAX = 200, MAP_TARGETS_MAX = 300, MAP_CODES_MAX = 300, MAP_KEYS_MAX = 64, MAP_OVERLAYS_MAX = 32, MAP_MOVED_MAX = 2000, MAP_CONSTANTS_MAX = 1000, MAP_KNOWN_PARTS_MAX = 500 };
 
 struct map_overlay {
     const char *file;
@@ -58,6 +58,7 @@ struct map_compiler {
     struct hub_tables code_tables;
     struct map_named_key keys[MAP_KEYS_MAX];
     size_t key_count;
+    struct map_part parts[MAP_KNOWN_PARTS_MAX];          /* the first of each, by map_part.known - 1 */
     const struct map_cond *constants[MAP_CONSTANTS_MAX]; /* the first of each, by map_cond.constant - 1 */
 };
 

@@ -48,6 +48,26 @@ static const struct map_key *named_key(struct map_compiler *c, const char *name,
     return NULL;
 }
 
+static bool same_path(const struct map_path *a, const struct map_path *b)
+{
+    return a->segment == b->segment && a->field == b->field && a->rep_from == b->rep_from && a->rep_to == b->rep_to &&
+           a->component == b->component && a->subcomponent == b->subcomponent;
+}
+
+/* Parts that say the same share the place where a run keeps it. */
+static void number_part(struct map_compiler *c, struct map_part *part)
+{
+    uint16_t *count = &c->tables->part_count;
+    for (uint16_t i = 0; i < *count && part->known == 0; i++) {
+        if (c->parts[i].kind == part->kind && same_path(&c->parts[i].path, &part->path))
+            part->known = (uint16_t)(i + 1);
+    }
+    if (part->known == 0 && *count < MAP_KNOWN_PARTS_MAX && part->path.segment != MAP_SELF) {
+        c->parts[*count] = *part;
+        part->known = ++*count;
+    }
+}
+
 /* "word", "word(PATH)", either with "?"; quoted: a literal. */
 static bool compile_part(struct map_compiler *c, const struct hub_yaml *yaml, struct map_part *out)
 {
@@ -70,6 +90,8 @@ static bool compile_part(struct map_compiler *c, const struct hub_yaml *yaml, st
         out->kind = part_words[i].kind;
         if (part_words[i].has_path && (!map_scan_path(c, end + 1, &end, &out->path, yaml->line) || *end++ != ')'))
             return false;
+        if (part_words[i].has_path)
+            number_part(c, out);
         out->optional = *end == '?';
         return *end == '\0' || (end[0] == '?' && end[1] == '\0');
     }

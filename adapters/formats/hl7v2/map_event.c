@@ -495,7 +495,8 @@ enum hub_result hub_map_run(const struct map_tables *tables, const struct hub_ma
     run->err = err != NULL ? err : &ignored;
     run->constants = hub_arena_zalloc(arena, (size_t)tables->constant_count + 1);
     run->reached = HUB_ARENA_ARRAY(arena, struct map_reached, tables->segment_count);
-    if (run->constants == NULL || run->reached == NULL)
+    run->parts = HUB_ARENA_ARRAY(arena, struct map_known_part, (size_t)tables->part_count + 1);
+    if (run->constants == NULL || run->reached == NULL || run->parts == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     enum hub_result result = run_message(run, out);
     if (result == HUB_NO_MEMORY)

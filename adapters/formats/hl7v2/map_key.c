@@ -14,7 +14,7 @@ struct key_builder {
 };
 
 /* Lower case (ASCII), one space between words. */
-static struct hub_span normalised(const struct map_run *run, struct hub_span text)
+static struct hub_span normalised(struct map_run *run, struct hub_span text)
 {
     char *out = hub_arena_bytes(run->arena, text.len + 1);
     size_t n = 0;
@@ -33,7 +33,7 @@ static struct hub_span normalised(const struct map_run *run, struct hub_span tex
     return hub_span_of(out, n);
 }
 
-static struct hub_span two(const struct map_run *run, struct hub_span a, char between, struct hub_span b)
+static struct hub_span two(struct map_run *run, struct hub_span a, char between, struct hub_span b)
 {
     char *out = hub_arena_bytes(run->arena, a.len + b.len + 1);
     if (out == NULL)
@@ -46,13 +46,13 @@ static struct hub_span two(const struct map_run *run, struct hub_span a, char be
     return hub_span_of(out, a.len + b.len + 1);
 }
 
-static struct hub_span plain_part(const struct map_run *run, struct map_value value, unsigned n)
+static struct hub_span plain_part(struct map_run *run, struct map_value value, unsigned n)
 {
     return map_first_plain(run, map_part_of(run, value, n));
 }
 
 /* First coding as code^system, the alternate one if there is none, else its text. */
-static struct hub_span code_of(const struct map_run *run, struct map_value value)
+static struct hub_span code_of(struct map_run *run, struct map_value value)
 {
     for (unsigned first = 1; first <= 4; first += 3) {
         struct hub_span code = plain_part(run, value, first);
@@ -65,7 +65,7 @@ static struct hub_span code_of(const struct map_run *run, struct map_value value
 }
 
 /* A number with its authority: HD at component 4 of a CX, in 2 to 4 of an EI. INSTEAD stands where none is sent. */
-static enum hub_result number_of(const struct map_run *run, struct map_value value, bool is_cx, struct hub_span instead, struct hub_span *out)
+static enum hub_result number_of(struct map_run *run, struct map_value value, bool is_cx, struct hub_span instead, struct hub_span *out)
 {
     struct hub_authority_view authority;
     struct hub_span number = plain_part(run, value, 1);
@@ -84,7 +84,7 @@ static enum hub_result number_of(const struct map_run *run, struct map_value val
     return out->ptr != NULL ? HUB_OK : HUB_NO_MEMORY;
 }
 
-static struct hub_span time_of(const struct map_run *run, struct map_value value)
+static struct hub_span time_of(struct map_run *run, struct map_value value)
 {
     struct hub_when when;
     if (!map_time_when(run, map_first_plain(run, value), &when))
@@ -93,12 +93,12 @@ static struct hub_span time_of(const struct map_run *run, struct map_value value
 }
 
 /* An EI or a CX by its shape: a CX has its authority in the fourth component. */
-static bool looks_like_cx(const struct map_run *run, struct map_value value)
+static bool looks_like_cx(struct map_run *run, struct map_value value)
 {
     return plain_part(run, value, 2).len == 0 && map_part_of(run, value, 4).len != 0;
 }
 
-static enum hub_result of_value(const struct map_run *run, const struct map_part *part, struct map_value value, struct hub_span *out)
+static enum hub_result of_value(struct map_run *run, const struct map_part *part, struct map_value value, struct hub_span *out)
 {
     struct hub_authority_view authority;
     switch (part->kind) {
@@ -135,10 +135,32 @@ static enum hub_result of_value(const struct map_run *run, const struct map_part
     return HUB_OK;
 }
 
+static enum hub_result read_part(const struct map_scope *scope, const struct map_part *part, struct hub_span *out)
+{
+    struct map_value value;
+    *out = HUB_SPAN_NONE;
+    return map_read(scope, &part->path, &value) ? of_value(scope->run, part, value, out) : HUB_OK;
+}
+
+/* Many keys of a message say the same order, visit and time: their parts are made once for each segment. */
+static enum hub_result known_part(const struct map_scope *scope, const struct map_part *part, struct hub_span *out)
+{
+    const struct map_seg *seg = map_reach(scope->run, scope->seg, part->path.segment);
+    struct map_known_part *known = &scope->run->parts[part->known];
+    *out = HUB_SPAN_NONE;
+    if (seg == NULL)
+        return HUB_OK;
+    if (known->seg != seg) {
+        HUB_TRY(read_part(scope, part, &known->text));
+        known->seg = seg;
+    }
+    *out = known->text;
+    return HUB_OK;
+}
+
 static enum hub_result part_text(const struct map_scope *scope, const struct map_part *part, struct hub_span *out)
 {
     const struct map_run *run = scope->run;
-    struct map_value value;
     *out = HUB_SPAN_NONE;
     if (part->kind == MAP_PART_FACILITY)
         *out = run->facility_urn;
@@ -146,8 +168,10 @@ static enum hub_result part_text(const struct map_scope *scope, const struct map
         *out = run->application_urn;
     else if (part->kind == MAP_PART_LITERAL)
         *out = part->literal;
-    else if (map_read(scope, &part->path, &value))
-        return of_value(run, part, value, out);
+    else if (part->known != 0)
+        return known_part(scope, part, out);
+    else if (part->kind != MAP_PART_ORDINAL && part->kind != MAP_PART_SUBJECT && part->kind != MAP_PART_KEY)
+        return read_part(scope, part, out);
     return HUB_OK;
 }
 
@@ -209,13 +233,23 @@ static enum hub_result add_key(struct key_builder *b, const struct map_key *key,
     return HUB_OK;
 }
 
+/* The parts are not cleared: `count` says which are there. */
+static void builder_init(struct key_builder *b, struct map_run *run, struct map_seg *seg)
+{
+    b->run = run;
+    b->scope = reach_of(run, seg);
+    b->count = 0;
+    b->with_subject = false;
+}
+
 enum hub_result map_key_of(struct map_run *run, struct map_seg *seg, const struct map_key *key, struct hub_fact_key *out)
 {
-    struct key_builder b = {.run = run, .scope = reach_of(run, seg)};
+    struct key_builder b;
     bool complete = false;
     memset(out, 0, sizeof *out);
     if (key->count == 0)
         return HUB_OK;
+    builder_init(&b, run, seg);
     HUB_TRY(add_key(&b, key, 0, &complete));
     if (!complete || b.count == 0)
         return HUB_OK;
@@ -230,10 +264,11 @@ enum hub_result map_key_of(struct map_run *run, struct map_seg *seg, const struc
 
 enum hub_result map_parts_text(struct map_run *run, struct map_seg *seg, const struct map_parts *parts, struct hub_span *out)
 {
-    struct key_builder b = {.run = run, .scope = reach_of(run, seg)};
+    struct key_builder b;
     bool complete = false;
     size_t len = 0;
     *out = HUB_SPAN_NONE;
+    builder_init(&b, run, seg);
     HUB_TRY(add_parts(&b, parts, 0, &complete));
     if (!complete)
         return HUB_OK;

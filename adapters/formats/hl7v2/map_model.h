@@ -151,6 +151,7 @@ struct map_key;
 struct map_part {
     enum map_part_kind kind;
     bool optional;
+    uint16_t known; /* where its text is kept (map_run.parts); 0: it is not */
     struct map_path path;
     struct hub_span literal;
     const struct map_key *key;
@@ -321,6 +322,7 @@ struct map_tables {
     uint16_t message_count;
     const struct map_message *fallback; /* _default */
     uint16_t constant_count;            /* conditions that hold for a whole message, 1-based */
+    uint16_t part_count;                /* different parts of keys that read a path, 1-based */
     uint16_t slot_count;                /* resource names */
     uint16_t slot_patient;              /* slot of the resource named `patient`, MAP_NONE if none is */
     uint32_t target_count;

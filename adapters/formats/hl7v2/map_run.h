@@ -121,6 +121,25 @@ struct map_reached {
     struct map_seg *seg;
 };
 
+struct map_known_part { /* of a key */
+    const struct map_seg *seg; /* that it was read from; NULL: not yet */
+    struct hub_span text;
+};
+
+struct map_known_time {
+    struct hub_span raw; /* where it stands in the message; empty: free */
+    struct hub_when when;
+};
+
+struct map_known_authority {
+    struct hub_span raw; /* the HD or what holds it; empty: free */
+    uint8_t level;
+    bool from_second;
+    struct hub_authority_view view;
+};
+
+enum { MAP_TIME_SLOTS = 32, MAP_AUTHORITY_SLOTS = 8 };
+
 struct map_run {
     const struct map_tables *tables;
     const struct hub_map_options *options;
@@ -160,6 +179,9 @@ struct map_run {
     /* what was found out about the message */
     uint8_t *constants;       /* by map_cond.constant: MAP_HOLDS, MAP_FAILS, 0 = not asked yet */
     struct map_reached *reached; /* by segment name: the last answer of map_reach */
+    struct map_known_part *parts; /* by map_part.known: the last text of each */
+    struct map_known_time times[MAP_TIME_SLOTS];
+    struct map_known_authority authorities[MAP_AUTHORITY_SLOTS];
 };
 
 struct map_scope {
@@ -248,9 +270,10 @@ static inline bool map_cond_true(const struct map_scope *scope, const struct map
 int map_choose(const struct map_scope *scope, const struct map_choices *choices);
 
 /* map_time.c */
-bool map_time_when(const struct map_run *run, struct hub_span raw, struct hub_when *out);
+/* Texts of the message are read once: the same field is asked for by many rules and keys. */
+bool map_time_when(struct map_run *run, struct hub_span raw, struct hub_when *out);
 /* Text for a FHIR type; false when RAW is no such time. */
-bool map_time_text(const struct map_run *run, enum map_type type, struct hub_span raw, struct hub_span *out);
+bool map_time_text(struct map_run *run, enum map_type type, struct hub_span raw, struct hub_span *out);
 
 /* map_value.c */
 struct hub_json *map_string_of(const struct map_run *run, struct hub_span text);
@@ -272,7 +295,7 @@ enum hub_result map_format_text(const struct map_scope *scope, const struct map_
 /* The system uri of a coding system's name. */
 struct hub_span map_coding_system(const struct map_run *run, struct hub_span name);
 /* HD, or the HD parts of a longer value, as canonical system. */
-enum hub_result map_authority(const struct map_run *run, struct map_value value, bool from_second,
+enum hub_result map_authority(struct map_run *run, struct map_value value, bool from_second,
                               struct hub_authority_view *out) HUB_MUST_USE;
 
 /* map_rule.c */

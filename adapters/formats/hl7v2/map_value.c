@@ -249,15 +249,36 @@ struct hub_span map_coding_system(const struct map_run *run, struct hub_span nam
     return hub_span_of(out, n);
 }
 
-enum hub_result map_authority(const struct map_run *run, struct map_value value, bool from_second, struct hub_authority_view *out)
+static enum hub_result read_authority(const struct map_run *run, struct map_value value, unsigned first, struct hub_authority_view *out)
 {
-    unsigned first = from_second ? 2 : 1;
     struct hub_hd hd = {
         map_first_plain(run, map_part_of(run, value, first)),
         map_first_plain(run, map_part_of(run, value, first + 1)),
         map_first_plain(run, map_part_of(run, value, first + 2)),
     };
     return hub_authority_canonical(run->arena, run->options->config, run->options->feed, &hd, run->facility, out);
+}
+
+/* The few authorities of a message come by with every doctor and number. What stands before the HD tells nothing. */
+enum hub_result map_authority(struct map_run *run, struct map_value value, bool from_second, struct hub_authority_view *out)
+{
+    struct hub_span raw = map_span(value);
+    if (from_second) {
+        const uint8_t cut = map_delimiter(run->message, value);
+        const size_t skip = cut != 0 ? map_find_byte(raw.ptr, raw.len, cut) : raw.len;
+        raw = hub_span_of(raw.ptr + skip, raw.len - skip);
+    }
+    if (raw.len == 0)
+        return read_authority(run, value, from_second ? 2 : 1, out);
+    struct map_known_authority *known = &run->authorities[(raw.len + raw.ptr[raw.len / 2]) % MAP_AUTHORITY_SLOTS];
+    if (known->level != value.level || known->from_second != from_second || !hub_span_equal(known->raw, raw)) {
+        HUB_TRY(read_authority(run, value, from_second ? 2 : 1, &known->view));
+        known->raw = raw;
+        known->level = value.level;
+        known->from_second = from_second;
+    }
+    *out = known->view;
+    return HUB_OK;
 }
 
 static bool has_base64_only(struct hub_span s)
@@ -350,7 +371,7 @@ static struct hub_json *number_value(const struct map_run *run, enum map_type ty
 
 struct hub_json *map_convert(const struct map_scope *scope, const struct map_rule *rule, struct map_value value, enum hub_result *result)
 {
-    const struct map_run *run = scope->run;
+    struct map_run *run = scope->run;
     struct hub_span text = HUB_SPAN_NONE;
     struct hub_authority_view authority;
     if (rule->type != MAP_T_STRING && rule->type != MAP_T_TEXT && rule->type != MAP_T_BASE64)
