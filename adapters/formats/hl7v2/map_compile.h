@@ -89,8 +89,8 @@ const struct map_cond *map_parse_cond(struct map_compiler *c, const char *text, 
 const struct map_cond *map_when(struct map_compiler *c, struct hub_yaml *map);
 
 /* map_compile_need.c */
-/* The bits that tell which of RULES have nothing to do. */
-void map_compile_needs(struct map_compiler *c, struct map_rules *rules);
+/* The bits that tell which of RULES have something to do. */
+void map_index_rules(struct map_compiler *c, struct map_rules *rules);
 /* Gives the parts of COND that are the same for a whole message a place for their answer. */
 void map_find_constants(struct map_compiler *c, struct map_cond *cond);
 

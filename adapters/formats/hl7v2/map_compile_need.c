@@ -4,21 +4,16 @@
 
 #include <string.h>
 
-/* --- needs --- */
+/* --- what rules read --- */
 
-static const struct map_need nothing = {0, UINT64_C(1) << MAP_PART_ALWAYS, 0, 0};
-
-/* The bit of what PATH reads into *FIELDS or *PARTS; false when it reads another segment. */
-static bool add_path(const struct map_compiler *c, const struct map_path *path, uint64_t *fields, uint64_t *parts)
+/* Bit of the field or part that PATH reads, as the rules of a list count them; -1: none of those. */
+static int bit_of(const struct map_compiler *c, const struct map_path *path)
 {
-    if (path->segment == MAP_SELF) {
-        *parts |= UINT64_C(1) << (path->component != 0 ? path->component - 1 : MAP_PART_VALUED);
-        return true;
-    }
-    if (c->self == MAP_NONE || path->segment != c->self)
-        return false;
-    *fields |= UINT64_C(1) << (path->field < 64 ? path->field - 1 : 63);
-    return true;
+    if (c->nested && path->segment == MAP_SELF)
+        return path->component != 0 ? path->component - 1 : MAP_BIT_VALUED;
+    if (c->nested || c->self == MAP_NONE || path->segment != c->self)
+        return -1;
+    return path->field < 64 ? path->field - 1 : 63;
 }
 
 static bool may_be_empty(const struct map_cond *cond)
@@ -31,43 +26,57 @@ static bool may_be_empty(const struct map_cond *cond)
 }
 
 /* What must be there for COND to hold. */
-static void add_condition(const struct map_compiler *c, const struct map_cond *cond, struct map_need *need)
+static uint64_t condition_needs(const struct map_compiler *c, const struct map_cond *cond)
 {
-    if (cond->op == MAP_AND) {
-        add_condition(c, cond->left, need);
-        add_condition(c, cond->right, need);
-    } else if (cond->op == MAP_OR) {
-        struct map_need left = nothing;
-        struct map_need right = nothing;
-        add_condition(c, cond->left, &left);
-        add_condition(c, cond->right, &right);
-        need->all_fields |= left.all_fields & right.all_fields;
-        need->all_parts |= left.all_parts & right.all_parts;
-    } else if (cond->op == MAP_VALUED || (cond->op == MAP_IN && !may_be_empty(cond))) {
-        (void)add_path(c, &cond->path, &need->all_fields, &need->all_parts);
+    if (cond->op == MAP_AND)
+        return condition_needs(c, cond->left) | condition_needs(c, cond->right);
+    if (cond->op == MAP_OR)
+        return condition_needs(c, cond->left) & condition_needs(c, cond->right);
+    if (cond->op != MAP_VALUED && (cond->op != MAP_IN || may_be_empty(cond)))
+        return 0;
+    const int bit = bit_of(c, &cond->path);
+    return bit >= 0 ? UINT64_C(1) << bit : 0;
+}
+
+/* The bits of which one must be there for RULE to do anything; 0: it may in any case. */
+static uint64_t reads_of(const struct map_compiler *c, const struct map_rule *rule)
+{
+    uint64_t bits = 0;
+    if (rule->cases != NULL || rule->ref != NULL)
+        return 0;
+    for (uint16_t i = 0; i < rule->from_count; i++) {
+        const int bit = bit_of(c, &rule->from[i]);
+        if (bit < 0)
+            return 0;
+        bits |= UINT64_C(1) << bit;
     }
+    return bits;
 }
 
-static struct map_need need_of(const struct map_compiler *c, const struct map_rule *rule)
+static void index_some(struct map_compiler *c, const struct map_rule *const *items, unsigned count, struct map_rule_bits *out)
 {
-    struct map_need need = {0};
-    bool reads = rule->from_count != 0 && rule->cases == NULL && rule->ref == NULL;
-    for (uint16_t i = 0; i < rule->from_count && reads; i++)
-        reads = add_path(c, &rule->from[i], &need.any_fields, &need.any_parts);
-    if (!reads)
-        need = nothing;
-    if (rule->when != NULL)
-        add_condition(c, rule->when, &need);
-    return need;
+    uint64_t *by_bit = map_zalloc(c, 64, sizeof *by_bit);
+    uint64_t *needs = map_zalloc(c, count, sizeof *needs);
+    for (unsigned i = 0; i < count && by_bit != NULL && needs != NULL; i++) {
+        const uint64_t reads = reads_of(c, items[i]);
+        out->always |= (uint64_t)(reads == 0) << i;
+        out->reads |= reads;
+        for (unsigned bit = 0; bit < 64; bit++)
+            by_bit[bit] |= (reads >> bit & 1) << i;
+        needs[i] = items[i]->when != NULL ? condition_needs(c, items[i]->when) : 0;
+    }
+    out->by_bit = by_bit;
+    out->needs = needs;
 }
 
-void map_compile_needs(struct map_compiler *c, struct map_rules *rules)
+void map_index_rules(struct map_compiler *c, struct map_rules *rules)
 {
-    struct map_need *needs = map_zalloc(c, rules->count, sizeof *needs);
-    for (uint16_t i = 0; i < rules->count && needs != NULL; i++)
-        needs[i] = need_of(c, rules->items[i]);
-    rules->needs = needs;
-    if (needs == NULL)
+    struct map_rule_bits *bits = map_zalloc(c, rules->count / 64u + 1, sizeof *bits);
+    for (unsigned i = 0; i < rules->count && bits != NULL; i += 64)
+        index_some(c, rules->items + i, rules->count - i < 64 ? rules->count - i : 64, &bits[i / 64]);
+    rules->by_field = !c->nested;
+    rules->bits = bits;
+    if (bits == NULL)
         rules->count = 0;
 }
 

@@ -158,7 +158,7 @@ static void compile_some(struct map_compiler *c, struct hub_yaml *yaml, const st
     }
     out->items = items;
     out->count = n;
-    map_compile_needs(c, out);
+    map_index_rules(c, out);
 }
 
 static bool split_values(struct map_compiler *c, const char *key, struct map_case *out)

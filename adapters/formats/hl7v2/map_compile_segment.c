@@ -90,7 +90,7 @@ static void pick_rules(struct map_compiler *c, struct hub_yaml *list, const stru
             map_problem(c, item->line, "no rule of that id", item->type == HUB_YAML_SCALAR ? item->text : NULL);
     }
     out->items = items;
-    map_compile_needs(c, out);
+    map_index_rules(c, out);
 }
 
 static void compile_merge(struct map_compiler *c, struct hub_yaml *yaml, struct map_decl *out)

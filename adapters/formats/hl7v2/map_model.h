@@ -98,18 +98,21 @@ struct map_format {
     uint16_t count;
 };
 
-/* What must be there for a rule to do anything, told by bits before the rule is looked at: fields of its own segment
- * (hub_hl7_segment.filled) and parts of the present value (map_split.filled). */
-struct map_need {
-    uint64_t any_fields, any_parts; /* one of them */
-    uint64_t all_fields, all_parts; /* and these */
+/* Most rules read what was not sent. Which ones have something to do is told by bits, before any rule is looked at: of the
+ * segment's fields (hub_hl7_segment.filled), or of the present value's parts (map_split.filled) where there is one. */
+struct map_rule_bits { /* of 64 rules; in what is counted by rule, bit n is the nth of them */
+    uint64_t always;        /* rules that may have something to do in any case */
+    uint64_t reads;         /* fields or parts that some rule reads */
+    const uint64_t *by_bit; /* by such a field or part: the rules that read it */
+    const uint64_t *needs;  /* by rule: fields or parts that must all be there as well */
 };
 
 struct map_rule;
 struct map_rules {
     const struct map_rule *const *items;
-    const struct map_need *needs;
+    const struct map_rule_bits *bits; /* one for each 64 of them */
     uint16_t count;
+    bool by_field; /* the bits are fields */
 };
 
 enum map_codes_on { MAP_CODES_NONE, MAP_CODES_CONCEPT, MAP_CODES_CODING };

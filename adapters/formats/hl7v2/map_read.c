@@ -11,13 +11,31 @@ struct hub_span map_plain_of(const struct map_run *run, struct map_value raw)
     return hub_span_trim(text);
 }
 
+struct map_value map_part_in(const struct hub_hl7 *message, struct map_value value, unsigned n)
+{
+    const uint8_t cut = map_delimiter(message, value);
+    const uint8_t level = (uint8_t)(value.level < 3 ? value.level + 1 : 3);
+    const uint8_t *p = value.ptr;
+    size_t left = value.len;
+    if (cut == 0)
+        return n == 1 ? (struct map_value){p, value.len, level, value.marks} : map_no_value(level);
+    while (--n > 0) {
+        const size_t len = map_find_byte(p, left, cut);
+        if (len == left)
+            return map_no_value(level);
+        p += len + 1;
+        left -= len + 1;
+    }
+    return (struct map_value){p, (uint32_t)map_find_byte(p, left, cut), level, value.marks};
+}
+
 void map_split_value(const struct map_run *run, struct map_value value, struct map_split *split)
 {
     const uint8_t cut = map_delimiter(run->message, value);
     const uint8_t *p = value.ptr;
     size_t left = value.len;
     uint8_t count = 0;
-    uint64_t filled = UINT64_C(1) << MAP_PART_ALWAYS | (uint64_t)(left != 0) << MAP_PART_VALUED;
+    uint64_t filled = (uint64_t)(left != 0) << MAP_BIT_VALUED;
     while (count < MAP_PARTS_MAX) {
         const size_t len = cut != 0 ? map_find_byte(p, left, cut) : left;
         filled |= (uint64_t)(len != 0) << count;
@@ -31,25 +49,6 @@ void map_split_value(const struct map_run *run, struct map_value value, struct m
     split->filled = filled;
 }
 
-/* The present value or the part of it that PATH names. */
-static inline bool read_self(const struct map_scope *scope, const struct map_path *path, struct map_value *out)
-{
-    struct map_value value = scope->value;
-    if (value.len == 0)
-        return false;
-    if (path->component != 0 && scope->split != NULL) {
-        const uint8_t level = (uint8_t)(value.level < 3 ? value.level + 1 : 3);
-        value = path->component <= scope->split->count ? map_value_of(scope->split->part[path->component - 1], level, value.marks)
-                                                       : map_no_value(level);
-    } else if (path->component != 0) {
-        value = map_part_in(scope->run->message, value, path->component);
-    }
-    if (path->subcomponent != 0)
-        value = map_part_in(scope->run->message, value, path->subcomponent);
-    *out = value;
-    return !map_says_nothing(value);
-}
-
 /* The last repetition that is not empty. */
 static struct hub_span last_repetition(const struct map_run *run, struct hub_span field)
 {
@@ -58,11 +57,6 @@ static struct hub_span last_repetition(const struct map_run *run, struct hub_spa
     while (hub_hl7_cut(&field, run->message->delimiters.repetition, &part))
         last = part.len != 0 ? part : last;
     return last;
-}
-
-static inline struct map_seg *segment_of(const struct map_scope *scope, const struct map_path *path)
-{
-    return path->segment == scope->seg->name ? scope->seg : map_reach(scope->run, scope->seg, path->segment);
 }
 
 /* A field that has no repetitions by nature: MSH-1, MSH-2. */
@@ -78,10 +72,10 @@ void map_reader_init(struct map_reader *reader, const struct map_scope *scope, c
     reader->at = 0;
     reader->single = path->segment == MAP_SELF;
     if (reader->single) {
-        reader->done = !read_self(scope, path, &reader->self);
+        reader->done = !map_read_self(scope, path, &reader->self);
         return;
     }
-    const struct map_seg *seg = segment_of(scope, path);
+    const struct map_seg *seg = map_segment_of(scope, path);
     reader->rest = seg != NULL ? hub_hl7_field(seg->hl7, path->field) : HUB_SPAN_NONE;
     reader->done = reader->rest.len == 0;
     if (reader->done)
@@ -148,10 +142,14 @@ bool map_reader_next(struct map_reader *reader, struct map_value *out)
     return false;
 }
 
-bool map_read(const struct map_scope *scope, const struct map_path *path, struct map_value *out)
+bool map_read_segment(const struct map_scope *scope, const struct map_path *path, struct map_value *out)
 {
-    if (path->segment == MAP_SELF)
-        return read_self(scope, path, out);
+    const struct map_seg *seg = map_segment_of(scope, path);
+    if (seg == NULL)
+        return false;
+    const uint8_t marks = seg->hl7->marks;
+    if ((marks & HUB_HL7_REPETITIONS) == 0 && path->rep_from <= 1)
+        return map_named_part(scope->run->message, path, map_value_of(hub_hl7_field(seg->hl7, path->field), 1, marks), out);
     struct map_reader reader;
     map_reader_init(&reader, scope, path);
     return map_reader_next(&reader, out);
@@ -167,6 +165,6 @@ struct hub_span map_read_raw(const struct map_scope *scope, const struct map_pat
 {
     if (path->segment == MAP_SELF)
         return map_span(scope->value);
-    const struct map_seg *seg = segment_of(scope, path);
+    const struct map_seg *seg = map_segment_of(scope, path);
     return seg != NULL ? hub_hl7_field(seg->hl7, path->field) : HUB_SPAN_NONE;
 }

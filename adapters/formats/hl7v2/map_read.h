@@ -36,11 +36,11 @@ static inline bool map_says_nothing(struct map_value value)
     return value.len == 0 || (value.len == 2 && value.ptr[0] == '"' && value.ptr[1] == '"');
 }
 
-enum { MAP_PART_VALUED = 62, MAP_PART_ALWAYS = 63 }; /* bits beside those of the parts (map_split, map_need) */
+enum { MAP_BIT_VALUED = 62 }; /* beside those of the parts, in map_split.filled */
 
 /* The present value's parts, cut once. */
 struct map_split {
-    uint64_t filled; /* bit n - 1: part n holds something; MAP_PART_VALUED: the value does; MAP_PART_ALWAYS */
+    uint64_t filled; /* bit n - 1: part n holds something; MAP_BIT_VALUED: the value does */
     uint8_t count;
     struct hub_span part[MAP_PARTS_MAX];
 };
@@ -74,31 +74,16 @@ static inline uint8_t map_delimiter(const struct hub_hl7 *message, struct map_va
 }
 
 /* Part N, 1-based. */
-static inline struct map_value map_part_in(const struct hub_hl7 *message, struct map_value value, unsigned n)
-{
-    const uint8_t cut = map_delimiter(message, value);
-    const uint8_t level = (uint8_t)(value.level < 3 ? value.level + 1 : 3);
-    const uint8_t *p = value.ptr;
-    size_t left = value.len;
-    if (cut == 0)
-        return n == 1 ? (struct map_value){p, value.len, level, value.marks} : map_no_value(level);
-    while (--n > 0) {
-        const size_t len = map_find_byte(p, left, cut);
-        if (len == left)
-            return map_no_value(level);
-        p += len + 1;
-        left -= len + 1;
-    }
-    return (struct map_value){p, (uint32_t)map_find_byte(p, left, cut), level, value.marks};
-}
+struct map_value map_part_in(const struct hub_hl7 *message, struct map_value value, unsigned n);
 
 /* Down to the first subcomponent. */
 static inline struct map_value map_first_in(const struct hub_hl7 *message, struct map_value value)
 {
-    if (value.level == 1)
-        value = map_part_in(message, value, 1);
-    if (value.level == 2)
-        value = map_part_in(message, value, 1);
+    for (; value.level < 3; value.level++) {
+        const uint8_t cut = map_delimiter(message, value);
+        if (cut != 0)
+            value.len = (uint32_t)map_find_byte(value.ptr, value.len, cut);
+    }
     return value;
 }
 

@@ -427,19 +427,30 @@ static enum hub_result note_deleted(struct map_scope *scope, const struct map_ru
     return HUB_OK;
 }
 
+static bool may_repeat(const struct map_scope *scope, const struct map_path *path)
+{
+    if (path->segment == MAP_SELF)
+        return false;
+    const struct map_seg *seg = map_segment_of(scope, path);
+    return seg != NULL && (seg->hl7->marks & HUB_HL7_REPETITIONS) != 0;
+}
+
 static enum hub_result run_from(struct map_scope *scope, const struct map_rule *rule)
 {
     bool many = rule->to.repeats || rule->join != NULL || !rule->has_to;
     for (uint16_t i = 0; i < rule->from_count; i++) {
-        struct map_reader reader;
         struct map_value value;
         bool any = false;
+        if (!many || !may_repeat(scope, &rule->from[i])) {
+            if (map_read(scope, &rule->from[i], &value))
+                return apply(scope, rule, value);
+            continue;
+        }
+        struct map_reader reader;
         map_reader_init(&reader, scope, &rule->from[i]);
         while (map_reader_next(&reader, &value)) {
             any = true;
             HUB_TRY(apply(scope, rule, value));
-            if (!many)
-                break;
         }
         if (any)
             return HUB_OK;
@@ -468,20 +479,32 @@ static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *
     return run_from(scope, rule);
 }
 
+/* The rules among 64 that have something to do where FILLED holds something, in order. */
+static enum hub_result run_some(struct map_scope *scope, const struct map_rule *const *items, const struct map_rule_bits *rules, uint64_t filled)
+{
+    uint64_t todo = rules->always;
+    for (uint64_t bits = filled & rules->reads; bits != 0; bits &= bits - 1)
+        todo |= rules->by_bit[__builtin_ctzll(bits)];
+    for (; todo != 0; todo &= todo - 1) {
+        const int i = __builtin_ctzll(todo);
+        if ((rules->needs[i] & ~filled) == 0)
+            HUB_TRY(run_rule(scope, items[i]));
+    }
+    return HUB_OK;
+}
+
 enum hub_result map_run_rules(struct map_scope *scope, const struct map_rules *rules)
 {
     if (scope->depth > MAP_DEPTH_MAX) {
         (void)hub_fail(scope->run->err, HUB_TOO_MANY, "data types nested too deep", NULL);
         return HUB_TOO_MANY;
     }
-    const bool all = scope->merging; /* a line that is empty is one too */
-    const uint64_t fields = all ? UINT64_MAX : scope->seg->hl7->filled;
-    const uint64_t parts = all || scope->split == NULL ? UINT64_MAX : scope->split->filled;
-    for (uint16_t i = 0; i < rules->count; i++) {
-        const struct map_need *need = &rules->needs[i]; /* most rules read what was not sent */
-        if (((need->any_fields & fields) | (need->any_parts & parts)) != 0 &&
-            ((need->all_fields & ~fields) | (need->all_parts & ~parts)) == 0)
-            HUB_TRY(run_rule(scope, rules->items[i]));
-    }
+    uint64_t filled = UINT64_MAX;
+    if (!scope->merging && rules->by_field) /* an empty line that is merged is a line too */
+        filled = scope->seg->hl7->filled;
+    else if (!scope->merging && scope->split != NULL)
+        filled = scope->split->filled;
+    for (unsigned from = 0; from < rules->count; from += 64)
+        HUB_TRY(run_some(scope, rules->items + from, &rules->bits[from / 64], filled));
     return HUB_OK;
 }
