@@ -62,20 +62,8 @@ static enum hub_act act_of(struct hub_span code)
     return hub_span_is(code, "cancel-discharge") ? HUB_ACT_CANCEL_DISCHARGE : HUB_ACT_STATE;
 }
 
-/* The value of a nested extension, whatever its type: its only member besides url. */
-static struct hub_span value_of(const struct hub_json *extension)
+static void read_word(struct hub_span name, struct hub_span value, struct hub_entry_view *out)
 {
-    for (const struct hub_json *member = extension->first; member != NULL; member = member->next) {
-        if (member->key_len > 5 && memcmp(member->key, "value", 5) == 0)
-            return hub_json_span(member);
-    }
-    return HUB_SPAN_NONE;
-}
-
-static void read_part(const struct hub_json *part, struct hub_entry_view *out)
-{
-    struct hub_span name = hub_json_get_span(part, "url");
-    struct hub_span value = value_of(part);
     if (hub_span_is(name, "kind"))
         out->kind = hub_kind_of(value);
     else if (hub_span_is(name, "fact") && out->fact_count < HUB_KEYS_MAX)
@@ -93,14 +81,28 @@ static void read_part(const struct hub_json *part, struct hub_entry_view *out)
     else if (hub_span_is(name, "list"))
         out->list = value;
     else if (hub_span_is(name, "list-marks"))
-        out->list_marks = hub_json_get(part, "valueBoolean") != NULL &&
-                          hub_json_get(part, "valueBoolean")->type == HUB_JSON_TRUE;
+        out->list_marks = hub_span_is(value, "true");
     else if (hub_span_is(name, "measure"))
         out->measure = value;
     else if (hub_span_is(name, "location"))
         out->location = value;
     else if (hub_span_is(name, "encounter"))
         out->encounter = value;
+}
+
+/* Words are name=value, a space between. What is no such word says nothing. */
+static void read_words(struct hub_span text, struct hub_entry_view *out)
+{
+    while (text.len != 0) {
+        const uint8_t *space = memchr(text.ptr, ' ', text.len);
+        const size_t len = space != NULL ? (size_t)(space - text.ptr) : text.len;
+        const uint8_t *equals = len != 0 ? memchr(text.ptr, '=', len) : NULL;
+        if (equals != NULL) {
+            const size_t name_len = (size_t)(equals - text.ptr);
+            read_word(hub_span_of(text.ptr, name_len), hub_span_of(equals + 1, len - name_len - 1), out);
+        }
+        text = space != NULL ? hub_span_of(space + 1, text.len - len - 1) : HUB_SPAN_NONE;
+    }
 }
 
 bool hub_entry_view_of(const struct hub_json *resource, struct hub_entry_view *out)
@@ -110,13 +112,7 @@ bool hub_entry_view_of(const struct hub_json *resource, struct hub_entry_view *o
     const struct hub_json *extension = hub_extension_of(resource, "urn:chartline:entry");
     if (extension == NULL)
         return false;
-    const struct hub_json *parts = hub_json_get(extension, "extension");
-    if (parts != NULL && parts->type == HUB_JSON_ARRAY) {
-        for (const struct hub_json *part = parts->first; part != NULL; part = part->next) {
-            if (part->type == HUB_JSON_OBJECT)
-                read_part(part, out);
-        }
-    }
+    read_words(hub_json_get_span(extension, "valueString"), out);
     if (out->kind == HUB_KIND_NONE)
         out->kind = kind_of_type(hub_json_get_span(resource, "resourceType"));
     return true;

@@ -19,33 +19,30 @@ static const char *const act_names[] = {
 
 struct builder {
     const struct hub_prepared *p;
-    struct hub_json *list;
+    char *at;
+    const char *end;
     enum hub_result result; /* the first failure */
 };
 
-static void add(struct builder *b, const char *url, const char *type, struct hub_json *value)
+enum { WORDS_MAX = 512 }; /* of tokens, codes and the version; the effective time comes on top */
+
+static void add_text(struct builder *b, const char *name, struct hub_span text)
 {
-    struct hub_json *item = hub_json_new(b->p->arena, HUB_JSON_OBJECT);
-    if (b->result == HUB_OK && (item == NULL || value == NULL))
-        b->result = HUB_NO_MEMORY;
-    if (b->result == HUB_OK)
-        b->result = hub_json_set_string(b->p->arena, item, "url", hub_span_str(url));
-    if (b->result == HUB_OK)
-        b->result = hub_json_set_c(item, type, value);
-    if (b->result == HUB_OK)
-        b->result = hub_json_push(b->list, item);
+    const size_t name_len = strlen(name);
+    if (text.len == 0)
+        return;
+    HUB_ASSERT((size_t)(b->end - b->at) > name_len + text.len + 2);
+    *b->at = ' ';
+    memcpy(b->at + 1, name, name_len);
+    b->at[1 + name_len] = '=';
+    memcpy(b->at + name_len + 2, text.ptr, text.len);
+    b->at += name_len + 2 + text.len;
 }
 
-static void add_text(struct builder *b, const char *url, const char *type, struct hub_span text)
-{
-    if (text.len != 0)
-        add(b, url, type, hub_json_string(b->p->arena, text));
-}
-
-static void add_code(struct builder *b, const char *url, const char *code)
+static void add_code(struct builder *b, const char *name, const char *code)
 {
     if (code != NULL)
-        add_text(b, url, "valueCode", hub_span_str(code));
+        add_text(b, name, hub_span_str(code));
 }
 
 /* LABEL, then WORD when not NULL, then the subject where the key has it, then the parts. */
@@ -68,25 +65,23 @@ static void add_token(struct builder *b, const char *label, const char *word, bo
     for (size_t i = 0; i < key->part_count; i++)
         parts[count++] = key->parts[i];
     hub_keys_measure_token(b->p->keys, label, parts, count, &token);
-    add_text(b, label, "valueString", hub_arena_copy(b->p->arena, hub_span_str(token.text)));
+    add_text(b, label, hub_span_str(token.text));
 }
 
-/* In the order of the urls. */
+/* In the order of the names. */
 static void add_all(struct builder *b, const struct hub_entry *e, bool sensitive)
 {
-    struct hub_arena *arena = b->p->arena;
     add_code(b, "act", act_names[e->act]);
-    add(b, "class", "valueInteger", hub_json_number_i64(arena, e->status_class));
+    add_code(b, "class", e->status_class == 0 ? "0" : NULL);
     if (!sensitive) {
-        add_text(b, "effective", "valueDateTime", e->effective.text);
+        add_text(b, "effective", e->effective.text);
         add_token(b, "encounter", NULL, e->encounter.with_subject, &e->encounter);
     }
     for (size_t i = 0; i < HUB_KEYS_MAX; i++)
         add_token(b, "fact", hub_kind_name(e->kind), e->keys[i].with_subject, &e->keys[i]);
     add_code(b, "kind", hub_kind_name(e->kind));
     add_token(b, "list", NULL, e->list.with_subject, &e->list);
-    if (e->list_marks)
-        add(b, "list-marks", "valueBoolean", hub_json_bool(arena, true));
+    add_code(b, "list-marks", e->list_marks ? "true" : NULL);
     if (!sensitive) {
         add_token(b, "location", NULL, e->location.with_subject, &e->location);
         add_token(b, "measure", NULL, true, &e->measure);
@@ -95,30 +90,37 @@ static void add_all(struct builder *b, const struct hub_entry *e, bool sensitive
     if (e->version.text.len != 0) {
         char time[HUB_TIME_TEXT_LEN + 1];
         hub_time_format(e->version.us, time);
-        add_text(b, "version", "valueInstant", hub_arena_copy(arena, hub_span_str(time)));
+        add_text(b, "version", hub_span_str(time));
     }
+}
+
+static enum hub_result push_extension(struct hub_arena *arena, struct hub_json *resource, struct hub_span text)
+{
+    struct hub_json *entry = hub_json_new(arena, HUB_JSON_OBJECT);
+    struct hub_json *all = hub_json_get(resource, "extension");
+    HUB_ENSURE(entry != NULL, HUB_NO_MEMORY);
+    HUB_TRY(hub_json_set_string(arena, entry, "url", HUB_SPAN(HUB_URL_ENTRY)));
+    HUB_TRY(hub_json_set_string(arena, entry, "valueString", text));
+    if (all == NULL || all->type != HUB_JSON_ARRAY) {
+        all = hub_json_new(arena, HUB_JSON_ARRAY);
+        HUB_TRY(hub_json_set_c(resource, "extension", all));
+    }
+    return hub_json_push(all, entry);
 }
 
 enum hub_result hub_entry_add(const struct hub_prepared *p, struct hub_resource *resource, bool sensitive,
                               struct hub_error *err)
 {
-    if (resource->entry.kind == HUB_KIND_NONE)
+    const struct hub_entry *entry = &resource->entry;
+    if (entry->kind == HUB_KIND_NONE)
         return HUB_OK;
-    struct hub_json *entry = hub_json_new(p->arena, HUB_JSON_OBJECT);
-    struct hub_json *all = hub_json_get(resource->json, "extension");
-    struct builder b = {p, hub_json_new(p->arena, HUB_JSON_ARRAY), HUB_OK};
-    if (entry == NULL || b.list == NULL)
+    const size_t cap = WORDS_MAX + entry->effective.text.len;
+    char *text = hub_arena_bytes(p->arena, cap);
+    if (text == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    add_all(&b, &resource->entry, sensitive);
-    if (b.result == HUB_OK)
-        b.result = hub_json_set_c(entry, "extension", b.list);
-    if (b.result == HUB_OK)
-        b.result = hub_json_set_string(p->arena, entry, "url", HUB_SPAN(HUB_URL_ENTRY));
-    if (b.result == HUB_OK && (all == NULL || all->type != HUB_JSON_ARRAY)) {
-        all = hub_json_new(p->arena, HUB_JSON_ARRAY);
-        b.result = hub_json_set_c(resource->json, "extension", all);
-    }
-    if (b.result == HUB_OK)
-        b.result = hub_json_push(all, entry);
+    struct builder b = {p, text, text + cap, HUB_OK};
+    add_all(&b, entry, sensitive);
+    if (b.result == HUB_OK) /* each word begins with a space: the first one is left out */
+        b.result = push_extension(p->arena, resource->json, hub_span_of(text + 1, (size_t)(b.at - text) - 1));
     return b.result == HUB_OK ? HUB_OK : hub_fail(err, b.result, NULL, NULL);
 }

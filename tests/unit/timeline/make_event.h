@@ -26,10 +26,10 @@ struct entry_spec {
     const char *body; /* more members of the resource: ,"status":"final" */
 };
 
-static inline void put_part(struct hub_buf *out, const char *name, const char *type, const char *value)
+static inline void put_word(struct hub_buf *out, const char *name, const char *value)
 {
     if (value != NULL)
-        hub_buf_printf(out, ",{\"url\":\"%s\",\"%s\":\"%s\"}", name, type, value);
+        hub_buf_printf(out, " %s=%s", name, value);
 }
 
 static inline const char *make_entry(struct hub_arena *arena, const struct entry_spec *spec)
@@ -39,28 +39,24 @@ static inline const char *make_entry(struct hub_arena *arena, const struct entry
     hub_buf_printf(&out, "{\"resource\":{\"resourceType\":\"%s\",\"id\":\"%s\"%s", spec->type, spec->id,
                    spec->body != NULL ? spec->body : "");
     if (spec->kind != NULL) {
-        hub_buf_printf(&out,
-                       ",\"extension\":[{\"url\":\"urn:chartline:entry\",\"extension\":[{\"url\":\"kind\","
-                       "\"valueCode\":\"%s\"}",
+        hub_buf_printf(&out, ",\"extension\":[{\"url\":\"urn:chartline:entry\",\"valueString\":\"kind=%s",
                        spec->kind);
         const char *comma = spec->facts != NULL ? strchr(spec->facts, ',') : NULL;
         if (comma != NULL)
-            hub_buf_printf(&out, ",{\"url\":\"fact\",\"valueString\":\"%.*s\"}", (int)(comma - spec->facts),
-                           spec->facts);
-        put_part(&out, "fact", "valueString", comma != NULL ? comma + 1 : spec->facts);
-        put_part(&out, "mode", "valueCode", spec->mode);
-        put_part(&out, "act", "valueCode", spec->act);
-        put_part(&out, "list", "valueString", spec->list);
-        put_part(&out, "encounter", "valueString", spec->encounter);
+            hub_buf_printf(&out, " fact=%.*s", (int)(comma - spec->facts), spec->facts);
+        put_word(&out, "fact", comma != NULL ? comma + 1 : spec->facts);
+        put_word(&out, "mode", spec->mode);
+        put_word(&out, "act", spec->act);
+        put_word(&out, "list", spec->list);
+        put_word(&out, "encounter", spec->encounter);
         if (spec->class_ >= 0)
-            hub_buf_printf(&out, ",{\"url\":\"class\",\"valueInteger\":%d}", spec->class_);
+            hub_buf_printf(&out, " class=%d", spec->class_);
         if (spec->effective >= 0)
-            put_part(&out, "effective", "valueDateTime", minute(arena, spec->effective));
+            put_word(&out, "effective", minute(arena, spec->effective));
         if (spec->version >= 0)
-            put_part(&out, "version", "valueInstant", minute(arena, spec->version));
-        if (spec->list_marks)
-            hub_buf_append_str(&out, ",{\"url\":\"list-marks\",\"valueBoolean\":true}");
-        hub_buf_append_str(&out, "]}]");
+            put_word(&out, "version", minute(arena, spec->version));
+        put_word(&out, "list-marks", spec->list_marks ? "true" : NULL);
+        hub_buf_append_str(&out, "\"}]");
     }
     hub_buf_append_str(&out, "}}");
     const char *text = (const char *)hub_arena_copy(arena, hub_buf_view(&out)).ptr;
