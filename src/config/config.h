@@ -76,6 +76,7 @@ struct hub_limits {
     uint32_t segments;        /* HL7 segments a message, 100000 */
     uint32_t resources;       /* an event, 20000 */
     uint32_t patients;        /* a message, 1000 */
+    uint32_t batch_messages;  /* messages of a batch, 10000 */
     uint32_t chart_tokens;    /* 100 */
     uint32_t queue;           /* messages waiting for the committer, 4096 */
     uint32_t workers;         /* 0 = one a core */
@@ -84,6 +85,12 @@ struct hub_limits {
     uint32_t drain_ms;        /* at SIGTERM, 10 s */
     uint32_t commit_wait_us;  /* how long a group waits for company, 0 */
 };
+
+/* No answer is longer: it repeats parts of what was sent, and has a bounded text of its own for each message. */
+static inline size_t hub_limits_answer_bytes(const struct hub_limits *limits)
+{
+    return 65536 + (size_t)limits->message_bytes * 8 + (size_t)limits->batch_messages * 8192;
+}
 
 struct hub_config {
     const char *path;   /* of hub.yaml */

@@ -44,6 +44,18 @@ enum { HUB_ANSWER_SEPARATOR = 0x1c }; /* FS, which ends a frame of MLLP and so c
  *       item has "value" too
  * Positions are 1-based: SEGMENT[occurrence]-field[repetition].component.subcomponent, the last two only if the
  * field has several. On failure *REPORT is NULL. */
+/* ENVELOPE, SPLIT and BUNDLE (optional, all or none): messages that were sent in one envelope (HL7 v2: FHS and
+ * BHS). envelope: a glance at the first bytes; false: BYTES are one message. split: the messages as views into BYTES, limits.batch_messages at most (HUB_TOO_MANY); what belongs to no message is one of its own, so that decode
+ * says what is wrong with it. Each has its own fate. bundle: the answer to the whole from ANSWERS, those of reply
+ * for each message in order; WHOLE has an id of its own and the latest time of the messages. As in reply, an empty
+ * OUT means that none is due, and the same answers make the same bytes. */
+struct hub_parts {
+    const struct hub_span *messages; /* with the plan in the arena of split */
+    size_t count;
+    const void *plan;       /* the format's own, for bundle */
+    struct hub_error fault; /* HUB_OK, or the first thing wrong with the envelope: the messages are good all the same */
+};
+
 enum { HUB_INSPECT_EXPLAIN = 1, HUB_INSPECT_COVERAGE = 2, HUB_INSPECT_VALUES = 4 };
 
 struct hub_format {
@@ -56,6 +68,11 @@ struct hub_format {
     enum hub_result (*inspect)(void *context, struct hub_arena *arena, struct hub_span bytes, unsigned flags,
                                struct hub_decoded *out, struct hub_json **report, struct hub_error *err);
     enum hub_result (*reply)(void *context, struct hub_span head, const struct hub_verdict *verdict, struct hub_buf *out);
+    bool (*envelope)(struct hub_span bytes);
+    enum hub_result (*split)(void *context, struct hub_arena *arena, struct hub_span bytes, struct hub_parts *out,
+                             struct hub_error *err);
+    enum hub_result (*bundle)(void *context, const struct hub_parts *parts, const struct hub_span *answers,
+                              const struct hub_verdict *whole, struct hub_buf *out);
 };
 
 /* --- transports --- */

@@ -509,3 +509,12 @@ enum hub_result hub_hl7_ack(enum hub_ack_mode mode, struct hub_span head, const 
     return charset != NULL ? answer_wide(mode, head, charset, &shape, verdict, out)
                            : answer(mode, head, verdict, out);
 }
+
+bool hub_hl7_ack_wanted(enum hub_ack_mode mode, struct hub_span head)
+{
+    struct header header;
+    read_head(head, &header);
+    struct plan good = plan_answers(mode, &header, true);
+    struct plan bad = plan_answers(mode, &header, false);
+    return good.accept || good.application || bad.accept || bad.application;
+}

@@ -20,3 +20,5 @@
  * A code that table 0155 does not have counts as AL, `""` as empty. Results of hub_buf. */
 enum hub_result hub_hl7_ack(enum hub_ack_mode mode, struct hub_span head, const struct hub_verdict *verdict,
                             struct hub_buf *out) HUB_MUST_USE;
+/* HEAD asks for an acknowledgement, if only of a refusal. */
+bool hub_hl7_ack_wanted(enum hub_ack_mode mode, struct hub_span head);

@@ -3,13 +3,14 @@
 #include <string.h>
 
 #include "adapters/formats/hl7v2/ack.h"
+#include "adapters/formats/hl7v2/hl7_batch.h"
 #include "adapters/formats/hl7v2/hl7_charset.h"
 #include "adapters/formats/hl7v2/map.h"
 #include "src/base/mem.h"
 #include "src/codec/charset.h"
 #include "src/codec/tz.h"
 
-enum { SEGMENTS_MAX = 100000, RESOURCES_MAX = 20000, PATIENTS_MAX = 1000 }; /* without configured limits */
+enum { SEGMENTS_MAX = 100000, RESOURCES_MAX = 20000, PATIENTS_MAX = 1000, BATCH_MAX = 10000 }; /* without configured limits */
 
 struct context {
     struct map_tables *tables;
@@ -18,6 +19,7 @@ struct context {
     enum hub_ack_mode ack_mode;
     struct hub_map_options options;
     uint32_t segments_max;
+    uint32_t batch_max; /* messages of a batch */
 };
 
 static void feed_problem(const struct hub_config *config, const struct hub_feed *feed, enum hub_severity severity, const char *what,
@@ -70,6 +72,7 @@ static void *format_open(const struct hub_config *config, const struct hub_feed 
     context->charset_overrides = feed != NULL && feed->charset_override;
     context->ack_mode = feed != NULL ? feed->ack_mode : HUB_ACK_AUTO;
     context->segments_max = limit(config, config->limits.segments, SEGMENTS_MAX);
+    context->batch_max = limit(config, config->limits.batch_messages, BATCH_MAX);
     context->options = (struct hub_map_options){
         .config = config,
         .feed = feed,
@@ -162,16 +165,25 @@ static enum hub_result check_header(const struct context *context, const struct 
  * value, which must not become a fact. */
 static bool begins_anew(struct hub_span bytes)
 {
-    static const char start[] = "\x0bMSH";
-    const size_t len = sizeof start - 1;
+    enum { VT = 0x0b, ID_LEN = 3 };
     const uint8_t *end = bytes.ptr + bytes.len;
-    const uint8_t *at = bytes.len > len ? bytes.ptr + 1 : end;
-    while (at < end && (at = memchr(at, start[0], (size_t)(end - at))) != NULL) {
-        if ((size_t)(end - at) >= len && memcmp(at, start, len) == 0)
+    for (const uint8_t *at = bytes.ptr; bytes.len != 0 && (at = memchr(at, VT, (size_t)(end - at))) != NULL; at++) {
+        struct hub_span id = hub_span_of(at + 1, (size_t)(end - at) - 1 < ID_LEN ? (size_t)(end - at) - 1 : ID_LEN);
+        if (at != bytes.ptr && (hub_span_is(id, "MSH") || hub_span_is(id, "BHS") || hub_span_is(id, "FHS")))
             return true;
-        at++;
     }
     return false;
+}
+
+/* Several messages without the envelope of a batch cannot be told from one that broke off. */
+static enum hub_result refuse_another(const struct hub_hl7 *message, struct hub_span bytes, struct hub_error *err)
+{
+    bool another = begins_anew(bytes);
+    for (size_t i = 1; i < message->segment_count && !another; i++)
+        another = memcmp(message->segments[i].id, "MSH", 4) == 0;
+    return another ? hub_fail(err, HUB_SYNTAX, "another message begins inside this one",
+                              "send each in a frame of its own, or all in a batch with BHS and BTS")
+                   : HUB_OK;
 }
 
 /* What a refused message is called in logs and lists. */
@@ -218,12 +230,24 @@ static void read_sequence(const struct hub_hl7 *message, struct hub_decoded *out
         out->sequence_source = application.len != 0 ? application : facility;
 }
 
+/* A batch comes here as one message when it has too many of them, and when its dead letter is replayed. */
+static enum hub_result refuse_batch(const struct context *context, struct hub_arena *arena, struct hub_span bytes,
+                                    struct hub_decoded *out, struct hub_error *err)
+{
+    struct hub_parts parts;
+    out->reply_head = hub_hl7_batch_head(arena, bytes);
+    HUB_TRY(hub_hl7_split(arena, bytes, context->batch_max, &parts, err));
+    return hub_fail(err, HUB_SYNTAX, "a batch where one message is expected", "send the batch again");
+}
+
 static enum hub_result decode_with(const struct context *context, struct hub_arena *arena, struct hub_span bytes, unsigned flags,
                                    struct hub_decoded *out, struct hub_json **report, struct hub_error *err)
 {
     struct hub_hl7_input input;
     memset(out, 0, sizeof *out);
     memset(&input, 0, sizeof input);
+    if (hub_hl7_is_batch(bytes))
+        return refuse_batch(context, arena, bytes, out, err);
     enum hub_result result = hub_hl7_read(arena, bytes, context->charset, context->charset_overrides,
                                           context->segments_max, &input, err);
     out->reply_head = input.head;
@@ -232,8 +256,7 @@ static enum hub_result decode_with(const struct context *context, struct hub_are
     if (result == HUB_OK)
         read_sequence(&input.message, out);
     HUB_TRY(result);
-    if (begins_anew(bytes))
-        return hub_fail(err, HUB_SYNTAX, "another message begins inside this one", "send the messages again, each in a frame of its own");
+    HUB_TRY(refuse_another(&input.message, bytes, err));
     out->readable = out->control_id.len != 0;
     HUB_TRY(check_header(context, &input.message, err));
     struct hub_map_trace *trace = NULL;
@@ -270,6 +293,20 @@ static enum hub_result format_reply(void *instance, struct hub_span head, const 
     return hub_hl7_ack(context->ack_mode, head, verdict, out);
 }
 
+static enum hub_result format_split(void *instance, struct hub_arena *arena, struct hub_span bytes, struct hub_parts *out,
+                                    struct hub_error *err)
+{
+    const struct context *context = instance;
+    return hub_hl7_split(arena, bytes, context->batch_max, out, err);
+}
+
+static enum hub_result format_bundle(void *instance, const struct hub_parts *parts, const struct hub_span *answers,
+                                     const struct hub_verdict *whole, struct hub_buf *out)
+{
+    const struct context *context = instance;
+    return hub_hl7_bundle(context->ack_mode, parts, answers, whole, out);
+}
+
 const struct hub_format hub_format_hl7v2 = {
     .name = "hl7v2",
     .check = format_check,
@@ -278,4 +315,7 @@ const struct hub_format hub_format_hl7v2 = {
     .decode = format_decode,
     .inspect = format_inspect,
     .reply = format_reply,
+    .envelope = hub_hl7_is_batch,
+    .split = format_split,
+    .bundle = format_bundle,
 };

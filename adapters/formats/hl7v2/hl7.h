@@ -51,7 +51,7 @@ struct hub_hl7 {
  * HUB_NO_MEMORY. OUT is zeroed on failure. */
 enum hub_result hub_hl7_parse(struct hub_arena *arena, struct hub_span bytes, uint32_t segments_max, bool envelope,
                               struct hub_hl7 *out, struct hub_error *err) HUB_MUST_USE;
-/* The delimiters of an MSH segment alone; HUB_SYNTAX as above, OUT zeroed then. */
+/* The delimiters of an MSH, FHS or BHS segment alone; HUB_SYNTAX as above, OUT zeroed then. */
 enum hub_result hub_hl7_delimiters(struct hub_span head, struct hub_hl7_delimiters *out, struct hub_error *err) HUB_MUST_USE;
 /* Appends the message as it was. */
 void hub_hl7_serialise(const struct hub_hl7 *message, struct hub_buf *out);

@@ -116,7 +116,7 @@ static enum hub_result read_header(struct hub_span text, bool envelope, struct h
 enum hub_result hub_hl7_delimiters(struct hub_span head, struct hub_hl7_delimiters *out, struct hub_error *err)
 {
     *out = (struct hub_hl7_delimiters){.field = 0};
-    enum hub_result result = read_header(head, false, out, err);
+    enum hub_result result = read_header(head, true, out, err);
     if (result != HUB_OK)
         *out = (struct hub_hl7_delimiters){.field = 0};
     return result;
