@@ -11,7 +11,6 @@ enum {
     ARENA_FACTOR = 16, /* a decoded and sealed message against its bytes */
     ARENA_BASE = 32 * 1024 * 1024,
     RETRY_MS = 5, /* the committer's queue was full */
-    REPLY_MAX = 64 * 1024,
     EXPECTED_MAX = 256 * 1024,
     IN_FLIGHT_FACTOR = 2, /* message and sealed form, before the latter is known */
 };
@@ -30,7 +29,8 @@ struct message {
     void (*reply)(void *connection, uint64_t ticket, enum hub_result result, struct hub_span bytes);
     void *connection; /* NULL: forgotten */
     uint64_t ticket;
-    uint64_t bytes;       /* of the in-flight budget */
+    struct hub_batch *batch; /* it came in; NULL: alone */
+    uint64_t bytes;          /* of the in-flight budget */
     struct hub_error why; /* what the reply says when the message is not accepted */
     enum hub_result verdict;
     const char *sender; /* behind head */
@@ -50,6 +50,7 @@ struct hub_intake {
     struct message *messages;
     struct message *parked; /* ready, but the committer's queue was full */
     struct hub_net_timer *retry;
+    struct hub_batches batches;
     bool was_busy;        /* somebody waits for resume */
     pthread_mutex_t lock; /* done list */
     struct message *done, **done_tail;
@@ -70,10 +71,15 @@ static bool take_budget(const struct hub_intake *intake, uint64_t bytes)
 
 /* --- the way back --- */
 
+void hub_intake_give_back(struct hub_intake *intake, uint64_t budget)
+{
+    atomic_fetch_sub(&intake->ingest->in_flight_bytes, budget);
+}
+
 static void message_free(struct message *message)
 {
     struct hub_intake *intake = message->intake;
-    atomic_fetch_sub(&intake->ingest->in_flight_bytes, message->bytes);
+    hub_intake_give_back(intake, message->bytes);
     *(message->prev != NULL ? &message->prev->next : &intake->messages) = message->next;
     if (message->next != NULL)
         message->next->prev = message->prev;
@@ -128,7 +134,18 @@ static void give_reply(struct message *message)
         message->by->context, hub_span_of(message->head, message->head_len), &verdict, &intake->reply);
     if (result == HUB_OK)
         result = hub_buf_result(&intake->reply);
-    message->reply(message->connection, message->ticket, result, hub_buf_view(&intake->reply));
+    if (message->batch != NULL)
+        hub_batch_answered(message->batch, message->ticket, result, &verdict, hub_buf_view(&intake->reply));
+    else
+        message->reply(message->connection, message->ticket, result, hub_buf_view(&intake->reply));
+}
+
+static void give_none(struct message *message, enum hub_result result)
+{
+    if (message->batch != NULL)
+        hub_batch_answered(message->batch, message->ticket, result, NULL, HUB_SPAN_NONE);
+    else
+        message->reply(message->connection, message->ticket, result, HUB_SPAN_NONE);
 }
 
 static void settle(struct message *message)
@@ -140,17 +157,19 @@ static void settle(struct message *message)
         HUB_DIAG(HUB_DIAG_WARNING, component, "a message is left with its sender",
                  hub_diag_configured("feed", message->by->feed->name),
                  hub_diag_configured("reason", hub_result_text(result)));
-    if (message->connection != NULL) {
+    if (message->connection != NULL || message->batch != NULL) {
         if (result == HUB_OK)
             give_reply(message);
         else
-            message->reply(message->connection, message->ticket, result, HUB_SPAN_NONE);
+            give_none(message, result);
     }
     message_free(message);
 }
 
 static void resume_if_busy(struct hub_intake *intake)
 {
+    if (intake->parked == NULL)
+        hub_batches_wake(&intake->batches);
     if (!intake->was_busy || intake->parked != NULL)
         return;
     intake->was_busy = false;
@@ -201,28 +220,29 @@ static void on_retry(void *ctx)
 }
 
 static struct message *message_new(struct hub_intake *intake, struct hub_work *work,
-                                   const struct hub_delivery *delivery, uint64_t bytes)
+                                   const struct hub_intake_source *source)
 {
-    size_t sender_len = strlen(delivery->sender);
+    size_t sender_len = strlen(source->sender);
     struct hub_span head = work->decoded.reply_head;
     struct message *message = hub_mem_alloc(sizeof(*message) + head.len + sender_len + 1);
     if (message == NULL)
         return NULL;
     message->intake = intake;
-    message->feed = hub_intake_feed(intake, delivery->feed);
-    message->rules = hub_rules_share(intake->rules);
+    message->feed = source->counts;
+    message->rules = hub_rules_share(source->rules);
     message->by = work->feed;
     message->item = work->item;
-    message->reply = delivery->reply;
-    message->connection = delivery->connection;
-    message->ticket = delivery->ticket;
-    message->bytes = bytes;
+    message->reply = source->reply;
+    message->connection = source->connection;
+    message->ticket = source->ticket;
+    message->batch = source->batch;
+    message->bytes = source->budget;
     message->why = work->err;
     message->verdict = work->verdict;
     message->head_len = head.len;
     if (head.len != 0)
         memcpy(message->head, head.ptr, head.len);
-    memcpy(message->head + head.len, delivery->sender, sender_len + 1);
+    memcpy(message->head + head.len, source->sender, sender_len + 1);
     message->sender = (const char *)message->head + head.len;
     message->next = intake->messages;
     if (message->next != NULL)
@@ -230,7 +250,7 @@ static struct message *message_new(struct hub_intake *intake, struct hub_work *w
     intake->messages = message;
     work->item->feed = message->feed->name;
     work->item->sender = message->sender;
-    work->item->bytes = bytes;
+    work->item->bytes = source->budget;
     work->item->done = on_committed;
     work->item->done_ctx = message;
     return message;
@@ -253,6 +273,17 @@ const struct hub_config *hub_intake_config(const struct hub_intake *intake)
     return hub_rules_config(intake->rules);
 }
 
+bool hub_intake_parked(const struct hub_intake *intake)
+{
+    return intake->parked != NULL;
+}
+
+struct hub_buf *hub_intake_reply_buf(struct hub_intake *intake)
+{
+    hub_buf_reset(&intake->reply);
+    return &intake->reply;
+}
+
 static void note_sequence(struct hub_ingest *ingest, struct hub_ingest_feed *counts,
                           const struct hub_work *work)
 {
@@ -267,11 +298,58 @@ static void note_sequence(struct hub_ingest *ingest, struct hub_ingest_feed *cou
         atomic_fetch_add(&counts->sequence_gaps, 1);
 }
 
-enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_delivery *delivery)
+static void count_received(struct hub_intake *intake, const struct hub_intake_source *source)
+{
+    struct hub_ingest_feed *counts = source->counts;
+    atomic_fetch_add(&counts->received, 1);
+    atomic_fetch_add(&counts->bytes, source->bytes.len);
+    atomic_store(&counts->last_us, hub_clock_wall_us(intake->ingest->clock));
+}
+
+enum hub_result hub_intake_take(struct hub_intake *intake, const struct hub_intake_source *source)
 {
     struct hub_ingest *ingest = intake->ingest;
-    uint64_t bytes = delivery->bytes.len * IN_FLIGHT_FACTOR;
-    if (intake->parked != NULL || !take_budget(intake, bytes)) {
+    struct hub_work work = {
+        .ingest = ingest,
+        .rules = source->rules,
+        .feed = source->by,
+        .arena = &intake->arena,
+        .item = hub_commit_item_new(ingest->record_bytes_max),
+        .origin = {.feed_id = hub_span_str(source->by->feed->id),
+                   .feed_name = hub_span_str(source->by->feed->name),
+                   .sender = hub_span_str(source->sender),
+                   .message = source->bytes},
+        .oversize = source->oversize,
+    };
+    /* a message is much like the last one: room at once instead of by doubling, if there is */
+    if (work.item != NULL && hub_buf_reserve(&work.item->json, intake->expected) == NULL)
+        hub_buf_reset(&work.item->json);
+    enum hub_result result = work.item == NULL ? HUB_NO_MEMORY : hub_prepare(&work);
+    if (work.item != NULL)
+        intake->expected = work.item->json.len < EXPECTED_MAX ? work.item->json.len : EXPECTED_MAX;
+    struct message *message = result == HUB_OK ? message_new(intake, &work, source) : NULL;
+    if (message != NULL)
+        note_sequence(ingest, source->counts, &work);
+    hub_arena_reset(&intake->arena);
+    count_received(intake, source);
+    if (message == NULL) {
+        result = result != HUB_OK ? result : HUB_NO_MEMORY;
+        atomic_fetch_add(&source->counts->failed, 1);
+        hub_commit_item_free(work.item);
+        HUB_DIAG(HUB_DIAG_ERROR, component, "a message cannot be taken and is left with its sender",
+                 hub_diag_configured("feed", source->by->feed->name),
+                 hub_diag_configured("reason", hub_result_text(result)));
+        return result == HUB_BUSY ? HUB_INTERNAL : result;
+    }
+    hand_over(message);
+    return HUB_OK;
+}
+
+enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_delivery *delivery)
+{
+    uint64_t budget = delivery->bytes.len * IN_FLIGHT_FACTOR;
+    HUB_ASSERT(delivery->reply != NULL && delivery->sender != NULL);
+    if (intake->parked != NULL || !take_budget(intake, budget)) {
         intake->was_busy = true;
         /* the budget may be used up by other workers only, whose answers nobody tells this one of */
         if (intake->messages == NULL)
@@ -279,44 +357,24 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
         return HUB_BUSY;
     }
     struct hub_ingest_feed *counts = hub_intake_feed(intake, delivery->feed);
-    struct hub_work work = {
-        .ingest = ingest,
+    const struct hub_intake_source source = {
         .rules = intake->rules,
-        .feed = hub_rules_feed(intake->rules, (size_t)(counts - ingest->feeds)),
-        .arena = &intake->arena,
-        .item = hub_commit_item_new(ingest->record_bytes_max),
-        .origin = {.feed_id = hub_span_str(delivery->feed->id),
-                   .feed_name = hub_span_str(delivery->feed->name),
-                   .sender = hub_span_str(delivery->sender),
-                   .message = delivery->bytes},
+        .by = hub_rules_feed(intake->rules, (size_t)(counts - intake->ingest->feeds)),
+        .counts = counts,
+        .sender = delivery->sender,
+        .bytes = delivery->bytes,
         .oversize = delivery->oversize,
+        .budget = budget,
+        .reply = delivery->reply,
+        .connection = delivery->connection,
+        .ticket = delivery->ticket,
     };
-    HUB_ASSERT(delivery->reply != NULL && delivery->sender != NULL);
-    /* a message is much like the last one: room at once instead of by doubling, if there is */
-    if (work.item != NULL && hub_buf_reserve(&work.item->json, intake->expected) == NULL)
-        hub_buf_reset(&work.item->json);
-    enum hub_result result = work.item == NULL ? HUB_NO_MEMORY : hub_prepare(&work);
-    if (work.item != NULL)
-        intake->expected = work.item->json.len < EXPECTED_MAX ? work.item->json.len : EXPECTED_MAX;
-    struct message *message = result == HUB_OK ? message_new(intake, &work, delivery, bytes) : NULL;
-    if (message != NULL)
-        note_sequence(ingest, counts, &work);
-    hub_arena_reset(&intake->arena);
-    atomic_fetch_add(&counts->received, 1);
-    atomic_fetch_add(&counts->bytes, delivery->bytes.len);
-    atomic_store(&counts->last_us, hub_clock_wall_us(ingest->clock));
-    if (message == NULL) {
-        result = result != HUB_OK ? result : HUB_NO_MEMORY;
-        atomic_fetch_add(&counts->failed, 1);
-        atomic_fetch_sub(&ingest->in_flight_bytes, bytes);
-        hub_commit_item_free(work.item);
-        HUB_DIAG(HUB_DIAG_ERROR, component, "a message cannot be taken and is left with its sender",
-                 hub_diag_configured("feed", delivery->feed->name),
-                 hub_diag_configured("reason", hub_result_text(result)));
-        return result == HUB_BUSY ? HUB_INTERNAL : result;
-    }
-    hand_over(message);
-    return HUB_OK;
+    enum hub_result result = hub_batches_add(&intake->batches, &source);
+    if (result == HUB_NOT_FOUND)
+        result = hub_intake_take(intake, &source);
+    if (result != HUB_OK)
+        hub_intake_give_back(intake, budget);
+    return result;
 }
 
 void hub_intake_forget(struct hub_intake *intake, void *connection)
@@ -325,6 +383,7 @@ void hub_intake_forget(struct hub_intake *intake, void *connection)
         if (message->connection == connection)
             message->connection = NULL;
     }
+    hub_batches_forget(&intake->batches, connection);
 }
 
 /* --- life --- */
@@ -345,9 +404,9 @@ struct hub_intake *hub_intake_new(struct hub_ingest *ingest, struct hub_net_loop
     (void)pthread_mutex_init(&intake->lock, NULL);
     hub_arena_init(&intake->arena,
                    hub_rules_config(ingest->rules)->limits.message_bytes * ARENA_FACTOR + ARENA_BASE);
-    hub_buf_init(&intake->reply, REPLY_MAX, true);
+    hub_buf_init(&intake->reply, hub_limits_answer_bytes(&hub_rules_config(ingest->rules)->limits), true);
     intake->retry = hub_net_timer_new(loop, on_retry, intake);
-    if (intake->retry == NULL) {
+    if (hub_batches_open(&intake->batches, intake, loop) != HUB_OK || intake->retry == NULL) {
         hub_intake_free(intake);
         return NULL;
     }
@@ -360,6 +419,7 @@ void hub_intake_free(struct hub_intake *intake)
         return;
     while (intake->messages != NULL)
         message_free(intake->messages);
+    hub_batches_close(&intake->batches);
     hub_net_timer_free(intake->retry);
     hub_arena_deinit(&intake->arena);
     hub_buf_deinit(&intake->reply);
@@ -370,11 +430,12 @@ void hub_intake_free(struct hub_intake *intake)
 
 bool hub_intake_idle(const struct hub_intake *intake)
 {
-    return intake->messages == NULL;
+    return intake->messages == NULL && intake->batches.first == NULL;
 }
 
 void hub_intake_reload(struct hub_intake *intake, struct hub_rules *rules)
 {
     hub_rules_free(intake->rules);
     intake->rules = hub_rules_share(rules);
+    intake->reply.bytes_max = hub_limits_answer_bytes(&hub_rules_config(rules)->limits);
 }

@@ -7,7 +7,7 @@
 #include "src/base/mem.h"
 
 enum {
-    REPLY_MAX = 64 * 1024,
+    REPLY_KEPT = 64 * 1024, /* an idle slot holds no more */
     SETTLE_MS = 200,
     HELD_SLACK = 256 * 1024, /* one read of the network beyond the largest message */
 };
@@ -114,6 +114,17 @@ static void update_reading(struct mllp_conn *conn)
 
 /* --- answers --- */
 
+static void clear_reply(struct slot *slot)
+{
+    size_t bytes_max = slot->reply.bytes_max;
+    if (slot->reply.cap <= REPLY_KEPT) {
+        hub_buf_reset(&slot->reply);
+        return;
+    }
+    hub_buf_deinit(&slot->reply);
+    hub_buf_init(&slot->reply, bytes_max, false);
+}
+
 static void release_answers(struct mllp_conn *conn)
 {
     while (waiting(conn)) {
@@ -124,7 +135,7 @@ static void release_answers(struct mllp_conn *conn)
             finish(conn); /* no answer for this one and none behind it: the sender keeps them all */
             return;
         }
-        hub_buf_reset(&slot->reply);
+        clear_reply(slot);
         slot->answered = false;
         conn->first++;
     }
@@ -164,6 +175,7 @@ static void on_reply(void *connection, uint64_t ticket, enum hub_result result, 
     bool outer = enter(conn);
     slot->answered = true;
     slot->result = result;
+    slot->reply.bytes_max = hub_limits_answer_bytes(conn->instance->limits); /* a reload may have raised it */
     if (result == HUB_OK && bytes.len != 0) {
         encode_answers(bytes, &slot->reply);
         if (hub_buf_result(&slot->reply) != HUB_OK)
@@ -367,7 +379,7 @@ bool mllp_conn_accept(void *ctx, struct hub_net_conn *net)
         return false;
     }
     for (uint32_t i = 0; i < conn->slot_count; i++)
-        hub_buf_init(&conn->slots[i].reply, REPLY_MAX, false);
+        hub_buf_init(&conn->slots[i].reply, hub_limits_answer_bytes(instance->limits), false);
     conn->next = instance->conns;
     if (conn->next != NULL)
         conn->next->prev = conn;
