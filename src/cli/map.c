@@ -162,7 +162,7 @@ static void map_file(struct mapper *m, const char *file)
     struct hub_cli_messages messages;
     struct hub_span message;
     int64_t number = 0;
-    hub_cli_messages_begin(&messages, hub_buf_view(&bytes));
+    hub_cli_messages_begin(&messages, hub_buf_view(&bytes), false);
     while (result == HUB_OK && hub_cli_messages_next(&messages, &message)) {
         struct hub_error why = {0};
         struct hub_json *report = NULL;

@@ -1,95 +1,76 @@
 #include "src/cli/messages.h"
 
-enum { FRAME_START = 0x0b, FRAME_END = 0x1c };
+#include "adapters/formats/hl7v2/hl7_batch.h"
 
-static bool is_break(uint8_t c)
-{
-    return c == '\r' || c == '\n';
-}
-
-static void skip_blank(struct hub_span *rest)
-{
-    while (rest->len > 0 &&
-           (is_break(*rest->ptr) || *rest->ptr == ' ' || *rest->ptr == '\t' || *rest->ptr == 0x1a))
-        *rest = hub_span_of(rest->ptr + 1, rest->len - 1);
-}
-
-/* LINE starts with the segment ID and a field separator (or ends there). */
-static bool is_segment(struct hub_span line, const char *id)
-{
-    if (line.len < 3 || memcmp(line.ptr, id, 3) != 0)
-        return false;
-    uint8_t next = line.len > 3 ? line.ptr[3] : '\n';
-    bool word = (next >= '0' && next <= '9') || ((next | 0x20) >= 'a' && (next | 0x20) <= 'z');
-    return !word;
-}
-
-static bool is_envelope(struct hub_span line)
-{
-    return is_segment(line, "FHS") || is_segment(line, "BHS") || is_segment(line, "BTS") ||
-           is_segment(line, "FTS");
-}
-
-/* Offset of the line after the one at AT. */
-static size_t next_line(struct hub_span bytes, size_t at)
-{
-    while (at < bytes.len && !is_break(bytes.ptr[at]))
-        at++;
-    while (at < bytes.len && is_break(bytes.ptr[at]))
-        at++;
-    return at;
-}
+enum { FRAME_START = 0x0b, FRAME_END = 0x1c, END_OF_FILE = 0x1a };
 
 static struct hub_span from(struct hub_span bytes, size_t at)
 {
     return hub_span_of(bytes.ptr + at, bytes.len - at);
 }
 
-void hub_cli_messages_begin(struct hub_cli_messages *messages, struct hub_span bytes)
+static bool is_blank(uint8_t c)
 {
-    struct hub_span start = bytes;
-    skip_blank(&start);
-    messages->framed = start.len > 0 && *start.ptr == FRAME_START;
-    messages->rest = bytes;
+    return c == '\r' || c == '\n' || c == ' ' || c == '\t' || c == END_OF_FILE;
 }
 
-static bool next_frame(struct hub_cli_messages *messages, struct hub_span *message)
+static struct hub_span skip_blank(struct hub_span bytes)
 {
-    struct hub_span rest = messages->rest;
-    skip_blank(&rest);
+    size_t at = 0;
+    while (at < bytes.len && is_blank(bytes.ptr[at]))
+        at++;
+    return from(bytes, at);
+}
+
+void hub_cli_messages_begin(struct hub_cli_messages *messages, struct hub_span bytes, bool whole)
+{
+    struct hub_span start = skip_blank(bytes);
+    *messages = (struct hub_cli_messages){.rest = bytes, .whole = whole};
+    messages->framed = start.len > 0 && *start.ptr == FRAME_START;
+}
+
+static bool next_frame(struct hub_span *bytes, struct hub_span *frame)
+{
+    struct hub_span rest = skip_blank(*bytes);
     if (rest.len == 0)
         return false;
     size_t start = *rest.ptr == FRAME_START ? 1 : 0;
     size_t end = start;
     while (end < rest.len && rest.ptr[end] != FRAME_END)
         end++;
-    *message = hub_span_of(rest.ptr + start, end - start);
+    *frame = hub_span_of(rest.ptr + start, end - start);
     size_t after = end < rest.len ? end + 1 : end;
     if (after < rest.len && rest.ptr[after] == '\r')
         after++;
-    messages->rest = from(rest, after);
+    *bytes = from(rest, after);
     return true;
+}
+
+/* The next message of a text that may have envelopes. */
+static bool next_piece(struct hub_span *rest, struct hub_span *message)
+{
+    enum hub_hl7_piece kind;
+    do
+        kind = hub_hl7_cut_piece(rest, message);
+    while (kind != HUB_HL7_MESSAGE && kind != HUB_HL7_END);
+    return kind == HUB_HL7_MESSAGE;
 }
 
 bool hub_cli_messages_next(struct hub_cli_messages *messages, struct hub_span *message)
 {
-    if (messages->framed)
-        return next_frame(messages, message);
-    struct hub_span rest = messages->rest;
-    struct hub_span mark = HUB_SPAN("\xef\xbb\xbf");
-    for (;;) {
-        skip_blank(&rest);
-        bool marked = rest.len > mark.len && memcmp(rest.ptr, mark.ptr, mark.len) == 0;
-        if (!is_envelope(marked ? from(rest, mark.len) : rest))
-            break;
-        rest = from(rest, next_line(rest, 0));
+    if (!messages->framed) {
+        if (!messages->whole || !hub_hl7_is_batch(messages->rest))
+            return next_piece(&messages->rest, message);
+        *message = skip_blank(messages->rest);
+        messages->rest = HUB_SPAN_NONE;
+        return true;
     }
-    if (rest.len == 0)
-        return false;
-    size_t end = next_line(rest, 0);
-    while (end < rest.len && !is_segment(from(rest, end), "MSH") && !is_envelope(from(rest, end)))
-        end = next_line(rest, end);
-    *message = hub_span_of(rest.ptr, end);
-    messages->rest = from(rest, end);
+    while (!next_piece(&messages->batch, message)) {
+        if (!next_frame(&messages->rest, message))
+            return false;
+        if (messages->whole || !hub_hl7_is_batch(*message))
+            return true;
+        messages->batch = *message;
+    }
     return true;
 }

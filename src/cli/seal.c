@@ -54,7 +54,7 @@ static enum hub_result seal_bytes(struct hub_client *client, struct hub_arena *a
     struct hub_cli_messages messages;
     struct hub_span message;
     size_t count = 0;
-    hub_cli_messages_begin(&messages, bytes);
+    hub_cli_messages_begin(&messages, bytes, false);
     for (; hub_cli_messages_next(&messages, &message); count++)
         HUB_TRY(seal_one(client, arena, message, err));
     if (count > 0)

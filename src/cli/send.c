@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "adapters/formats/hl7v2/hl7.h"
+#include "adapters/formats/hl7v2/hl7_batch.h"
 #include "src/base/mem.h"
 #include "src/cli/commands.h"
 #include "src/cli/messages.h"
@@ -20,7 +20,7 @@ enum {
 static struct {
     uint64_t rate, repeat, connections, pipeline, timeout_us;
     const char *cert, *key, *ca;
-    bool vary, as_is, summary;
+    bool vary, as_is, summary, batch;
 } opt = {.repeat = 1, .connections = 1, .pipeline = 1, .timeout_us = 30000000};
 
 const struct hub_cli_option hub_cli_send_options[] = {
@@ -35,6 +35,8 @@ const struct hub_cli_option hub_cli_send_options[] = {
     {"ca", 0, HUB_CLI_TEXT, &opt.ca, "FILE", "certificate authority of the listener"},
     {"timeout", 0, HUB_CLI_DURATION, &opt.timeout_us, "TIME", "how long to wait for an answer (default 30s)"},
     {"vary", 0, HUB_CLI_FLAG, &opt.vary, NULL, "make every control id its own: MSH-10 becomes <MSH-10>-<n>"},
+    {"batch", 0, HUB_CLI_FLAG, &opt.batch, NULL,
+     "send batches (FHS, BHS, BTS, FTS) whole, in one frame each, instead of message by message"},
     {"as-is", 0, HUB_CLI_FLAG, &opt.as_is, NULL,
      "keep line ends as they are in the file (default: segments end with CR)"},
     {"summary", 0, HUB_CLI_FLAG, &opt.summary, NULL,
@@ -50,7 +52,7 @@ struct sending {
     size_t count, cap;
     struct hub_send_totals totals;
     uint32_t *latencies; /* heap */
-    size_t latency_count;
+    size_t latency_count, latency_cap; /* the answers of a batch beyond what was sent have none */
     uint64_t answers;
     struct hub_buf json; /* answers as a JSON list's items */
     bool summary;
@@ -112,6 +114,33 @@ static void read_head(struct sending *s, struct hub_send_message *m)
     m->expect = expected_answer(accept, apply);
 }
 
+/* One answer tells of all messages of a batch; accept acknowledgements are a batch before it. */
+static enum hub_send_expect wider(enum hub_send_expect a, enum hub_send_expect b)
+{
+    static const int rank[] = {[HUB_SEND_NOTHING] = 0, [HUB_SEND_ERRORS] = 1, [HUB_SEND_ACCEPT] = 2, [HUB_SEND_ONE] = 3, [HUB_SEND_APPLY] = 3};
+    return rank[a] >= rank[b] ? a : b;
+}
+
+static void read_batch(struct sending *s, struct hub_send_message *m)
+{
+    struct hub_span rest = m->bytes, piece;
+    enum hub_hl7_piece kind;
+    enum hub_send_expect expect = HUB_SEND_NOTHING;
+    bool empty = true;
+    m->batch = true;
+    m->expect = HUB_SEND_ONE;
+    while ((kind = hub_hl7_cut_piece(&rest, &piece)) != HUB_HL7_END) {
+        struct hub_send_message one = {.bytes = piece};
+        if (kind != HUB_HL7_MESSAGE)
+            continue;
+        read_head(s, &one);
+        expect = wider(expect, one.expect);
+        empty = false;
+    }
+    if (!empty && expect != HUB_SEND_ERRORS) /* no errors: an empty batch says so */
+        m->expect = expect == HUB_SEND_ONE ? HUB_SEND_APPLY : expect;
+}
+
 static enum hub_result add_message(struct sending *s, const char *file, uint32_t number,
                                    struct hub_span bytes)
 {
@@ -129,7 +158,10 @@ static enum hub_result add_message(struct sending *s, const char *file, uint32_t
     m->number = number;
     m->bytes = wire_form(s, bytes);
     HUB_ENSURE(m->bytes.ptr != NULL, HUB_NO_MEMORY);
-    read_head(s, m);
+    if (opt.batch && hub_hl7_is_batch(m->bytes))
+        read_batch(s, m);
+    else
+        read_head(s, m);
     s->count++;
     return HUB_OK;
 }
@@ -144,7 +176,7 @@ static enum hub_result load_file(struct sending *s, const char *file, struct hub
     struct hub_cli_messages messages;
     struct hub_span message;
     uint32_t number = 0;
-    hub_cli_messages_begin(&messages, all);
+    hub_cli_messages_begin(&messages, all, opt.batch);
     while (hub_cli_messages_next(&messages, &message)) {
         result = add_message(s, file, ++number, message);
         if (result != HUB_OK)
@@ -216,7 +248,7 @@ static void on_answer(void *ctx, const struct hub_send_answer *answer)
     clean(a.code);
     clean(a.error);
     const struct hub_send_message *m = &s->messages[a.index % s->count];
-    if (a.code[0] != '\0' && s->latencies != NULL && s->latency_count < LATENCIES_MAX)
+    if (a.code[0] != '\0' && s->latency_count < s->latency_cap)
         s->latencies[s->latency_count++] = a.latency_us;
     s->answers++;
     if (s->summary)
@@ -343,8 +375,10 @@ static int send_all(struct sending *s, const char *url, int count, char **files)
                                  .ctx = s};
     if (plan.connections > plan.total)
         plan.connections = (uint32_t)plan.total;
-    s->latencies =
-        hub_mem_array(plan.total < LATENCIES_MAX ? plan.total : LATENCIES_MAX, sizeof *s->latencies);
+    s->latency_cap = plan.total < LATENCIES_MAX ? plan.total : LATENCIES_MAX;
+    s->latencies = hub_mem_array(s->latency_cap, sizeof *s->latencies);
+    if (s->latencies == NULL)
+        s->latency_cap = 0;
     enum hub_result result = hub_send_run(&plan, &s->totals, &err);
     hub_tls_context_free(tls);
     if (result != HUB_OK)
@@ -361,6 +395,8 @@ int hub_cli_send(int count, char **operands)
     if (opt.repeat == 0 || opt.connections == 0 || opt.connections > 65536 || opt.pipeline == 0 ||
         opt.pipeline > 65536 || opt.repeat > 1000000000)
         return hub_cli_usage("send: --repeat, --connections and --pipeline are at least 1");
+    if (opt.batch && opt.vary)
+        return hub_cli_usage("send: --vary and --batch do not go together");
     if ((opt.cert == NULL) != (opt.key == NULL))
         return hub_cli_usage("send: --cert and --key belong together");
     struct sending s = {.summary = opt.summary || opt.repeat > 1};

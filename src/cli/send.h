@@ -20,6 +20,7 @@ struct hub_send_message { /* one of a file, as it will be sent */
     struct hub_span bytes; /* without framing */
     size_t id_at, id_len;  /* MSH-10 in bytes */
     enum hub_send_expect expect;
+    bool batch; /* sent whole */
 };
 
 enum { HUB_SEND_ID_MAX = 250, HUB_SEND_ERROR_MAX = 200 };
@@ -42,12 +43,13 @@ struct hub_send_plan {
     bool vary;
     const char *address;         /* host:port */
     struct hub_tls_context *tls; /* NULL: plain */
-    /* Called once for each message, in the order of answers. */
+    /* Called once for each message, in the order of answers; for a batch, with its index, for each
+     * acknowledgement in the answer. */
     void (*answered)(void *ctx, const struct hub_send_answer *answer);
     void *ctx;
 };
 
-struct hub_send_totals {
+struct hub_send_totals { /* of messages, those of batches too */
     uint64_t accepted, rejected, missing, unexpected; /* unexpected: answers to nothing that was sent */
     int64_t elapsed_us;
 };

@@ -1,11 +1,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adapters/formats/hl7v2/hl7_batch.h"
 #include "src/base/clock.h"
 #include "src/base/mem.h"
 #include "src/cli/send.h"
 
-enum { FRAME_START = 0x0b, FRAME_END = 0x1c, ANSWER_BYTES_MAX = 1 << 20, SILENCE_US = 1000000 };
+enum { FRAME_START = 0x0b, FRAME_END = 0x1c, ANSWER_BYTES_MAX = 1 << 28, SILENCE_US = 1000000 };
 
 struct flight {
     bool busy;
@@ -54,11 +55,14 @@ static void connect_one(struct sender *s, struct connection *c);
 
 /* --- ends of messages --- */
 
-static void finish_flight(struct sender *s, struct connection *c, struct flight *f,
-                          struct hub_send_answer *answer)
+static bool is_batch(const struct sender *s, const struct flight *f)
+{
+    return s->plan->messages[f->index % s->plan->message_count].batch;
+}
+
+static void tell(struct sender *s, const struct flight *f, struct hub_send_answer *answer)
 {
     answer->index = f->index;
-    (void)snprintf(answer->id, sizeof answer->id, "%s", f->id);
     int64_t latency = now_us() - f->sent_us;
     answer->latency_us = latency > UINT32_MAX ? UINT32_MAX : (uint32_t)latency;
     bool silent = answer->code[0] == '\0' && answer->error[0] == '\0'; /* and nothing was due */
@@ -69,10 +73,22 @@ static void finish_flight(struct sender *s, struct connection *c, struct flight 
         s->totals->rejected++;
     else
         s->totals->missing++;
+    s->plan->answered(s->plan->ctx, answer);
+}
+
+static void end_flight(struct sender *s, struct connection *c, struct flight *f)
+{
     f->busy = false;
     c->in_flight--;
     s->done++;
-    s->plan->answered(s->plan->ctx, answer);
+}
+
+static void finish_flight(struct sender *s, struct connection *c, struct flight *f,
+                          struct hub_send_answer *answer)
+{
+    (void)snprintf(answer->id, sizeof answer->id, "%s", f->id);
+    tell(s, f, answer);
+    end_flight(s, c, f);
 }
 
 static void lose_flights(struct sender *s, struct connection *c, const char *why)
@@ -118,9 +134,45 @@ static bool follows_refusal(struct sender *s, struct connection *c, const struct
     return false;
 }
 
+/* A batch of acknowledgements answers the oldest batch. */
+static void take_batch(struct sender *s, struct connection *c, struct hub_span bytes)
+{
+    struct flight *f = NULL;
+    struct hub_span piece;
+    enum hub_hl7_piece kind;
+    bool accepts = false;
+    for (uint32_t i = 0; i < s->plan->pipeline; i++) {
+        struct flight *g = &c->flights[i];
+        if (g->busy && is_batch(s, g) && (f == NULL || g->index < f->index))
+            f = g;
+    }
+    if (f == NULL) {
+        s->totals->unexpected++;
+        return;
+    }
+    while ((kind = hub_hl7_cut_piece(&bytes, &piece)) != HUB_HL7_END) {
+        struct hub_send_answer answer = {0};
+        if (kind != HUB_HL7_MESSAGE)
+            continue;
+        if (hub_send_read_answer(&s->arena, piece, &answer) != HUB_OK) {
+            s->totals->unexpected++;
+            continue;
+        }
+        accepts = accepts || answer.code[0] == 'C';
+        if (f->expect != HUB_SEND_APPLY || answer.code[0] == 'A')
+            tell(s, f, &answer);
+    }
+    if (f->expect != HUB_SEND_APPLY || !accepts)
+        end_flight(s, c, f);
+}
+
 static void take_answer(struct sender *s, struct connection *c, struct hub_span bytes)
 {
     struct hub_send_answer answer = {0};
+    if (hub_hl7_is_batch(bytes)) {
+        take_batch(s, c, bytes);
+        return;
+    }
     if (hub_send_read_answer(&s->arena, bytes, &answer) != HUB_OK) {
         s->totals->unexpected++;
         return;
@@ -380,7 +432,7 @@ enum hub_result hub_send_run(const struct hub_send_plan *plan, struct hub_send_t
 {
     struct sender s = {.plan = plan, .totals = totals, .err = err, .result = HUB_OK};
     memset(totals, 0, sizeof *totals);
-    hub_arena_init(&s.arena, 64 * ANSWER_BYTES_MAX);
+    hub_arena_init(&s.arena, (size_t)64 * ANSWER_BYTES_MAX);
     hub_buf_init(&s.frame, SIZE_MAX / 2, true);
     enum hub_result result = prepare(&s);
     if (result == HUB_OK) {

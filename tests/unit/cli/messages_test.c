@@ -15,7 +15,7 @@ static void holds(const char *text, const char *const *expected)
 {
     struct hub_cli_messages messages;
     struct hub_span message;
-    hub_cli_messages_begin(&messages, hub_span_str(text));
+    hub_cli_messages_begin(&messages, hub_span_str(text), false);
     for (; *expected != NULL; expected++) {
         assert_true(hub_cli_messages_next(&messages, &message));
         assert_int_equal(message.len, strlen(*expected));
@@ -61,6 +61,28 @@ static void messages_of_a_framed_file_are_its_frames(void **state)
     HOLDS("\x0bMSH|1\r", "MSH|1\r");
 }
 
+static void a_frame_may_hold_a_batch(void **state)
+{
+    (void)state;
+    HOLDS("\x0b" "BHS|\rMSH|1\rMSH|2\rBTS|2\r\x1c\r\x0bMSH|3\r\x1c\r", "MSH|1\r", "MSH|2\r", "MSH|3\r");
+    HOLDS("\x0b" "BHS|\rBTS|0\r\x1c\r\x0bMSH|3\r\x1c\r", "MSH|3\r");
+}
+
+static void batches_can_be_left_whole(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"FHS|\rBHS|\rMSH|1\rMSH|2\rBTS|2\rFTS|1\r", "\x0b" "FHS|\rBHS|\rMSH|1\rMSH|2\rBTS|2\rFTS|1\r\x1c\r"};
+    for (size_t i = 0; i < 2; i++) {
+        struct hub_cli_messages messages;
+        struct hub_span message;
+        hub_cli_messages_begin(&messages, hub_span_str(files[i]), true);
+        assert_true(hub_cli_messages_next(&messages, &message));
+        assert_int_equal(message.len, strlen(files[0]));
+        assert_memory_equal(message.ptr, files[0], message.len);
+        assert_false(hub_cli_messages_next(&messages, &message));
+    }
+}
+
 static void what_belongs_to_no_message_is_not_dropped(void **state)
 {
     (void)state;
@@ -75,7 +97,7 @@ static void an_empty_file_holds_no_message(void **state)
     for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
         struct hub_cli_messages messages;
         struct hub_span message;
-        hub_cli_messages_begin(&messages, hub_span_str(empty[i]));
+        hub_cli_messages_begin(&messages, hub_span_str(empty[i]), false);
         assert_false(hub_cli_messages_next(&messages, &message));
     }
 }
@@ -87,6 +109,8 @@ int main(void)
         cmocka_unit_test(messages_pass_over_batch_envelopes),
         cmocka_unit_test(messages_keep_lines_that_only_look_like_headers),
         cmocka_unit_test(messages_of_a_framed_file_are_its_frames),
+        cmocka_unit_test(a_frame_may_hold_a_batch),
+        cmocka_unit_test(batches_can_be_left_whole),
         cmocka_unit_test(what_belongs_to_no_message_is_not_dropped),
         cmocka_unit_test(an_empty_file_holds_no_message),
     };
