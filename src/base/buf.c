@@ -35,9 +35,12 @@ enum hub_result hub_buf_result(const struct hub_buf *buf)
 
 static bool grow(struct hub_buf *buf, size_t need)
 {
-    size_t cap = buf->cap < 256 ? 256 : buf->cap;
-    while (cap < need)
-        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    enum { FIRST = 256, LARGE = 1024 * 1024 };
+    size_t cap = buf->cap < FIRST ? FIRST : buf->cap;
+    while (cap < need && cap < LARGE)
+        cap *= 2;
+    if (cap < need) /* large ones by a quarter: half of them would be room for nothing */
+        cap = cap + cap / 4 > need ? cap + cap / 4 : need;
     if (cap > buf->bytes_max && need <= buf->bytes_max)
         cap = need > buf->bytes_max ? need : buf->bytes_max;
     uint8_t *ptr = NULL;

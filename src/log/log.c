@@ -11,6 +11,7 @@
 
 enum {
     WRITE_THROUGH_BYTES = 8 * 1024 * 1024, /* hub_log_append holds no more than this back until the sync */
+    KEPT_BYTES = 2 * WRITE_THROUGH_BYTES,
     GROUP_BYTES_MAX = 64 * 1024 * 1024,    /* of records that wait for the sync, one record apart */
 };
 
@@ -272,6 +273,11 @@ static enum hub_result write_out(struct hub_log *log, struct hub_error *err)
         return broken(log, err);
     log->written += bytes.len;
     hub_buf_reset(&log->buf);
+    if (log->buf.cap > KEPT_BYTES) { /* one large message must not hold its room for ever */
+        const size_t bytes_max = log->buf.bytes_max;
+        hub_buf_deinit(&log->buf);
+        hub_buf_init(&log->buf, bytes_max, false);
+    }
     return HUB_OK;
 }
 

@@ -49,7 +49,7 @@
 #include "src/base/result.h"
 #include "src/codec/json.h"
 
-enum { HUB_CONTROL_LINE_MAX = 64 * 1024 * 1024 }; /* the longest line of an answer */
+enum { HUB_CONTROL_LINE_MAX = 1024 * 1024 * 1024 }; /* the longest line of an answer */
 
 struct hub;         /* src/pipeline/hub.h */
 struct hub_session; /* one per connection or per offline command: what was proven so far */

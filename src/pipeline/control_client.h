@@ -9,7 +9,7 @@
 
 struct hub_client;
 
-enum { HUB_CLIENT_LINE_MAX = 64 * 1024 * 1024 };
+enum { HUB_CLIENT_LINE_MAX = 1024 * 1024 * 1024 };
 
 /* Connects to <data_dir>/control.sock. HUB_NOT_FOUND: no hub runs here (no socket, or nobody listens);
  * HUB_DENIED: the socket belongs to another user. */

@@ -20,7 +20,7 @@
 
 enum {
     CLIENTS_MAX = 32,
-    REQUEST_MAX = 24 * 1024 * 1024,
+    REQUEST_BASE = 2 * 1024 * 1024, /* beside a message in base64 */
     READ_CAP = 16 * 1024,
     WRITE_CAP = 64 * 1024,
     SEND_TIMEOUT_S = 60, /* a client that does not read must not hold a snapshot of the store for ever */
@@ -103,7 +103,7 @@ static bool handle_lines(struct client *client, struct hub_session *session, str
 static void converse(struct client *client, struct hub_session *session)
 {
     struct hub_buf in;
-    hub_buf_init(&in, REQUEST_MAX, true);
+    hub_buf_init(&in, client->server->hub->config->limits.message_bytes / 3 * 4 + REQUEST_BASE, true);
     for (;;) {
         uint8_t *room = hub_buf_reserve(&in, READ_CAP);
         if (room == NULL)

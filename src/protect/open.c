@@ -111,26 +111,59 @@ enum hub_result hub_opening_decode(struct hub_arena *arena, struct hub_span text
 
 /* --- a Binary --- */
 
-static enum hub_result set_binary(struct hub_arena *arena, struct hub_json *binary, struct hub_span content)
+struct sources {
+    const struct hub_opening *opening;
+    struct hub_arena *arena;
+};
+
+/* A Binary of the event that was opened before: HUB_DENIED when it was not. */
+static enum hub_result source_of(void *ctx, uint32_t ordinal, bool encoded, struct hub_span *out)
+{
+    const struct sources *sources = ctx;
+    const struct hub_opening *o = sources->opening;
+    HUB_ENSURE(o->resources != NULL, HUB_DENIED);
+    HUB_ENSURE(ordinal < o->resource_count, HUB_CORRUPT);
+    HUB_ENSURE(o->resources[ordinal] != NULL, HUB_DENIED);
+    const struct hub_span text = hub_json_get_span(o->resources[ordinal], "data");
+    if (!encoded)
+        return hub_opening_decode(sources->arena, text, out) == HUB_OK ? HUB_OK : HUB_CORRUPT;
+    *out = text;
+    return HUB_OK;
+}
+
+static enum hub_result set_positions(struct hub_arena *arena, struct hub_json *binary, struct hub_span positions)
+{
+    const struct hub_span type = hub_json_get_span(binary, "contentType");
+    const struct hub_span parts[] = {type, HUB_SPAN(";positions=\""), positions, HUB_SPAN("\"")};
+    if (positions.len == 0)
+        return HUB_OK;
+    const struct hub_span whole = hub_arena_concat(arena, parts, sizeof parts / sizeof parts[0]);
+    HUB_ENSURE(whole.ptr != NULL, HUB_NO_MEMORY);
+    return hub_json_set_string(arena, binary, "contentType", whole);
+}
+
+/* HUB_DENIED: it refers to a Binary that stays sealed. */
+static enum hub_result set_binary(const struct hub_opening *o, struct hub_arena *arena, struct hub_json *binary,
+                                  struct hub_span content)
 {
     HUB_ENSURE(content.len >= 1, HUB_CORRUPT);
     const uint8_t kind = content.ptr[0];
-    struct hub_span body = hub_span_of(content.ptr + 1, content.len - 1);
+    struct sources sources = {o, arena};
+    struct hub_span body = hub_span_of(content.ptr + 1, content.len - 1), positions = HUB_SPAN_NONE;
     if (kind == 'T')
         return hub_json_set_string(arena, binary, "data", body);
     if (kind == 'P') {
         HUB_ENSURE(body.len >= 2, HUB_CORRUPT);
         const size_t len = (size_t)hub_le_read(body.ptr, 2);
-        HUB_ENSURE(body.len - 2 >= len, HUB_CORRUPT);
-        const struct hub_span type = hub_json_get_span(binary, "contentType");
-        char *whole = hub_arena_printf(arena, "%.*s;positions=\"%.*s\"", (int)type.len,
-                                       (const char *)type.ptr, (int)len, (const char *)body.ptr + 2);
-        HUB_ENSURE(whole != NULL, HUB_NO_MEMORY);
-        HUB_TRY(hub_json_set_string(arena, binary, "contentType", hub_span_str(whole)));
+        HUB_ENSURE(len <= body.len - 2, HUB_CORRUPT);
+        positions = hub_span_of(body.ptr + 2, len);
         body = hub_span_of(body.ptr + 2 + len, body.len - 2 - len);
+    } else if (kind == 'R') {
+        HUB_TRY(hub_refer_restore(arena, body, source_of, &sources, &positions, &body));
     } else {
         HUB_ENSURE(kind == 'B', HUB_CORRUPT);
     }
+    HUB_TRY(set_positions(arena, binary, positions));
     const size_t cap = hub_encoded_len(HUB_BASE64, body.len) + 1;
     char *text = hub_arena_bytes(arena, cap);
     HUB_ENSURE(text != NULL, HUB_NO_MEMORY);
@@ -159,7 +192,11 @@ static enum hub_result open_binary(struct hub_opening *o, struct hub_arena *aren
     }
     if (result != HUB_OK)
         return result;
-    result = set_binary(arena, binary, content);
+    result = set_binary(o, arena, binary, content);
+    if (result == HUB_DENIED) {
+        ++*masked;
+        return hub_json_set_c(binary, "data", data);
+    }
     return result == HUB_OK ? HUB_OK
                             : hub_fail(err, result, "a sealed field that does not hold what it should", NULL);
 }
@@ -279,19 +316,24 @@ enum hub_result hub_protect_open_event(struct hub_arena *arena, struct hub_json 
                                        const struct hub_opener *opener, size_t *masked, struct hub_error *err)
 {
     struct hub_opening opening;
-    uint32_t index = 0;
     *masked = 0;
     const struct hub_json *list = hub_json_get(hub_json_get(event, "data"), "entry");
     if (list == NULL || list->type != HUB_JSON_ARRAY)
         return hub_fail(err, HUB_SYNTAX, "not an event", NULL);
+    const struct hub_json **opened = HUB_ARENA_ARRAY(arena, const struct hub_json *, (size_t)list->len + 1);
+    if (opened == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     enum hub_result result =
         hub_opening_init(&opening, hub_json_get_span(event, "id"), hub_json_get_span(event, "subject"),
                          hub_json_get_span(event, "seal"), opener, err);
-    for (const struct hub_json *entry = list->first; entry != NULL && result == HUB_OK;
-         entry = entry->next, index++) {
-        result = open_resource(&opening, arena, hub_json_get(entry, "resource"), masked, err);
+    opening.resources = opened;
+    for (const struct hub_json *entry = list->first; entry != NULL && result == HUB_OK; entry = entry->next) {
+        struct hub_json *resource = hub_json_get(entry, "resource");
+        const size_t before = *masked;
+        result = open_resource(&opening, arena, resource, masked, err);
         if (result != HUB_OK && err != NULL)
-            (void)hub_error_at(err, "data.entry[%u]", (unsigned)index);
+            (void)hub_error_at(err, "data.entry[%u]", (unsigned)opening.resource_count);
+        opened[opening.resource_count++] = *masked == before ? resource : NULL;
     }
     hub_opening_deinit(&opening);
     return result;

@@ -14,6 +14,9 @@ struct hub_opening {
     bool asked_secret;
     enum hub_result secret_result;
     uint8_t secret[HUB_KEY_LEN];
+    const struct hub_json *const *resources; /* of the event so far, NULL where one stays sealed; NULL: a
+                                                resource alone */
+    uint32_t resource_count;
 };
 
 enum hub_result hub_opening_init(struct hub_opening *o, struct hub_span event_id, struct hub_span subject,

@@ -157,7 +157,9 @@ enum hub_result hub_prepare_event(struct hub_prepared *p, struct hub_arena *aren
     make_event_id(p, origin, index);
     if (keys != NULL)
         HUB_TRY(set_tokens(p, event, origin, err));
-    enum hub_result result = set_ids(p, event);
+    enum hub_result result = hub_large_possible(origin->message) ? hub_large_move(p, event) : HUB_OK;
+    if (result == HUB_OK)
+        result = set_ids(p, event);
     if (result == HUB_OK)
         result = set_references(p, event);
     for (uint32_t i = 0; event->test && i < event->resource_count && result == HUB_OK; i++) {
@@ -232,6 +234,8 @@ enum hub_result hub_protect_plain_bundle(struct hub_arena *arena, struct hub_eve
 {
     struct hub_prepared p;
     HUB_TRY(hub_prepare_event(&p, arena, NULL, event, origin, index, err));
-    enum hub_result result = build_bundle(&p, event, raw, out);
+    enum hub_result result = hub_large_put_back(&p, event);
+    if (result == HUB_OK)
+        result = build_bundle(&p, event, raw, out);
     return result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL);
 }

@@ -49,34 +49,31 @@ static void place_of(const struct sealer *s, struct hub_span id, struct hub_span
     hub_blake2b(NULL, remainder, place->remainder, HUB_HASH_LEN);
 }
 
-/* The sealed content in the arena. HEAD and BODY are put one after the other. */
-static enum hub_result seal_content(struct sealer *s, const struct hub_field_place *place,
-                                    enum hub_data_class class_, struct hub_span head, struct hub_span body,
-                                    struct hub_span *sealed)
+/* The sealed list in the arena. */
+static enum hub_result seal_list(struct sealer *s, const struct hub_field_place *place,
+                                 enum hub_data_class class_, struct hub_span list, struct hub_span *sealed)
 {
-    const size_t content_len = head.len + body.len, len = hub_field_sealed_len(content_len);
+    const size_t len = hub_field_sealed_len(list.len);
     uint8_t *bytes = hub_arena_alloc(s->arena, len);
     HUB_ENSURE(bytes != NULL, HUB_NO_MEMORY);
-    if (head.len != 0)
-        memcpy(bytes + HUB_SEALED_HEAD, head.ptr, head.len);
-    if (body.len != 0)
-        memcpy(bytes + HUB_SEALED_HEAD + head.len, body.ptr, body.len);
-    hub_field_seal(&s->field, place, class_, s->ordinal++, bytes, content_len);
+    memcpy(bytes + HUB_SEALED_HEAD, list.ptr, list.len);
+    hub_field_seal(&s->field, place, class_, s->ordinal++, bytes, list.len);
     *sealed = hub_span_of(bytes, len);
     return HUB_OK;
 }
 
-/* Where the sealed extensions go in a resource that is already written: the clear remainder is hashed where
- * it stands and written once only. */
+/* Where what is sealed goes in a resource that is already written: the clear remainder is hashed where it
+ * stands and written once only. */
 struct gap {
     size_t at;    /* offset in the buffer */
-    bool in_list; /* behind the last item of `extension`; else `extension` itself is missing there */
+    bool in_list; /* behind the last item of the list; else the member itself is missing there */
     bool first;   /* nothing stands before it in the object */
 };
 
-static enum hub_result write_remainder(struct hub_buf *json, const struct hub_json *resource, struct gap *gap)
+/* LIST: the member that the gap is for, `extension`, or `data` of a Binary, which must not be there. */
+static enum hub_result write_remainder(struct hub_buf *json, const struct hub_json *resource,
+                                       struct hub_span list, struct gap *gap)
 {
-    const struct hub_span list = HUB_SPAN("extension");
     bool first = true, found = false;
     hub_buf_append_byte(json, '{');
     for (const struct hub_json *m = resource->first; m != NULL; m = m->next, first = false) {
@@ -96,7 +93,7 @@ static enum hub_result write_remainder(struct hub_buf *json, const struct hub_js
             found = true;
         }
     }
-    HUB_ASSERT(found); /* resourceType comes after extension */
+    HUB_ASSERT(found); /* resourceType comes after both */
     hub_buf_append_byte(json, '}');
     return hub_buf_result(json);
 }
@@ -150,87 +147,170 @@ static enum hub_result write_sealed(struct sealer *s, const struct hub_json *res
     struct gap gap = {0, false, false};
     size_t count = 0;
     const size_t begin = json->len;
-    HUB_TRY(write_remainder(json, resource, &gap));
+    HUB_TRY(write_remainder(json, resource, HUB_SPAN("extension"), &gap));
     place_of(s, hub_json_get_span(resource, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
     for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
         if (s->take.lists[c].len == 0)
             continue;
-        HUB_TRY(seal_content(s, &place, (enum hub_data_class)c, HUB_SPAN_NONE,
-                             hub_buf_view(&s->take.lists[c]), &sealed[count]));
+        HUB_TRY(seal_list(s, &place, (enum hub_data_class)c, hub_buf_view(&s->take.lists[c]), &sealed[count]));
         count++;
     }
     return count != 0 ? fill_gap(json, &gap, sealed, count) : HUB_OK;
 }
 
-/* A Binary has no extensions: its `data` is the sealed field, and the content starts with a byte that says
- * what follows: B the bytes, P positions and the bytes, T the text of `data` where it is not plain base64. */
-static enum hub_result seal_binary(struct sealer *s, struct hub_json *binary, struct hub_span head,
-                                   struct hub_span body)
+/* --- Binaries --- */
+
+/* Writes BINARY, which has no `data`, with SEALED as its data. */
+static enum hub_result fill_data(struct hub_buf *json, const struct gap *gap, struct hub_span sealed)
+{
+    static const char head[] = "\"data\":\"";
+    const size_t len = sizeof head - 1 + hub_encoded_len(HUB_BASE64, sealed.len) + 2; /* a quote, a comma */
+    HUB_ENSURE(hub_buf_reserve(json, len) != NULL, hub_buf_result(json));
+    uint8_t *at = json->ptr + gap->at;
+    uint8_t *const end = at + len;
+    memmove(end, at, json->len - gap->at);
+    json->len += len;
+    if (!gap->first)
+        *at++ = ',';
+    at = put_text(at, hub_span_of(head, sizeof head - 1));
+    at += hub_encode(HUB_BASE64, sealed, (char *)at, (size_t)(end - at));
+    *at++ = '"';
+    if (gap->first)
+        *at++ = ',';
+    HUB_ASSERT(at == end);
+    return HUB_OK;
+}
+
+/* The content of a Binary, sealed where it is put together. It starts with a byte that says what follows: B
+ * the bytes, P positions and the bytes, T the text of `data` where it is not plain base64, R a program that
+ * refers to other Binaries (docs/FORMATS.md). */
+struct content {
+    uint8_t *buffer; /* the content begins at HUB_SEALED_HEAD */
+    size_t len;
+};
+
+static enum hub_result content_new(struct sealer *s, size_t len_max, struct content *out)
+{
+    out->buffer = hub_arena_alloc(s->arena, hub_field_sealed_len(len_max));
+    out->len = 0;
+    return out->buffer != NULL ? HUB_OK : HUB_NO_MEMORY;
+}
+
+static void content_add(struct content *content, struct hub_span bytes)
+{
+    if (bytes.len != 0)
+        memcpy(content->buffer + HUB_SEALED_HEAD + content->len, bytes.ptr, bytes.len);
+    content->len += bytes.len;
+}
+
+static enum hub_result write_binary(struct sealer *s, const struct hub_json *binary, enum hub_data_class class_,
+                                    const struct content *content, struct hub_buf *json)
 {
     struct hub_field_place place;
-    struct hub_span sealed;
-    const struct hub_policy_node *node =
-        hub_policy_child(hub_policy_resource(s->policy, "Binary"), "data", 4);
-    enum hub_data_class class_ = node != NULL
-                                     ? hub_policy_node_class(node)
-                                     : hub_policy_node_class(hub_policy_resource(s->policy, "Binary"));
-    if (class_ == HUB_DATA_CLEAR)
-        class_ = HUB_DATA_RAW; /* a Binary of the line is always somebody's content */
-    hub_buf_reset(&s->scratch);
-    hub_json_write(&s->scratch, binary);
-    HUB_TRY(hub_buf_result(&s->scratch));
-    place_of(s, hub_json_get_span(binary, "id"), hub_buf_view(&s->scratch), &place);
-    HUB_TRY(seal_content(s, &place, class_, head, body, &sealed));
-    const size_t cap = hub_encoded_len(HUB_BASE64, sealed.len) + 1;
-    char *text = hub_arena_bytes(s->arena, cap);
-    HUB_ENSURE(text != NULL, HUB_NO_MEMORY);
-    return hub_json_set_string(s->arena, binary, "data",
-                               hub_span_of(text, hub_encode(HUB_BASE64, sealed, text, cap)));
+    struct gap gap = {0, false, false};
+    const size_t begin = json->len;
+    HUB_TRY(write_remainder(json, binary, HUB_SPAN("data"), &gap));
+    place_of(s, hub_json_get_span(binary, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
+    hub_field_seal(&s->field, &place, class_, s->ordinal++, content->buffer, content->len);
+    return fill_data(json, &gap, hub_span_of(content->buffer, hub_field_sealed_len(content->len)));
 }
 
-static enum hub_result seal_sent_binary(struct sealer *s, struct hub_json *binary)
+/* TEXT is what `data` said. */
+static enum hub_result content_decoded(struct sealer *s, struct hub_span text, struct content *out)
 {
-    const struct hub_json *data = hub_json_remove(binary, "data");
-    if (data == NULL)
-        return HUB_OK;
-    HUB_ENSURE(data->type == HUB_JSON_STRING, HUB_TYPE);
-    uint8_t *bytes = hub_arena_alloc(s->arena, data->len);
+    const size_t cap = text.len / 4 * 3;
     size_t len = 0;
-    HUB_ENSURE(bytes != NULL, HUB_NO_MEMORY);
-    if (hub_decode(HUB_BASE64, hub_json_span(data), bytes, data->len, &len) == HUB_OK)
-        return seal_binary(s, binary, HUB_SPAN("B"), hub_span_of(bytes, len));
-    return seal_binary(s, binary, HUB_SPAN("T"), hub_json_span(data));
+    HUB_TRY(content_new(s, 1 + cap, out));
+    content_add(out, HUB_SPAN("B"));
+    if (hub_decode(HUB_BASE64, text, out->buffer + HUB_SEALED_HEAD + 1, cap, &len) == HUB_OK) {
+        out->len += len;
+        return HUB_OK;
+    }
+    HUB_TRY(content_new(s, 1 + text.len, out));
+    content_add(out, HUB_SPAN("T"));
+    content_add(out, text);
+    return HUB_OK;
 }
 
-static enum hub_result seal_raw(struct sealer *s, struct hub_json **out)
+/* What the policy says of a Binary that is an entry by itself, and of the original message. */
+static enum hub_data_class binary_class(const struct sealer *s)
 {
-    uint8_t head[3 + 4096];
-    const struct hub_span positions = s->event->raw_positions;
-    *out = hub_prepare_raw(&s->prepared, s->event, false);
-    HUB_ENSURE(*out != NULL, HUB_NO_MEMORY);
-    if (positions.len == 0)
-        return seal_binary(s, *out, HUB_SPAN("B"), s->event->raw);
-    uint8_t *long_head =
-        positions.len + 3 <= sizeof head ? head : hub_arena_alloc(s->arena, positions.len + 5);
-    HUB_ENSURE(long_head != NULL, HUB_NO_MEMORY);
-    HUB_ENSURE(positions.len <= UINT16_MAX, HUB_TOO_LARGE);
-    long_head[0] = 'P';
-    long_head[1] = (uint8_t)positions.len;
-    long_head[2] = (uint8_t)(positions.len >> 8);
-    memcpy(long_head + 3, positions.ptr, positions.len);
-    return seal_binary(s, *out, hub_span_of(long_head, positions.len + 3), s->event->raw);
+    const struct hub_policy_node *whole = hub_policy_resource(s->policy, "Binary");
+    const struct hub_policy_node *node = hub_policy_child(whole, "data", 4);
+    const enum hub_data_class class_ = hub_policy_node_class(node != NULL ? node : whole);
+    return class_ != HUB_DATA_CLEAR ? class_ : HUB_DATA_RAW; /* it is always somebody's content */
 }
 
-static enum hub_result write_resource(struct sealer *s, struct hub_resource *resource, struct hub_buf *json,
+static enum hub_result write_sent_binary(struct sealer *s, uint32_t ordinal, struct hub_buf *json)
+{
+    struct hub_json *binary = s->event->resources[ordinal].json;
+    const struct hub_large *large = hub_large_of(&s->prepared, ordinal);
+    const struct hub_json *data = hub_json_remove(binary, "data");
+    struct content content;
+    if (large == NULL && data == NULL) {
+        hub_json_write(json, binary);
+        return hub_buf_result(json);
+    }
+    HUB_ENSURE(large != NULL || data->type == HUB_JSON_STRING, HUB_TYPE);
+    if (large == NULL || large->encoded) {
+        HUB_TRY(content_decoded(s, large != NULL ? large->text : hub_json_span(data), &content));
+    } else {
+        HUB_TRY(content_new(s, 1 + large->text.len, &content));
+        content_add(&content, HUB_SPAN("B"));
+        content_add(&content, large->text);
+    }
+    const bool own = large == NULL || large->owner == ordinal;
+    return write_binary(s, binary, own ? binary_class(s) : hub_large_class(s->policy, s->event, large), &content,
+                        json);
+}
+
+static enum hub_result content_raw(struct sealer *s, struct content *out)
+{
+    const struct hub_span positions = s->event->raw_positions, raw = s->event->raw;
+    HUB_ENSURE(positions.len <= UINT16_MAX, HUB_TOO_LARGE);
+    HUB_TRY(content_new(s, 3 + positions.len + raw.len, out));
+    if (positions.len == 0) {
+        content_add(out, HUB_SPAN("B"));
+    } else {
+        const uint8_t head[] = {'P', (uint8_t)positions.len, (uint8_t)(positions.len >> 8)};
+        content_add(out, hub_span_of(head, sizeof head));
+        content_add(out, positions);
+    }
+    content_add(out, raw);
+    return HUB_OK;
+}
+
+/* The original message; what large values it has stand in their own Binaries. */
+static enum hub_result write_raw(struct sealer *s, struct hub_buf *json)
+{
+    struct content content;
+    enum hub_result result = HUB_NOT_FOUND;
+    const struct hub_json *binary = hub_prepare_raw(&s->prepared, s->event, false);
+    HUB_ENSURE(binary != NULL, HUB_NO_MEMORY);
+    hub_buf_reset(&s->scratch);
+    if (s->prepared.large_count != 0)
+        result = hub_refer_write(&s->prepared, s->event, &s->scratch);
+    if (result == HUB_OK)
+        result = content_new(s, s->scratch.len, &content);
+    if (result == HUB_OK)
+        content_add(&content, hub_buf_view(&s->scratch));
+    else if (result == HUB_NOT_FOUND)
+        result = content_raw(s, &content);
+    HUB_TRY(result);
+    return write_binary(s, binary, binary_class(s), &content, json);
+}
+
+static enum hub_result write_resource(struct sealer *s, uint32_t ordinal, struct hub_buf *json,
                                       struct hub_error *err)
 {
+    struct hub_resource *resource = &s->event->resources[ordinal];
     enum hub_result result;
     if (strcmp(resource->type, "Binary") == 0) {
-        result = seal_sent_binary(s, resource->json);
-        hub_json_write(json, resource->json);
+        result = write_sent_binary(s, ordinal, json);
         return result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL);
     }
-    s->take.sensitive = resource->entry.sensitive || hub_take_lifts(s->policy, resource->json);
+    resource->entry.sensitive = resource->entry.sensitive || hub_take_lifts(s->policy, resource->json);
+    s->take.sensitive = resource->entry.sensitive;
     s->take.root = hub_policy_resource(s->policy, resource->type);
     HUB_TRY(hub_entry_add(&s->prepared, resource, s->take.sensitive, err));
     HUB_TRY(hub_take_resource(&s->take, resource->json, err));
@@ -249,21 +329,31 @@ static void begin_entry(struct hub_buf *json, bool first, const char *type, cons
     hub_buf_append_str(json, "\",\"resource\":");
 }
 
+/* Room at once for what is known to be large, so that the buffer is not grown and copied by halves. */
+static void reserve_large(const struct sealer *s, struct hub_buf *json)
+{
+    enum { BESIDE = 64 * 1024 };
+    size_t len = 0;
+    for (uint32_t i = 0; i < s->prepared.large_count; i++)
+        len += s->prepared.large[i].text.len / 8 * (s->prepared.large[i].encoded ? 9 : 12);
+    if (len != 0 && hub_buf_reserve(json, len + BESIDE) == NULL)
+        json->failed = HUB_OK; /* it only was a guess */
+}
+
 static enum hub_result write_data(struct sealer *s, struct hub_buf *json, struct hub_error *err)
 {
-    struct hub_event *event = s->event;
-    struct hub_json *raw = NULL;
+    const struct hub_event *event = s->event;
+    reserve_large(s, json);
     hub_buf_append_str(json, "{\"data\":{\"entry\":[");
     for (uint32_t i = 0; i < event->resource_count; i++) {
         begin_entry(json, i == 0, event->resources[i].type, s->prepared.ids[i]);
-        HUB_TRY(write_resource(s, &event->resources[i], json, err));
+        HUB_TRY(write_resource(s, i, json, err));
         hub_buf_append_byte(json, '}');
     }
-    const enum hub_result result = seal_raw(s, &raw);
+    begin_entry(json, event->resource_count == 0, "Binary", s->prepared.ids[event->resource_count]);
+    const enum hub_result result = write_raw(s, json);
     if (result != HUB_OK)
         return hub_fail(err, result, NULL, NULL);
-    begin_entry(json, event->resource_count == 0, "Binary", s->prepared.ids[event->resource_count]);
-    hub_json_write(json, raw);
     hub_buf_append_str(json, "}],\"resourceType\":\"Bundle\",\"type\":\"collection\"}");
     return HUB_OK;
 }

@@ -8,6 +8,7 @@
 #define HUB_URL_SEALED "urn:chartline:sealed"
 #define HUB_URL_ENTRY "urn:chartline:entry"
 #define HUB_URL_DELETED "urn:chartline:deleted"
+#define HUB_URL_LARGE "urn:chartline:large"
 #define HUB_URL_ABSENT "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 #define HUB_FULL_URL "https://chartline.invalid/fhir/"
 
@@ -20,6 +21,15 @@ enum {
 
 /* --- prepare.c --- */
 
+/* A value that is a Binary entry of its own. */
+struct hub_large {
+    uint32_t owner;       /* ordinal of the resource it was taken from */
+    uint32_t binary;      /* of its Binary; the owner itself for one that was sent as a Binary */
+    bool encoded;         /* TEXT is base64 of the bytes, else it is the bytes */
+    struct hub_span text; /* as the resource had it */
+    struct hub_span path; /* where it stood, "content.attachment.data" */
+};
+
 struct hub_prepared {
     struct hub_arena *arena;
     struct hub_keys *keys; /* NULL: `map` */
@@ -29,6 +39,8 @@ struct hub_prepared {
     char (*ids)[HUB_RESOURCE_ID_LEN + 1]; /* of the resources, then of raw */
     const char *references; /* block of "<Type>/<id>" texts: a reference between resources points into it */
     size_t references_len;
+    struct hub_large *large;
+    uint32_t large_count;
 };
 /* Ids, reference texts, test labels. EVENT's trees are changed. */
 enum hub_result hub_prepare_event(struct hub_prepared *p, struct hub_arena *arena, struct hub_keys *keys,
@@ -36,6 +48,31 @@ enum hub_result hub_prepare_event(struct hub_prepared *p, struct hub_arena *aren
                                   struct hub_error *err) HUB_MUST_USE;
 /* The Binary of the original bytes; without data when DATA is false. */
 struct hub_json *hub_prepare_raw(const struct hub_prepared *p, const struct hub_event *event, bool data);
+
+/* --- large.c --- */
+
+/* A message of these bytes may hold a value that is large. */
+bool hub_large_possible(struct hub_span message);
+/* Moves large values into Binaries behind the event's resources; fills p->large. Before ids are given. */
+enum hub_result hub_large_move(struct hub_prepared *p, struct hub_event *event) HUB_MUST_USE;
+/* The value of the Binary with that ordinal; NULL: none. */
+const struct hub_large *hub_large_of(const struct hub_prepared *p, uint32_t binary);
+/* The class of the element it was taken from; that resource must have been looked at (entry.sensitive). */
+enum hub_data_class hub_large_class(const struct hub_policy *policy, const struct hub_event *event,
+                                    const struct hub_large *large);
+/* `data` into the Binaries, for an event that is not sealed. */
+enum hub_result hub_large_put_back(const struct hub_prepared *p, const struct hub_event *event) HUB_MUST_USE;
+
+/* --- refer.c --- */
+
+/* Appends the content of the raw Binary that refers to p->large. HUB_NOT_FOUND: nothing would be saved. */
+enum hub_result hub_refer_write(const struct hub_prepared *p, const struct hub_event *event,
+                                struct hub_buf *out) HUB_MUST_USE;
+/* The bytes of entry ORDINAL's Binary, or, ENCODED, the text of its `data`. */
+typedef enum hub_result (*hub_refer_source_fn)(void *ctx, uint32_t ordinal, bool encoded, struct hub_span *out);
+/* CONTENT is what follows the first byte. HUB_CORRUPT, or what SOURCE says. */
+enum hub_result hub_refer_restore(struct hub_arena *arena, struct hub_span content, hub_refer_source_fn source,
+                                  void *ctx, struct hub_span *positions, struct hub_span *out) HUB_MUST_USE;
 
 /* --- entry.c --- */
 enum hub_result hub_entry_add(const struct hub_prepared *p, struct hub_resource *resource, bool sensitive,

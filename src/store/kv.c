@@ -2,10 +2,13 @@
 
 #include "src/base/mem.h"
 
+enum { BATCH_BYTES_KEPT = 8 * 1024 * 1024 };
+
 struct hub_kv_batch {
     const struct hub_kv_ops *ops; /* NULL until the first put or delete */
     void *impl;
     size_t count;
+    size_t bytes; /* of keys and values since the last clear */
     bool failed; /* out of memory: never written, not even in part */
 };
 
@@ -61,9 +64,14 @@ void hub_kv_batch_free(struct hub_kv_batch *batch)
 
 void hub_kv_batch_clear(struct hub_kv_batch *batch)
 {
-    if (batch->impl != NULL)
+    if (batch->bytes > BATCH_BYTES_KEPT) { /* one large value must not hold its room for ever */
+        batch->ops->batch_free(batch->impl);
+        batch->impl = NULL;
+    } else if (batch->impl != NULL) {
         batch->ops->batch_clear(batch->impl);
+    }
     batch->count = 0;
+    batch->bytes = 0;
     batch->failed = false;
 }
 
@@ -79,6 +87,7 @@ static void batch_add(struct hub_kv_batch *batch, struct hub_kv *kv, unsigned fa
     if (batch->impl == NULL || !kv->ops->batch_add(batch->impl, kv, family, key, value))
         batch->failed = true;
     batch->count++;
+    batch->bytes += key.len + (value != NULL ? value->len : 0);
 }
 
 void hub_kv_batch_put(struct hub_kv_batch *batch, struct hub_kv *kv, unsigned family, struct hub_span key,

@@ -1,7 +1,7 @@
 #include "src/base/mem.h"
 #include "src/timeline/state.h"
 
-enum { LINE_BYTES_MAX = 64 * 1024 * 1024 };
+enum { LINE_BYTES_MAX = 1024 * 1024 * 1024 };
 
 static enum hub_result read_record(struct hub_timeline *t, struct hub_arena *arena, struct hub_span token,
                                    struct hub_json **out, struct hub_error *err)

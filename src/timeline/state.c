@@ -175,8 +175,14 @@ struct hub_span timeline_key(struct hub_timeline *t, struct hub_span a, struct h
 
 static void forget_pending(struct hub_timeline *t)
 {
+    enum { TEXT_KEPT = 4 * 1024 * 1024 };
     hub_kv_batch_clear(t->batch);
     t->batch_bytes = 0;
+    if (t->text.cap > TEXT_KEPT) {
+        const size_t bytes_max = t->text.bytes_max;
+        hub_buf_deinit(&t->text);
+        hub_buf_init(&t->text, bytes_max, false);
+    }
     if (t->pending_cap > 4096 && t->pending_count < t->pending_cap / 16) {
         hub_mem_free(t->pending); /* after a large batch: small ones should not walk its table */
         t->pending = NULL;

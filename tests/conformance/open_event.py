@@ -21,6 +21,10 @@ CLASSES = ["clear", "identity", "contact", "financial", "clinical", "sensitive",
 SEALED = "urn:chartline:sealed"
 
 
+class Masked(Exception):
+    """The original refers to a Binary that the role cannot open."""
+
+
 class Refused(Exception):
     pass
 
@@ -139,6 +143,7 @@ class Opener:
         self.event_id, self.subject = event["id"].encode(), event["subject"].encode()
         self.salt, self.classes = parse_seal(event["seal"])
         self.keys, self.secret = keys, secret
+        self.binaries = []  # by ordinal: `data` of an opened Binary, else None
 
     def field(self, sealed, resource_id, remainder):
         """Content of one sealed field, None when the role has no key for its class."""
@@ -184,6 +189,20 @@ class Opener:
             rest.setdefault("extension", []).extend(left)
         return rest
 
+    def entry(self, resource):
+        opened = self.resource(resource)
+        is_open = resource["resourceType"] == "Binary" and opened is not resource
+        self.binaries.append(opened.get("data") if is_open else None)
+        return opened
+
+    def source(self, ordinal, form):
+        if ordinal >= len(self.binaries):
+            raise Refused("a program that refers to no Binary")
+        data = self.binaries[ordinal]
+        if data is None:
+            raise Masked()
+        return data.encode() if form == 1 else base64.b64decode(data)
+
     def binary(self, resource):
         rest = {k: v for k, v in resource.items() if k != "data"}
         if "data" not in resource:
@@ -195,12 +214,79 @@ class Opener:
         if kind == b"T":
             rest["data"] = body.decode()
             return rest
+        positions = b""
         if kind == b"P":
             length = int.from_bytes(body[:2], "little")
-            rest["contentType"] += ';positions="%s"' % body[2:2 + length].decode()
-            body = body[2 + length:]
+            positions, body = body[2:2 + length], body[2 + length:]
+        elif kind == b"R":
+            try:
+                positions, body = restore(body, self.source)
+            except Masked:
+                return resource
+        elif kind != b"B":
+            raise Refused("a Binary of unknown content")
+        if positions:
+            rest["contentType"] += ';positions="%s"' % positions.decode()
         rest["data"] = base64.b64encode(body).decode()
         return rest
+
+
+class Program:
+    def __init__(self, content):
+        self.content, self.at = content, 0
+
+    def take(self, count):
+        if count > len(self.content) - self.at:
+            raise Refused("a program that breaks off")
+        self.at += count
+        return self.content[self.at - count:self.at]
+
+    def le32(self):
+        return int.from_bytes(self.take(4), "little")
+
+    def number(self):
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7f) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+
+def restore(content, source):
+    """Positions and bytes of an original message that refers to Binaries."""
+    program, out, text, at = Program(content), bytearray(), b"", 0
+    positions, length = program.take(program.le32()), program.le32()
+    sources = [(program.le32(), program.take(1)[0]) for _ in range(program.le32())]
+
+    def copy(count):
+        nonlocal at
+        if count > len(text) - at:
+            raise Refused("a program that leaves its source")
+        out.extend(text[at:at + count])
+        at += count
+
+    while program.at < len(content):
+        op, number = program.take(1)[0], program.number()
+        if op == 1 and number < len(sources):
+            text, at = source(*sources[number]), program.number()
+        elif op == 2:
+            out += program.take(number)
+        elif op == 3:
+            copy(number)
+        elif op == 4:
+            count, between = program.number(), program.take(program.number())
+            for _ in range(number):
+                copy(count)
+                out += between
+        elif op == 5:
+            at += number
+        else:
+            raise Refused("a program of unknown operations")
+    if len(out) != length:
+        raise Refused("a program that gives another length")
+    return positions, bytes(out)
 
 
 def tokens_of(path):
@@ -250,7 +336,7 @@ def main(event_path, keys_path, signer, role_path, secret):
         keys = class_keys(f.read().splitlines(), base64.b64decode(signer), read_role_key(role_path))
     opener = Opener(event, keys, bytes.fromhex(secret))
     for entry in event["data"]["entry"]:
-        entry["resource"] = opener.resource(entry["resource"])
+        entry["resource"] = opener.entry(entry["resource"])
     sys.stdout.write(canonical(event))
 
 

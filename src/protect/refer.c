@@ -1,0 +1,351 @@
+/* The original message without its large values: a program that builds its bytes from pieces of its own and
+ * pieces of the event's Binaries (docs/FORMATS.md, large values). What it says is exact by construction: a
+ * piece is only taken from a Binary where the bytes are equal. */
+#include "src/codec/encode.h"
+#include "src/protect/seal_internal.h"
+
+enum op { OP_SOURCE = 1, OP_LITERAL = 2, OP_COPY = 3, OP_LINES = 4, OP_SKIP = 5 };
+
+enum {
+    SOURCES_MAX = 0xffff,
+    ANCHOR_LEN = 24, /* bytes that find a value in the message */
+    ANCHOR_TRIES = 16,
+    ANCHOR_STEP = 97, /* one that holds an escape or a character of two bytes is not found */
+};
+
+/* --- writing --- */
+
+struct source {
+    struct hub_span text;
+    size_t at; /* in the message, where ANCHOR of text was found */
+    size_t anchor;
+    uint32_t ordinal;
+    bool encoded;
+};
+
+struct writer {
+    struct hub_buf *out;
+    struct hub_span raw;
+    size_t done; /* of raw */
+    /* the last copy and what stood behind it, while they repeat (a value in lines of equal length) */
+    size_t lines, line_len;
+    struct hub_span between;
+};
+
+static void put_number(struct hub_buf *out, uint64_t number)
+{
+    while (number >= 0x80) {
+        hub_buf_append_byte(out, (uint8_t)(number | 0x80));
+        number >>= 7;
+    }
+    hub_buf_append_byte(out, (uint8_t)number);
+}
+
+static void put_op(struct hub_buf *out, enum op op, uint64_t number)
+{
+    hub_buf_append_byte(out, (uint8_t)op);
+    put_number(out, number);
+}
+
+static void flush_lines(struct writer *w)
+{
+    if (w->lines == 0)
+        return;
+    if (w->lines > 1) {
+        put_op(w->out, OP_LINES, w->lines);
+        put_number(w->out, w->line_len);
+        put_number(w->out, w->between.len);
+        hub_buf_append_span(w->out, w->between);
+    } else {
+        if (w->line_len != 0)
+            put_op(w->out, OP_COPY, w->line_len);
+        if (w->between.len != 0) {
+            put_op(w->out, OP_LITERAL, w->between.len);
+            hub_buf_append_span(w->out, w->between);
+        }
+    }
+    w->lines = 0;
+}
+
+static void put_literal(struct writer *w, size_t len)
+{
+    flush_lines(w);
+    if (len != 0) {
+        put_op(w->out, OP_LITERAL, len);
+        hub_buf_append(w->out, w->raw.ptr + w->done, len);
+    }
+    w->done += len;
+}
+
+/* COPY bytes of the source, then LEN of the message. */
+static void put_line(struct writer *w, size_t copy, size_t len)
+{
+    const struct hub_span between = hub_span_of(w->raw.ptr + w->done + copy, len);
+    if (w->lines != 0 && w->line_len == copy && hub_span_equal(w->between, between)) {
+        w->lines++;
+    } else {
+        flush_lines(w);
+        w->lines = 1;
+        w->line_len = copy;
+        w->between = between;
+    }
+    w->done += copy + len;
+}
+
+static size_t common_len(struct hub_span a, struct hub_span b)
+{
+    enum { STEP = 64 };
+    const size_t most = a.len < b.len ? a.len : b.len;
+    size_t n = 0;
+    while (most - n >= STEP && memcmp(a.ptr + n, b.ptr + n, STEP) == 0)
+        n += STEP;
+    while (n < most && a.ptr[n] == b.ptr[n])
+        n++;
+    return n;
+}
+
+static struct hub_span rest_of(struct hub_span s, size_t from)
+{
+    return from < s.len ? hub_span_of(s.ptr + from, s.len - from) : HUB_SPAN_NONE;
+}
+
+static bool find(struct hub_span in, struct hub_span what, size_t window, size_t *at)
+{
+    const size_t len = in.len < window ? in.len : window;
+    const uint8_t *found = what.len != 0 && what.len <= len ? memmem(in.ptr, len, what.ptr, what.len) : NULL;
+    *at = found != NULL ? (size_t)(found - in.ptr) : 0;
+    return found != NULL;
+}
+
+/* Where message and value run together again: SKIP bytes further in the value and LEN in the message. A line
+ * break of the value is an escape sequence or a segment there, a character of two bytes is one. */
+static bool resync(struct hub_span raw, struct hub_span text, size_t *skip, size_t *len)
+{
+    static const struct {
+        size_t near, window, skip_max, skip_step;
+    } ways[] = {{16, 512, 8, 1}, {5, 64, 8, 1}, {16, 4096, 512, 32}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        for (*skip = 0; *skip <= ways[i].skip_max && *skip < text.len; *skip += ways[i].skip_step) {
+            struct hub_span next = rest_of(text, *skip);
+            next.len = next.len < ways[i].near ? next.len : ways[i].near;
+            if (find(raw, next, ways[i].window, len))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void write_source(struct writer *w, const struct source *s, uint32_t index)
+{
+    size_t at = s->anchor, skip = 0, len = 0;
+    put_literal(w, s->at - w->done);
+    put_op(w->out, OP_SOURCE, index);
+    put_number(w->out, at);
+    for (;;) {
+        const struct hub_span raw = rest_of(w->raw, w->done), text = rest_of(s->text, at);
+        const size_t n = common_len(raw, text);
+        if (n == text.len || !resync(rest_of(raw, n), rest_of(text, n), &skip, &len)) {
+            put_line(w, n, 0);
+            break;
+        }
+        put_line(w, n, len);
+        if (skip != 0) {
+            flush_lines(w);
+            put_op(w->out, OP_SKIP, skip);
+        }
+        at += n + skip;
+    }
+    flush_lines(w);
+}
+
+static bool locate(struct hub_span raw, struct source *s)
+{
+    for (unsigned i = 0; i < ANCHOR_TRIES; i++) {
+        s->anchor = (size_t)ANCHOR_STEP * i;
+        if (s->anchor + ANCHOR_LEN > s->text.len)
+            return false;
+        if (find(raw, hub_span_of(s->text.ptr + s->anchor, ANCHOR_LEN), raw.len, &s->at))
+            return true;
+    }
+    return false;
+}
+
+/* In the order of the message. */
+static uint32_t locate_all(const struct hub_prepared *p, struct hub_span raw, struct source *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->large_count && count < SOURCES_MAX; i++) {
+        struct source s = {.text = p->large[i].text, .ordinal = p->large[i].binary, .encoded = p->large[i].encoded};
+        if (!locate(raw, &s))
+            continue;
+        uint32_t at = count++;
+        for (; at > 0 && out[at - 1].at > s.at; at--)
+            out[at] = out[at - 1];
+        out[at] = s;
+    }
+    return count;
+}
+
+static void put_le32(struct hub_buf *out, uint32_t number)
+{
+    uint8_t bytes[4];
+    hub_le32(bytes, number);
+    hub_buf_append(out, bytes, sizeof bytes);
+}
+
+enum hub_result hub_refer_write(const struct hub_prepared *p, const struct hub_event *event, struct hub_buf *out)
+{
+    struct source *sources = HUB_ARENA_ARRAY(p->arena, struct source, (size_t)p->large_count + 1);
+    HUB_ENSURE(sources != NULL, HUB_NO_MEMORY);
+    const uint32_t count = locate_all(p, event->raw, sources);
+    HUB_ENSURE(count != 0 && event->raw.len <= UINT32_MAX, HUB_NOT_FOUND);
+    hub_buf_append_byte(out, 'R');
+    put_le32(out, (uint32_t)event->raw_positions.len);
+    hub_buf_append_span(out, event->raw_positions);
+    put_le32(out, (uint32_t)event->raw.len);
+    put_le32(out, count);
+    for (uint32_t i = 0; i < count; i++) {
+        put_le32(out, sources[i].ordinal);
+        hub_buf_append_byte(out, sources[i].encoded);
+    }
+    struct writer w = {.out = out, .raw = event->raw};
+    for (uint32_t i = 0; i < count; i++) {
+        if (sources[i].at >= w.done) /* one that another ran over stays in the message */
+            write_source(&w, &sources[i], i);
+    }
+    put_literal(&w, event->raw.len - w.done);
+    HUB_TRY(hub_buf_result(out));
+    return out->len < event->raw.len ? HUB_OK : HUB_NOT_FOUND;
+}
+
+/* --- reading --- */
+
+struct reader {
+    struct hub_span rest;
+    hub_refer_source_fn source;
+    void *ctx;
+    struct hub_span list; /* of sources, 5 bytes each */
+    uint32_t source_count;
+    struct hub_span text; /* of the source at hand */
+    uint8_t *out;
+    size_t len, cap;
+};
+
+static bool take_bytes(struct reader *r, size_t len, struct hub_span *out)
+{
+    if (len > r->rest.len)
+        return false;
+    *out = hub_span_of(r->rest.ptr, len);
+    r->rest = rest_of(r->rest, len);
+    return true;
+}
+
+static bool take_le32(struct reader *r, uint32_t *out)
+{
+    struct hub_span b;
+    if (!take_bytes(r, 4, &b))
+        return false;
+    *out = (uint32_t)hub_le_read(b.ptr, 4);
+    return true;
+}
+
+static bool take_number(struct reader *r, size_t *out)
+{
+    uint64_t number = 0;
+    struct hub_span b;
+    for (unsigned shift = 0; shift < 35; shift += 7) {
+        if (!take_bytes(r, 1, &b))
+            return false;
+        number |= (uint64_t)(b.ptr[0] & 0x7f) << shift;
+        if ((b.ptr[0] & 0x80) == 0) {
+            *out = (size_t)number;
+            return number <= UINT32_MAX;
+        }
+    }
+    return false;
+}
+
+static bool add(struct reader *r, const uint8_t *bytes, size_t len)
+{
+    if (len > r->cap - r->len)
+        return false;
+    if (len != 0)
+        memcpy(r->out + r->len, bytes, len);
+    r->len += len;
+    return true;
+}
+
+static bool copy(struct reader *r, size_t len)
+{
+    if (len > r->text.len || !add(r, r->text.ptr, len))
+        return false;
+    r->text = rest_of(r->text, len);
+    return true;
+}
+
+static enum hub_result enter_source(struct reader *r, size_t index)
+{
+    size_t at = 0;
+    HUB_ENSURE(index < r->source_count && take_number(r, &at), HUB_CORRUPT);
+    const uint8_t *s = r->list.ptr + index * 5;
+    HUB_ENSURE(s[4] <= 1, HUB_CORRUPT);
+    HUB_TRY(r->source(r->ctx, (uint32_t)hub_le_read(s, 4), s[4] == 1, &r->text));
+    HUB_ENSURE(at <= r->text.len, HUB_CORRUPT);
+    r->text = rest_of(r->text, at);
+    return HUB_OK;
+}
+
+static bool run_lines(struct reader *r, size_t count)
+{
+    size_t len = 0, between_len = 0;
+    struct hub_span between;
+    if (!take_number(r, &len) || !take_number(r, &between_len) || !take_bytes(r, between_len, &between) ||
+        len + between_len == 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!copy(r, len) || !add(r, between.ptr, between.len))
+            return false;
+    }
+    return true;
+}
+
+static enum hub_result run_op(struct reader *r)
+{
+    struct hub_span op, bytes;
+    size_t number = 0;
+    HUB_ENSURE(take_bytes(r, 1, &op) && take_number(r, &number), HUB_CORRUPT);
+    switch (op.ptr[0]) {
+    case OP_SOURCE:
+        return enter_source(r, number);
+    case OP_LITERAL:
+        return take_bytes(r, number, &bytes) && add(r, bytes.ptr, bytes.len) ? HUB_OK : HUB_CORRUPT;
+    case OP_COPY:
+        return copy(r, number) ? HUB_OK : HUB_CORRUPT;
+    case OP_LINES:
+        return run_lines(r, number) ? HUB_OK : HUB_CORRUPT;
+    case OP_SKIP:
+        HUB_ENSURE(number <= r->text.len, HUB_CORRUPT);
+        r->text = rest_of(r->text, number);
+        return HUB_OK;
+    default:
+        return HUB_CORRUPT;
+    }
+}
+
+enum hub_result hub_refer_restore(struct hub_arena *arena, struct hub_span content, hub_refer_source_fn source,
+                                  void *ctx, struct hub_span *positions, struct hub_span *out)
+{
+    struct reader r = {.rest = content, .source = source, .ctx = ctx};
+    uint32_t positions_len = 0, raw_len = 0;
+    HUB_ENSURE(take_le32(&r, &positions_len) && take_bytes(&r, positions_len, positions), HUB_CORRUPT);
+    HUB_ENSURE(take_le32(&r, &raw_len) && take_le32(&r, &r.source_count), HUB_CORRUPT);
+    HUB_ENSURE(r.source_count <= SOURCES_MAX && take_bytes(&r, (size_t)r.source_count * 5, &r.list), HUB_CORRUPT);
+    r.cap = raw_len;
+    r.out = hub_arena_alloc(arena, r.cap + 1);
+    HUB_ENSURE(r.out != NULL, HUB_NO_MEMORY);
+    while (r.rest.len != 0)
+        HUB_TRY(run_op(&r));
+    HUB_ENSURE(r.len == r.cap, HUB_CORRUPT);
+    *out = hub_span_of(r.out, r.len);
+    return HUB_OK;
+}
