@@ -39,8 +39,10 @@ static bool grow(struct hub_buf *buf, size_t need)
     size_t cap = buf->cap < FIRST ? FIRST : buf->cap;
     while (cap < need && cap < LARGE)
         cap *= 2;
-    if (cap < need) /* large ones by a quarter: half of them would be room for nothing */
-        cap = cap + cap / 4 > need ? cap + cap / 4 : need;
+    if (cap < need) { /* large ones by a quarter, and a little beside what comes at once: they are costly to copy */
+        const size_t more = need > SIZE_MAX / 2 ? need : need + need / 16;
+        cap = cap + cap / 4 > more ? cap + cap / 4 : more;
+    }
     if (cap > buf->bytes_max && need <= buf->bytes_max)
         cap = need > buf->bytes_max ? need : buf->bytes_max;
     uint8_t *ptr = NULL;

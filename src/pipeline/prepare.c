@@ -6,7 +6,6 @@
 
 enum {
     HEAD_MAX = 4096,
-    OVERSIZE_KEPT = 64 * 1024, /* of a message that is too large */
 };
 
 const char hub_prepare_accepted[] = "AA";
@@ -132,7 +131,8 @@ static enum hub_result seal_dead_letter(struct hub_work *work, struct hub_span b
     return hub_buf_result(&item->json);
 }
 
-/* Of a message that is too large only its head is looked at, for the answer; the beginning is kept. */
+/* Of a message that is too large only its head is looked at, for the answer. What was read of it is kept, which
+ * cannot be more than limits.message_bytes: nobody knows where it would have ended. */
 static enum hub_result process_oversize(struct hub_work *work, struct hub_span bytes)
 {
     struct hub_error ignored = {0};
@@ -144,8 +144,7 @@ static enum hub_result process_oversize(struct hub_work *work, struct hub_span b
     fill_dedup(work);
     work->verdict =
         hub_fail(&work->err, HUB_TOO_LARGE, hub_prepare_oversize, "send it in parts, or raise the limit");
-    return seal_dead_letter(work,
-                            hub_span_of(bytes.ptr, bytes.len < OVERSIZE_KEPT ? bytes.len : OVERSIZE_KEPT));
+    return seal_dead_letter(work, bytes);
 }
 
 enum hub_result hub_prepare(struct hub_work *work)

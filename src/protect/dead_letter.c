@@ -72,20 +72,25 @@ static void letter_place(const struct hub_event_id *id, const struct hub_token *
     hub_blake2b(NULL, remainder, place->remainder, HUB_HASH_LEN);
 }
 
-static enum hub_result add_sealed(struct hub_arena *arena, const struct hub_field_keys *field,
-                                  const struct hub_field_place *place, struct hub_span original,
-                                  struct hub_json *letter)
+/* The letter's clear remainder is hashed where it was written, and the original sealed beside it. */
+static enum hub_result write_letter(struct hub_arena *arena, const struct hub_field_keys *field,
+                                    const struct hub_event_id *id, const struct hub_token *subject,
+                                    const struct hub_json *letter, struct hub_span original, struct hub_buf *json)
 {
-    const size_t len = hub_field_sealed_len(1 + original.len), cap = hub_encoded_len(HUB_BASE64, len) + 1;
+    struct hub_field_place place;
+    struct hub_gap gap;
+    const size_t begin = json->len, len = hub_field_sealed_len(1 + original.len);
     uint8_t *bytes = hub_arena_alloc(arena, len);
-    char *text = hub_arena_bytes(arena, cap);
-    HUB_ENSURE(bytes != NULL && text != NULL, HUB_NO_MEMORY);
+    HUB_ENSURE(bytes != NULL, HUB_NO_MEMORY);
+    if (hub_buf_reserve(json, hub_encoded_len(HUB_BASE64, len) + LETTER_TEXT_MAX) == NULL)
+        return hub_buf_result(json);
+    HUB_TRY(hub_gap_write(json, letter, HUB_SPAN("sealed"), &gap));
+    letter_place(id, subject, hub_span_of(json->ptr + begin, json->len - begin), &place);
     bytes[HUB_SEALED_HEAD] = 'B';
     if (original.len != 0)
         memcpy(bytes + HUB_SEALED_HEAD + 1, original.ptr, original.len);
-    hub_field_seal(field, place, HUB_DATA_RAW, 0, bytes, 1 + original.len);
-    return hub_json_set_string(arena, letter, "sealed",
-                               hub_span_of(text, hub_encode(HUB_BASE64, hub_span_of(bytes, len), text, cap)));
+    hub_field_seal(field, &place, HUB_DATA_RAW, 0, bytes, 1 + original.len);
+    return hub_gap_fill_text(json, &gap, HUB_SPAN("sealed"), hub_span_of(bytes, len));
 }
 
 enum hub_result hub_protect_dead_letter(struct hub_keys *keys, struct hub_arena *arena,
@@ -95,27 +100,21 @@ enum hub_result hub_protect_dead_letter(struct hub_keys *keys, struct hub_arena 
                                         struct hub_error *err)
 {
     struct hub_field_keys field = {.salt = {0}};
-    struct hub_field_place place;
     struct hub_token subject;
     struct hub_json *letter = NULL;
     struct hub_buf buf;
     enum hub_result result;
-    hub_buf_init(&buf, LETTER_TEXT_MAX * 4, false);
+    hub_buf_init(&buf, LETTER_TEXT_MAX, false);
     HUB_TRY_OUT(letter_keys(keys, &field, err));
     hub_keys_scoped_token(keys, HUB_TOKEN_OF_EVENT, hub_span_str(id->text), &subject);
     hub_field_seal_write(&field, &buf);
     const struct hub_span seal = hub_arena_copy(arena, hub_buf_view(&buf));
     HUB_TRY_OUT(seal.ptr != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL));
     result = build_letter(arena, id, &subject, trigger, origin, why, seal, &letter);
-    HUB_TRY_OUT(result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL));
-    hub_buf_reset(&buf);
-    hub_json_write(&buf, letter);
-    HUB_TRY_OUT(hub_buf_result(&buf) == HUB_OK ? HUB_OK : hub_fail(err, hub_buf_result(&buf), NULL, NULL));
-    letter_place(id, &subject, hub_buf_view(&buf), &place);
-    result = add_sealed(arena, &field, &place, original, letter);
-    HUB_TRY_OUT(result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL));
-    hub_json_write(json, letter);
-    result = hub_buf_result(json);
+    if (result == HUB_OK)
+        result = write_letter(arena, &field, id, &subject, letter, original, json);
+    if (result != HUB_OK)
+        result = hub_fail(err, result, NULL, NULL);
 out:
     hub_buf_deinit(&buf);
     hub_mem_wipe(&field, sizeof field);

@@ -62,92 +62,14 @@ static enum hub_result seal_list(struct sealer *s, const struct hub_field_place 
     return HUB_OK;
 }
 
-/* Where what is sealed goes in a resource that is already written: the clear remainder is hashed where it
- * stands and written once only. */
-struct gap {
-    size_t at;    /* offset in the buffer */
-    bool in_list; /* behind the last item of the list; else the member itself is missing there */
-    bool first;   /* nothing stands before it in the object */
-};
-
-/* LIST: the member that the gap is for, `extension`, or `data` of a Binary, which must not be there. */
-static enum hub_result write_remainder(struct hub_buf *json, const struct hub_json *resource,
-                                       struct hub_span list, struct gap *gap)
-{
-    bool first = true, found = false;
-    hub_buf_append_byte(json, '{');
-    for (const struct hub_json *m = resource->first; m != NULL; m = m->next, first = false) {
-        const int order = found ? 1 : hub_span_compare(hub_span_of(m->key, m->key_len), list);
-        if (!found && order > 0) {
-            *gap = (struct gap){json->len, false, first};
-            found = true;
-        }
-        if (!first)
-            hub_buf_append_byte(json, ',');
-        hub_json_write_string(json, hub_span_of(m->key, m->key_len));
-        hub_buf_append_byte(json, ':');
-        hub_json_write(json, m);
-        if (order == 0) {
-            HUB_ENSURE(m->type == HUB_JSON_ARRAY && m->len != 0, HUB_TYPE);
-            *gap = (struct gap){json->len - 1, true, false};
-            found = true;
-        }
-    }
-    HUB_ASSERT(found); /* resourceType comes after both */
-    hub_buf_append_byte(json, '}');
-    return hub_buf_result(json);
-}
-
-#define ITEM_HEAD "{\"url\":\"" HUB_URL_SEALED "\",\"valueBase64Binary\":\""
-#define ITEM_TAIL "\"}"
-#define LIST_HEAD "\"extension\":["
-
-static uint8_t *put_text(uint8_t *at, struct hub_span text)
-{
-    memcpy(at, text.ptr, text.len);
-    return at + text.len;
-}
-
-/* Opens the gap and writes the fields into it. */
-static enum hub_result fill_gap(struct hub_buf *json, const struct gap *gap, const struct hub_span *sealed,
-                                size_t count)
-{
-    size_t len = gap->in_list ? 1 : sizeof LIST_HEAD - 1 + 2; /* a comma; the list, its end and a comma */
-    for (size_t i = 0; i < count; i++)
-        len += (i != 0) + sizeof ITEM_HEAD - 1 + hub_encoded_len(HUB_BASE64, sealed[i].len) +
-               sizeof ITEM_TAIL - 1;
-    HUB_ENSURE(hub_buf_reserve(json, len) != NULL, hub_buf_result(json));
-    uint8_t *at = json->ptr + gap->at;
-    uint8_t *const end = at + len;
-    memmove(end, at, json->len - gap->at);
-    json->len += len;
-    if (!gap->first)
-        *at++ = ',';
-    if (!gap->in_list)
-        at = put_text(at, HUB_SPAN(LIST_HEAD));
-    for (size_t i = 0; i < count; i++) {
-        if (i != 0)
-            *at++ = ',';
-        at = put_text(at, HUB_SPAN(ITEM_HEAD));
-        at += hub_encode(HUB_BASE64, sealed[i], (char *)at, (size_t)(end - at)); /* its NUL is overwritten */
-        at = put_text(at, HUB_SPAN(ITEM_TAIL));
-    }
-    if (!gap->in_list)
-        *at++ = ']';
-    if (gap->first)
-        *at++ = ',';
-    HUB_ASSERT(at == end);
-    return HUB_OK;
-}
-
 static enum hub_result write_sealed(struct sealer *s, const struct hub_json *resource, struct hub_buf *json)
 {
     struct hub_field_place place;
     struct hub_span sealed[HUB_DATA_CLASSES];
-    struct gap gap = {0, false, false};
+    struct hub_gap gap;
     size_t count = 0;
     const size_t begin = json->len;
-    HUB_TRY(write_remainder(json, resource, HUB_SPAN("extension"), &gap));
+    HUB_TRY(hub_gap_write(json, resource, HUB_SPAN("extension"), &gap));
     place_of(s, hub_json_get_span(resource, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
     for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
         if (s->take.lists[c].len == 0)
@@ -155,31 +77,10 @@ static enum hub_result write_sealed(struct sealer *s, const struct hub_json *res
         HUB_TRY(seal_list(s, &place, (enum hub_data_class)c, hub_buf_view(&s->take.lists[c]), &sealed[count]));
         count++;
     }
-    return count != 0 ? fill_gap(json, &gap, sealed, count) : HUB_OK;
+    return count != 0 ? hub_gap_fill_extensions(json, &gap, sealed, count) : HUB_OK;
 }
 
 /* --- Binaries --- */
-
-/* Writes BINARY, which has no `data`, with SEALED as its data. */
-static enum hub_result fill_data(struct hub_buf *json, const struct gap *gap, struct hub_span sealed)
-{
-    static const char head[] = "\"data\":\"";
-    const size_t len = sizeof head - 1 + hub_encoded_len(HUB_BASE64, sealed.len) + 2; /* a quote, a comma */
-    HUB_ENSURE(hub_buf_reserve(json, len) != NULL, hub_buf_result(json));
-    uint8_t *at = json->ptr + gap->at;
-    uint8_t *const end = at + len;
-    memmove(end, at, json->len - gap->at);
-    json->len += len;
-    if (!gap->first)
-        *at++ = ',';
-    at = put_text(at, hub_span_of(head, sizeof head - 1));
-    at += hub_encode(HUB_BASE64, sealed, (char *)at, (size_t)(end - at));
-    *at++ = '"';
-    if (gap->first)
-        *at++ = ',';
-    HUB_ASSERT(at == end);
-    return HUB_OK;
-}
 
 /* The content of a Binary, sealed where it is put together. It starts with a byte that says what follows: B
  * the bytes, P positions and the bytes, T the text of `data` where it is not plain base64, R a program that
@@ -207,12 +108,13 @@ static enum hub_result write_binary(struct sealer *s, const struct hub_json *bin
                                     const struct content *content, struct hub_buf *json)
 {
     struct hub_field_place place;
-    struct gap gap = {0, false, false};
+    struct hub_gap gap;
     const size_t begin = json->len;
-    HUB_TRY(write_remainder(json, binary, HUB_SPAN("data"), &gap));
+    HUB_TRY(hub_gap_write(json, binary, HUB_SPAN("data"), &gap));
     place_of(s, hub_json_get_span(binary, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
     hub_field_seal(&s->field, &place, class_, s->ordinal++, content->buffer, content->len);
-    return fill_data(json, &gap, hub_span_of(content->buffer, hub_field_sealed_len(content->len)));
+    return hub_gap_fill_text(json, &gap, HUB_SPAN("data"),
+                             hub_span_of(content->buffer, hub_field_sealed_len(content->len)));
 }
 
 /* TEXT is what `data` said. */

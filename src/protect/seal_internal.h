@@ -63,6 +63,24 @@ enum hub_data_class hub_large_class(const struct hub_policy *policy, const struc
 /* `data` into the Binaries, for an event that is not sealed. */
 enum hub_result hub_large_put_back(const struct hub_prepared *p, const struct hub_event *event) HUB_MUST_USE;
 
+/* --- gap.c --- */
+
+struct hub_gap {
+    size_t at;    /* offset in the buffer */
+    bool in_list; /* behind the last item of the list that is there */
+    bool first;   /* nothing stands before it in the object */
+};
+/* Appends OBJECT in canonical form and says where its member KEY belongs. A list under KEY stays; nothing else may be
+ * there. OBJECT must have a member behind KEY. */
+enum hub_result hub_gap_write(struct hub_buf *json, const struct hub_json *object, struct hub_span key,
+                              struct hub_gap *gap) HUB_MUST_USE;
+/* Items of `extension`. */
+enum hub_result hub_gap_fill_extensions(struct hub_buf *json, const struct hub_gap *gap,
+                                        const struct hub_span *sealed, size_t count) HUB_MUST_USE;
+/* The member KEY, in base64. */
+enum hub_result hub_gap_fill_text(struct hub_buf *json, const struct hub_gap *gap, struct hub_span key,
+                                  struct hub_span sealed) HUB_MUST_USE;
+
 /* --- refer.c --- */
 
 /* Appends the content of the raw Binary that refers to p->large. HUB_NOT_FOUND: nothing would be saved. */

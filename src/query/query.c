@@ -72,22 +72,25 @@ static bool has_reference(const struct hub_json *list, struct hub_span reference
     return false;
 }
 
-static enum hub_result add_result(struct view *view, struct hub_json *list, const struct hub_json *item)
+static enum hub_result add_result(struct view *view, const struct fact *report, struct hub_json *list,
+                                  const struct hub_json *item)
 {
     struct hub_span type;
     struct hub_span id;
     struct hub_span reference = hub_json_get_span(item, "reference");
     const struct version *v = query_reference(reference, &type, &id) ? query_find(view, id) : NULL;
-    if (v != NULL && v->fact != NULL) {
-        if (v->fact->current == NULL)
+    const bool found = v != NULL && v->fact != NULL;
+    if (found) {
+        if (v->fact->current == NULL || v->fact->listed == report)
             return HUB_OK;
+        v->fact->listed = report;
         const char *text =
             hub_arena_printf(view->arena, "%.*s/%.*s", (int)type.len, (const char *)type.ptr,
                              (int)v->fact->current->id.len, (const char *)v->fact->current->id.ptr);
         HUB_ENSURE(text != NULL, HUB_NO_MEMORY);
         reference = hub_span_str(text);
     }
-    if (reference.len != 0 && has_reference(list, reference))
+    if (!found && reference.len != 0 && has_reference(list, reference))
         return HUB_OK;
     struct hub_json *copy = hub_json_copy(view->arena, item);
     HUB_ENSURE(copy != NULL, HUB_NO_MEMORY);
@@ -105,7 +108,7 @@ static enum hub_result unite_results(struct view *view, struct fact *fact)
         for (const struct hub_json *item = results != NULL && results->type == HUB_JSON_ARRAY ? results->first
                                                                                               : NULL;
              item != NULL; item = item->next)
-            HUB_TRY(add_result(view, list, item));
+            HUB_TRY(add_result(view, fact, list, item));
     }
     (void)hub_json_remove(fact->resource, "result");
     return list->len != 0 ? hub_json_set_c(fact->resource, "result", list) : HUB_OK;

@@ -27,6 +27,7 @@ struct fact {
     struct version *superseded; /* the one before it */
     struct hub_json *resource;  /* what is shown */
     bool cancelled;             /* location: a cancel takes it back */
+    const struct fact *listed;  /* the report that last took it into its results */
 };
 
 struct view {

@@ -1,6 +1,7 @@
 /* From one sealed CloudEvent to entry records, identity facts and the record of its subject. Everything is
  * read and checked before the first pending change, so that a bad event changes nothing. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "src/base/clock.h"
 #include "src/codec/encode.h"
@@ -27,6 +28,8 @@ struct event {
     size_t fact_count;
     struct part *parts;
     size_t part_count;
+    struct part **support; /* those that are no entry, by id */
+    size_t support_count;
     bool test;
     bool chartless; /* a feed's subject: a message without patient */
 };
@@ -160,17 +163,25 @@ static enum hub_result read_event(struct hub_timeline *t, struct hub_span text, 
 
 /* --- supporting resources: those without an entry that an entry leads to --- */
 
-static struct part *find_part(struct event *e, struct hub_span reference)
+static int compare_parts(const void *a, const void *b)
 {
-    for (size_t i = 0; i < e->part_count; i++) {
-        struct part *part = &e->parts[i];
-        if (!part->entry && !part->needed && reference.len == part->type.len + 1 + part->id.len &&
-            hub_span_equal(hub_span_of(reference.ptr, part->type.len), part->type) &&
-            reference.ptr[part->type.len] == '/' &&
-            hub_span_equal(hub_span_of(reference.ptr + part->type.len + 1, part->id.len), part->id))
-            return part;
-    }
-    return NULL;
+    const struct part *x = *(const struct part *const *)a, *y = *(const struct part *const *)b;
+    const int order = hub_span_compare(x->id, y->id);
+    return order != 0 ? order : hub_span_compare(x->type, y->type);
+}
+
+/* REFERENCE is `<Type>/<id>`. */
+static struct part *find_part(const struct event *e, struct hub_span reference)
+{
+    const uint8_t *slash = reference.len != 0 ? memchr(reference.ptr, '/', reference.len) : NULL;
+    if (slash == NULL)
+        return NULL;
+    const size_t len = (size_t)(slash - reference.ptr);
+    const struct part wanted = {.type = hub_span_of(reference.ptr, len),
+                                .id = hub_span_of(slash + 1, reference.len - len - 1)};
+    const struct part *key = &wanted;
+    struct part **found = bsearch(&key, e->support, e->support_count, sizeof(struct part *), compare_parts);
+    return found != NULL && !(*found)->needed ? *found : NULL;
 }
 
 /* Marks what NODE refers to (Reference.reference, Attachment.url), and what that refers to. */
@@ -194,22 +205,27 @@ static void mark_needed(struct event *e, const struct hub_json *node)
 
 enum { SUPPORT_MAX = 2000 }; /* bounds the depth of mark_needed */
 
-static void find_support(struct event *e)
+static bool find_support(struct event *e, struct hub_arena *arena)
 {
-    size_t without = 0;
-    for (size_t i = 0; i < e->part_count; i++)
-        without += !e->parts[i].entry;
-    if (without == 0)
-        return;
-    if (without > SUPPORT_MAX) {
-        for (size_t i = 0; i < e->part_count; i++)
-            e->parts[i].needed = !e->parts[i].entry;
-        return;
-    }
+    e->support = HUB_ARENA_ARRAY(arena, struct part *, e->part_count + 1);
+    if (e->support == NULL)
+        return false;
     for (size_t i = 0; i < e->part_count; i++) {
+        if (!e->parts[i].entry)
+            e->support[e->support_count++] = &e->parts[i];
+    }
+    if (e->support_count > SUPPORT_MAX) {
+        for (size_t i = 0; i < e->support_count; i++)
+            e->support[i]->needed = true;
+        return true;
+    }
+    if (e->support_count != 0)
+        qsort(e->support, e->support_count, sizeof(struct part *), compare_parts);
+    for (size_t i = 0; i < e->part_count && e->support_count != 0; i++) {
         if (e->parts[i].entry)
             mark_needed(e, e->parts[i].resource);
     }
+    return true;
 }
 
 /* --- records --- */
@@ -318,7 +334,8 @@ static enum hub_result add_event(struct hub_timeline *t, struct event *e, struct
     struct hub_json *seen = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
     if (ids == NULL || seen == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    find_support(e);
+    if (!find_support(e, &t->scratch))
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     HUB_TRY(add_entries(t, e, ids, err));
     HUB_TRY(add_fact_records(t, e, err));
     HUB_TRY(timeline_add_facts(t, e->facts, e->fact_count, err));
