@@ -66,14 +66,15 @@ size_t hub_keys_take_created(struct hub_keys *keys, struct hub_key_id *ids, enum
     return cap != 0 ? (size_t)atomic_exchange(&test_keys_created, 0) : 0;
 }
 
-void hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, struct hub_span json_line),
-                          void *ctx)
+enum hub_result hub_keys_each_record(struct hub_keys *keys,
+                                     bool (*callback)(void *ctx, struct hub_span json_line), void *ctx)
 {
     (void)keys;
     int count = atomic_load(&test_key_count);
     for (int i = 0; i < count; i++)
         if (!callback(ctx, hub_span_str(test_key_records[i])))
-            return;
+            break;
+    return HUB_OK;
 }
 
 /* --- items --- */

@@ -198,10 +198,11 @@ static enum hub_result finish_tile(struct hub_verify *verify, int level)
 static enum hub_result check_entry(struct hub_verify *verify, uint64_t index, struct hub_span entry)
 {
     struct hub_json *json = NULL;
-    struct hub_error ignored;
     int64_t time_us;
     hub_arena_reset(&verify->arena);
-    if (hub_json_parse(&verify->arena, entry, &json, &ignored) != HUB_OK || json->type != HUB_JSON_OBJECT) {
+    enum hub_result result = hub_json_parse(&verify->arena, entry, &json, verify->err);
+    HUB_ENSURE(result != HUB_NO_MEMORY, result);
+    if (result != HUB_OK || json->type != HUB_JSON_OBJECT) {
         json = NULL;
         hub_verify_note(verify, index, "entry %" PRIu64 " is no JSON object", index);
     }

@@ -64,7 +64,7 @@ enum hub_result hub_commit_keys_missing(struct hub_keys *keys, struct hub_index 
 {
     struct search search = {.index = index, .emit = emit, .ctx = ctx, .result = HUB_OK, .err = err};
     hub_arena_init(&search.arena, ARENA_BYTES_MAX);
-    hub_keys_each_record(keys, look, &search);
+    enum hub_result result = hub_keys_each_record(keys, look, &search);
     hub_arena_deinit(&search.arena);
-    return search.result;
+    return search.result != HUB_OK ? search.result : result;
 }

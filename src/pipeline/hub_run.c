@@ -10,7 +10,7 @@
 #include "src/base/diag.h"
 #include "src/base/thread.h"
 
-enum { APPLY_WAIT_MS = 100, AUDIT_STEP_MS = 200, REFUSED_SECOND_US = 1000000 };
+enum { APPLY_WAIT_MS = 100, RETRY_WAIT_MS = 1000, AUDIT_STEP_MS = 200, REFUSED_SECOND_US = 1000000 };
 
 static const char component[] = "hub";
 
@@ -48,6 +48,12 @@ static void *apply(void *ctx)
             continue;
         if (err.result == HUB_OK)
             (void)hub_fail(&err, result, "the timeline cannot follow the event log", NULL);
+        hub_timeline_forget(hub->timeline);
+        if (hub_result_row(result)->class == HUB_CLASS_RETRY) {
+            HUB_DIAG(HUB_DIAG_WARNING, component, "the timeline waits", hub_diag_error(&err));
+            hub_log_wait(hub->log, UINT64_MAX, RETRY_WAIT_MS);
+            continue;
+        }
         atomic_store(&hub->sick, true);
         HUB_DIAG(HUB_DIAG_ERROR, component, "the timeline stands still; messages are still taken",
                  hub_diag_error(&err));

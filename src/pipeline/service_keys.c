@@ -26,8 +26,8 @@ static enum hub_result each_record(struct hub_request *request,
                                    enum hub_result (*use)(struct hub_request *request, struct hub_span line))
 {
     struct each_record each = {.request = request, .result = HUB_OK, .use = use};
-    hub_keys_each_record(request->hub->keys, on_record, &each);
-    return each.result;
+    enum hub_result result = hub_keys_each_record(request->hub->keys, on_record, &each);
+    return each.result != HUB_OK ? each.result : result;
 }
 
 static enum hub_result send_record(struct hub_request *request, struct hub_span line)

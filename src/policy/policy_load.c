@@ -410,7 +410,7 @@ struct hub_policy *hub_policy_load(const char *path, const char *schema_dir, str
         policy->root.name_len = policy->any->name_len = 1;
         load_files(&l, schema_dir);
     }
-    if (l.out_of_memory)
+    if (l.out_of_memory || scratch.failed || policy->arena.failed)
         problem(&l, 0, NULL, "too large, or out of memory", NULL);
     hub_arena_deinit(&scratch);
     if (problems->errors != errors) {

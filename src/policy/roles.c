@@ -119,6 +119,8 @@ struct hub_roles *hub_roles_load(const char *path, const char *folder, struct hu
     const struct loader l = {&owner->arena, path, folder, problems};
     if (root != NULL)
         load_all(&l, root, roles);
+    if (owner->arena.failed)
+        hub_problems_add(problems, HUB_SEVERITY_ERROR, path, 0, NULL, "too large, or out of memory", NULL, NULL);
     if (problems->errors == errors)
         return roles;
     hub_roles_free(roles);

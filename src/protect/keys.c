@@ -30,8 +30,12 @@ static enum hub_result check_root(struct hub_keys *keys, bool *fresh, struct hub
     *fresh = result == HUB_NOT_FOUND;
     if (*fresh) {
         struct hub_kv_iter *iter = hub_kv_iter_new(keys->kv, HUB_KEYS_KEYS, HUB_SPAN_NONE);
-        bool other = iter == NULL || hub_kv_iter_next(iter);
+        if (iter == NULL)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        bool other = hub_kv_iter_next(iter);
+        result = hub_kv_iter_result(iter, err);
         hub_kv_iter_free(iter);
+        HUB_TRY(result); /* what cannot be read is not new */
         return other ? hub_fail(err, HUB_CORRUPT, "the key store has lost its root record",
                                 "restore it from its backup")
                      : HUB_OK;

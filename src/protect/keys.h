@@ -72,8 +72,8 @@ const uint8_t *hub_keys_sign_public(const struct hub_keys *keys);
 void hub_keys_sign(struct hub_keys *keys, struct hub_span bytes, uint8_t out[HUB_SIGNATURE_LEN]);
 
 /* Key records (public: sealed to roles, signed) and shred records, as one JSON line each: what chartline.keys will carry.
- * CALLBACK returns false to stop. */
-void hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, struct hub_span json_line), void *ctx);
+ * CALLBACK returns false to stop. Other than HUB_OK: the store could not be read, the callback did not see all. */
+enum hub_result hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, struct hub_span json_line), void *ctx);
 /* For audit entries "key-created": class keys made since the last call (at most CAP); returns how many. */
 size_t hub_keys_take_created(struct hub_keys *keys, struct hub_key_id *ids, enum hub_data_class *classes, size_t cap);
 /* Counts for `keys list`. */

@@ -212,6 +212,8 @@ static enum hub_result class_grant(struct hub_keys *keys, struct hub_kv_batch *b
     enum hub_result result = iter != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     for (; result == HUB_OK && hub_kv_iter_next(iter); number++)
         result = compare_grants(keys, hub_kv_iter_value(iter), wanted, count, have, &others, err);
+    if (result == HUB_OK)
+        result = hub_kv_iter_result(iter, err);
     hub_kv_iter_free(iter);
     if (result != HUB_OK)
         return result;

@@ -142,17 +142,16 @@ static uint64_t record_put(struct hub_keys *keys, enum hub_keys_family family, c
     return generation;
 }
 
-static bool shredded(struct hub_keys *keys, struct hub_span prefix)
-{
-    struct hub_kv_iter *iter = hub_kv_iter_new(keys->kv, HUB_KEYS_SHREDDED, prefix);
-    bool found = iter != NULL && hub_kv_iter_next(iter);
-    hub_kv_iter_free(iter);
-    return found;
-}
-
 static enum hub_result absent(struct hub_keys *keys, struct hub_span shred_prefix, struct hub_error *err)
 {
-    if (shredded(keys, shred_prefix))
+    struct hub_kv_iter *iter = hub_kv_iter_new(keys->kv, HUB_KEYS_SHREDDED, shred_prefix);
+    if (iter == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    bool shredded = hub_kv_iter_next(iter);
+    enum hub_result result = hub_kv_iter_result(iter, err);
+    hub_kv_iter_free(iter);
+    HUB_TRY(result);
+    if (shredded)
         return hub_fail(err, HUB_SHREDDED, NULL, NULL);
     return hub_fail(err, HUB_NO_KEY, "the key store has no secret of that patient", NULL);
 }

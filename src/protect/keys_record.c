@@ -128,8 +128,8 @@ enum hub_result hub_key_record_build(const struct hub_keys *keys, struct hub_are
     return result == HUB_OK ? hub_key_record_sign(keys, arena, object, line, err) : no_memory(err);
 }
 
-void hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, struct hub_span json_line),
-                          void *ctx)
+enum hub_result hub_keys_each_record(struct hub_keys *keys,
+                                     bool (*callback)(void *ctx, struct hub_span json_line), void *ctx)
 {
     const struct {
         enum hub_keys_family family;
@@ -138,10 +138,14 @@ void hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, str
     bool more = true;
     for (size_t i = 0; i < sizeof places / sizeof places[0] && more; i++) {
         struct hub_kv_iter *iter = hub_kv_iter_new(keys->kv, places[i].family, places[i].prefix);
-        while (more && iter != NULL && hub_kv_iter_next(iter))
+        HUB_ENSURE(iter != NULL, HUB_NO_MEMORY);
+        while (more && hub_kv_iter_next(iter))
             more = callback(ctx, hub_kv_iter_value(iter));
+        enum hub_result result = hub_kv_iter_result(iter, NULL);
         hub_kv_iter_free(iter);
+        HUB_TRY(result);
     }
+    return HUB_OK;
 }
 
 /* --- what a role reads --- */

@@ -1,5 +1,7 @@
 #include "src/store/kv_backend.h"
 
+#include <stdatomic.h>
+
 #include "src/base/mem.h"
 
 enum { BATCH_BYTES_KEPT = 8 * 1024 * 1024 };
@@ -11,6 +13,39 @@ struct hub_kv_batch {
     size_t bytes; /* of keys and values since the last clear */
     bool failed; /* out of memory: never written, not even in part */
 };
+
+/* --- operations made to fail --- */
+
+static atomic_uint_fast64_t fail_at;
+static atomic_uint_fast64_t counted;
+static atomic_uint fail_what;
+static atomic_bool fail_lasting;
+
+uint64_t hub_kv_fail_nth(unsigned what, uint64_t nth, bool lasting)
+{
+    atomic_store(&fail_at, 0);
+    uint64_t before = atomic_exchange(&counted, 0);
+    atomic_store(&fail_what, what);
+    atomic_store(&fail_lasting, lasting);
+    atomic_store(&fail_at, nth);
+    return before;
+}
+
+static bool must_fail(unsigned what)
+{
+    uint_fast64_t nth = atomic_load_explicit(&fail_at, memory_order_relaxed);
+    if (nth == 0 || (atomic_load_explicit(&fail_what, memory_order_relaxed) & what) == 0)
+        return false;
+    uint_fast64_t n = atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed) + 1;
+    return n == nth || (n > nth && atomic_load_explicit(&fail_lasting, memory_order_relaxed));
+}
+
+static enum hub_result made_to_fail(struct hub_error *err)
+{
+    return hub_fail(err, HUB_IO, "made to fail", NULL);
+}
+
+/* --- the port --- */
 
 unsigned hub_kv_family_count(const struct hub_kv_options *options)
 {
@@ -33,6 +68,8 @@ enum hub_result hub_kv_get(struct hub_kv *kv, unsigned family, struct hub_span k
     HUB_ASSERT(family < kv->family_count);
     out->bytes = HUB_SPAN_NONE;
     out->owner = NULL;
+    if (must_fail(HUB_KV_READS))
+        return made_to_fail(err);
     uint8_t *bytes = NULL;
     size_t len = 0;
     HUB_TRY(kv->ops->get(kv, family, key, &bytes, &len, err));
@@ -110,6 +147,8 @@ enum hub_result hub_kv_write(struct hub_kv *kv, struct hub_kv_batch *batch, bool
 {
     if (batch->failed)
         return hub_fail(err, HUB_NO_MEMORY, "no memory for a batch of the store", NULL);
+    if (must_fail(HUB_KV_WRITES))
+        return made_to_fail(err);
     if (batch->count == 0)
         return sync ? kv->ops->sync(kv, err) : HUB_OK;
     HUB_ASSERT(batch->ops == kv->ops);
@@ -118,7 +157,7 @@ enum hub_result hub_kv_write(struct hub_kv *kv, struct hub_kv_batch *batch, bool
 
 enum hub_result hub_kv_sync(struct hub_kv *kv, struct hub_error *err)
 {
-    return kv->ops->sync(kv, err);
+    return must_fail(HUB_KV_WRITES) ? made_to_fail(err) : kv->ops->sync(kv, err);
 }
 
 struct hub_kv_iter *hub_kv_iter_new(struct hub_kv *kv, unsigned family, struct hub_span prefix)
@@ -135,7 +174,10 @@ void hub_kv_iter_free(struct hub_kv_iter *iter)
 
 bool hub_kv_iter_next(struct hub_kv_iter *iter)
 {
-    if (!iter->started) {
+    if (must_fail(HUB_KV_READS)) {
+        iter->failed = true;
+        iter->valid = false;
+    } else if (!iter->started) {
         iter->started = true;
         iter->valid = iter->ops->iter_seek(iter, iter->prefix);
     } else if (iter->valid) {
@@ -147,7 +189,9 @@ bool hub_kv_iter_next(struct hub_kv_iter *iter)
 bool hub_kv_iter_seek(struct hub_kv_iter *iter, struct hub_span key)
 {
     iter->started = true;
-    iter->valid = iter->ops->iter_seek(iter, hub_span_compare(key, iter->prefix) < 0 ? iter->prefix : key);
+    iter->failed = iter->failed || must_fail(HUB_KV_READS);
+    iter->valid = !iter->failed &&
+                  iter->ops->iter_seek(iter, hub_span_compare(key, iter->prefix) < 0 ? iter->prefix : key);
     return iter->valid;
 }
 
@@ -163,5 +207,5 @@ struct hub_span hub_kv_iter_value(const struct hub_kv_iter *iter)
 
 enum hub_result hub_kv_iter_result(const struct hub_kv_iter *iter, struct hub_error *err)
 {
-    return iter->ops->iter_result(iter, err);
+    return iter->failed ? made_to_fail(err) : iter->ops->iter_result(iter, err);
 }

@@ -62,3 +62,9 @@ struct hub_span hub_kv_iter_value(const struct hub_kv_iter *iter); /* until the 
 enum hub_result hub_kv_iter_result(const struct hub_kv_iter *iter, struct hub_error *err) HUB_MUST_USE;
 /* Version of RocksDB that this program was built with, static: its C interface does not tell which one runs. */
 const char *hub_rocksdb_version(void);
+
+/* For fault tests: the operation number NTH (1-based, counted from this call, all stores and threads) of those in
+ * WHAT fails with HUB_IO and does nothing; with LASTING, every later one too. 0 switches it off. Returns how many
+ * were counted since the last call. */
+enum { HUB_KV_READS = 1, HUB_KV_WRITES = 2 };
+uint64_t hub_kv_fail_nth(unsigned what, uint64_t nth, bool lasting);

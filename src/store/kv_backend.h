@@ -38,6 +38,7 @@ struct hub_kv_iter {
     const struct hub_kv_ops *ops;
     struct hub_span prefix; /* hub_mem memory of the iterator */
     bool started, valid;
+    bool failed; /* on purpose: hub_kv_fail_nth */
 };
 
 /* Number of families in OPTIONS; HUB_ASSERTs the limit. */

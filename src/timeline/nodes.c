@@ -488,8 +488,10 @@ static enum hub_result scan_facts(struct nodes *nodes, struct hub_span event_id,
         hub_arena_reset(&line);
         struct hub_json *json = NULL;
         struct hub_identity_statement fact;
-        if (hub_json_parse(&line, hub_kv_iter_value(iter), &json, NULL) != HUB_OK)
-            HUB_TRY_OUT(hub_fail(err, HUB_CORRUPT, "an identity fact of the timeline is damaged", NULL));
+        result = hub_json_parse(&line, hub_kv_iter_value(iter), &json, err);
+        if (result == HUB_SYNTAX)
+            result = hub_fail(err, HUB_CORRUPT, "an identity fact of the timeline is damaged", NULL);
+        HUB_TRY_OUT(result);
         HUB_TRY_OUT(timeline_statement_of(&line, json, &fact, err));
         if (hub_span_equal(fact.order.event, event_id) || !names_any(&fact, touched))
             continue;

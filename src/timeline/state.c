@@ -213,6 +213,13 @@ enum hub_result timeline_write_pending(struct hub_timeline *t, bool sync, struct
     return HUB_OK;
 }
 
+void hub_timeline_forget(struct hub_timeline *t)
+{
+    forget_pending(t);
+    hub_arena_reset(&t->scratch);
+    hub_buf_reset(&t->text);
+}
+
 /* --- opening --- */
 
 static enum hub_result read_position(struct hub_timeline *t, struct hub_error *err)

@@ -24,11 +24,15 @@ void hub_timeline_close(struct hub_timeline *timeline);
 /* The position that has been applied (record number of the event log), 0 = nothing. */
 uint64_t hub_timeline_position(const struct hub_timeline *timeline);
 /* Adds one sealed CloudEvent to the pending batch. Idempotent; of several values with one event id the smallest
- * (recordedtime, SHA-256) stands; SHA256 is that of EVENT_JSON (32 bytes) where the caller knows it, else NULL. HUB_SYNTAX: not an event, nothing changed, go on. Any other failure: close and open
- * again, and apply from the position on. Past 32 MiB the pending batch is written early, without a new position. */
+ * (recordedtime, SHA-256) stands; SHA256 is that of EVENT_JSON (32 bytes) where the caller knows it, else NULL.
+ * HUB_SYNTAX: not an event, nothing changed, go on. Any other failure: forget what is pending, and apply from the
+ * position on. Past 32 MiB the pending batch is written early, without a new position. */
 enum hub_result hub_timeline_apply(struct hub_timeline *timeline, struct hub_span event_json, const uint8_t *sha256, struct hub_error *err) HUB_MUST_USE;
 /* Writes the pending batch together with the new position, atomically. */
 enum hub_result hub_timeline_flush(struct hub_timeline *timeline, uint64_t position, bool sync, struct hub_error *err) HUB_MUST_USE;
+
+/* Drops the pending batch, after a failure. */
+void hub_timeline_forget(struct hub_timeline *timeline);
 
 /* Reading: sees what was flushed. */
 /* The chart id and all tokens of TOKEN's chart. HUB_NOT_FOUND. TOKENS in the arena, sorted. */

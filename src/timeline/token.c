@@ -169,8 +169,10 @@ static enum hub_result recount_line(struct hub_timeline *t, struct hub_span line
                                     struct hub_span without_event, struct hub_error *err)
 {
     struct hub_json *entry = NULL;
-    if (hub_json_parse(&t->scratch, line, &entry, NULL) != HUB_OK)
+    enum hub_result result = hub_json_parse(&t->scratch, line, &entry, err);
+    if (result == HUB_SYNTAX)
         return hub_fail(err, HUB_CORRUPT, "an entry record of the timeline is damaged", NULL);
+    HUB_TRY(result);
     if (hub_span_equal(hub_json_get_span(entry, "event"), without_event))
         return HUB_OK;
     const struct timeline_entry counted = {

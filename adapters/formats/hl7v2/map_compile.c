@@ -326,9 +326,10 @@ struct map_tables *hub_map_compile(const char *schema_dir, const char *const *ov
         load_overlays(c, overlays, overlay_count);
         if (c->folder != NULL)
             compile_all(c);
-    } else {
-        hub_table_problem(problems, schema_dir, 0, "out of memory", NULL);
     }
+    /* tables that lack a rule map wrongly, and nobody sees it */
+    if (tables == NULL || c == NULL || tables->arena.failed)
+        hub_table_problem(problems, schema_dir, 0, "too large, or out of memory", NULL);
     hub_mem_free(c);
     if (tables != NULL && problems->errors != errors) {
         hub_map_free(tables);

@@ -6,14 +6,11 @@
 
 #include "src/base/buf.h"
 
-/* Where each segment starts in the original bytes; NULL when lines cannot be counted there (not an
+/* Where each segment starts in the original bytes, into STARTS; false when lines cannot be counted there (not an
  * ASCII-compatible character set). */
-static size_t *segment_starts(struct map_run *run)
+static bool segment_starts(const struct map_run *run, size_t *starts)
 {
     struct hub_span bytes = run->original;
-    size_t *starts = HUB_ARENA_ARRAY(run->arena, size_t, (size_t)run->seg_count + 1);
-    if (starts == NULL)
-        return NULL;
     uint32_t count = 0;
     size_t at = 0;
     if (run->message->bytes.ptr == bytes.ptr) {
@@ -21,7 +18,7 @@ static size_t *segment_starts(struct map_run *run)
             starts[i] = (size_t)(run->segs[i].hl7->bytes.ptr - bytes.ptr);
         starts[0] = 0;
         starts[run->seg_count] = bytes.len;
-        return starts;
+        return true;
     }
     while (at < bytes.len) {
         size_t end = at;
@@ -33,10 +30,8 @@ static size_t *segment_starts(struct map_run *run)
         at = end + 1;
     }
     starts[run->seg_count] = bytes.len;
-    if (count != run->seg_count)
-        return NULL;
     starts[0] = 0; /* with a byte order mark and blank lines before it */
-    return starts;
+    return count == run->seg_count;
 }
 
 struct piece_writer {
@@ -96,8 +91,9 @@ enum hub_result map_raw(struct map_run *run, const struct map_patient *patient, 
     event->raw_positions = HUB_SPAN("");
     if (patient == NULL || run->patient_count < 2)
         return HUB_OK;
-    size_t *starts = segment_starts(run);
-    if (starts == NULL) {
+    size_t *starts = HUB_ARENA_ARRAY(run->arena, size_t, (size_t)run->seg_count + 1);
+    HUB_ENSURE(starts != NULL, HUB_NO_MEMORY);
+    if (!segment_starts(run, starts)) {
         (void)hub_fail(run->err, HUB_CHARSET, "several patients in a character set whose lines cannot be told apart", NULL);
         return HUB_CHARSET;
     }
