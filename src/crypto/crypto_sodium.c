@@ -17,6 +17,8 @@ _Static_assert(HUB_BOX_PUBLIC_LEN == crypto_box_PUBLICKEYBYTES, "X25519 public k
 _Static_assert(HUB_BOX_SECRET_LEN == crypto_box_SECRETKEYBYTES, "X25519 secret key");
 _Static_assert(HUB_BOX_SEAL_LEN == crypto_box_SEALBYTES, "sealed box overhead");
 
+enum { SHORT_MAX = 512 };
+
 enum hub_result hub_crypto_init(void)
 {
     if (sodium_init() < 0)
@@ -49,15 +51,43 @@ bool hub_crypto_equal(const void *a, const void *b, size_t len)
     return sodium_memcmp(a, b, len) == 0;
 }
 
+static uint8_t *put_le64(uint8_t *at, uint64_t number)
+{
+    for (unsigned b = 0; b < 8; b++)
+        at[b] = (uint8_t)(number >> (8 * b));
+    return at + 8;
+}
+
+/* Short inputs, as ids and tokens have, in one go: a call for each part costs more than the hash. False: too long. */
+static bool blake2b_short(const uint8_t *key, const struct hub_span *parts, size_t count, uint8_t *out,
+                          size_t out_len)
+{
+    uint8_t bytes[SHORT_MAX];
+    uint8_t *at = bytes;
+    for (size_t i = 0; i < count; i++) {
+        const size_t left = sizeof bytes - (size_t)(at - bytes);
+        if (left < 8 || left - 8 < parts[i].len)
+            return false;
+        at = put_le64(at, parts[i].len);
+        if (parts[i].len != 0)
+            memcpy(at, parts[i].ptr, parts[i].len);
+        at += parts[i].len;
+    }
+    hub_blake2b(key, hub_span_of(bytes, (size_t)(at - bytes)), out, out_len);
+    sodium_memzero(bytes, (size_t)(at - bytes));
+    return true;
+}
+
 void hub_blake2b_parts(const uint8_t *key, const struct hub_span *parts, size_t count, uint8_t *out,
                        size_t out_len)
 {
+    if (blake2b_short(key, parts, count, out, out_len))
+        return;
     crypto_generichash_state state;
     int rc = crypto_generichash_init(&state, key, key != NULL ? HUB_KEY_LEN : 0, out_len);
     for (size_t i = 0; i < count; i++) {
         uint8_t len[8];
-        for (unsigned b = 0; b < sizeof len; b++)
-            len[b] = (uint8_t)((uint64_t)parts[i].len >> (8 * b));
+        (void)put_le64(len, parts[i].len);
         rc |= crypto_generichash_update(&state, len, sizeof len);
         if (parts[i].len != 0)
             rc |= crypto_generichash_update(&state, parts[i].ptr, parts[i].len);

@@ -78,12 +78,37 @@ static void every_length_comes_back(void **state)
     }
 }
 
+/* Sixteen digits are made at a time: each of the 64 must come out at each of their places. */
+static void every_digit_is_right_in_every_place(void **state)
+{
+    (void)state;
+    static const char *const digits[] = {"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+                                         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"};
+    for (unsigned first = 0; first < 64; first++) {
+        uint8_t bytes[24] = {0};
+        char want[33] = "", text[40];
+        for (unsigned url = 0; url < 2; url++) {
+            memset(bytes, 0, sizeof bytes);
+            for (unsigned i = 0; i < 32; i++) {
+                const unsigned value = (first + i) & 63;
+                want[i] = digits[url][value];
+                for (unsigned bit = 0; bit < 6; bit++)
+                    if ((value >> (5 - bit) & 1) != 0)
+                        bytes[(6 * i + bit) / 8] |= (uint8_t)(0x80 >> ((6 * i + bit) % 8));
+            }
+            assert_int_equal(hub_encode(url ? HUB_BASE64URL : HUB_BASE64, hub_span_of(bytes, sizeof bytes), text, sizeof text), 32);
+            assert_memory_equal(text, want, 32);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rfc4648_vectors_both_ways),
         cmocka_unit_test(decoding_is_strict),
         cmocka_unit_test(every_length_comes_back),
+        cmocka_unit_test(every_digit_is_right_in_every_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
