@@ -284,8 +284,8 @@ static const struct hub_option limit_rows[] = {
      .description = "longest time from the first to the last byte of a message"},
     {"drain", HUB_OPTION_MILLIS, LIMIT(drain_ms), "10s", 0, 3600000,
      .description = "time to finish what was started when the hub is asked to stop"},
-    {"commit_wait", HUB_OPTION_MICROS, LIMIT(commit_wait_us), "0", 0, 1000000,
-     .description = "how long the first message of a group commit waits for others"},
+    {"commit_wait", HUB_OPTION_MICROS, LIMIT(commit_wait_us), "500us", 0, 1000000,
+     .description = "how long a group commit waits for more messages, when the one before had more than one"},
     END,
 };
 static const struct hub_section limit_section = {

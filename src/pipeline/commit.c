@@ -292,10 +292,12 @@ static uint64_t item_bytes(const struct hub_commit_item *item)
     return item->json.len + item->audit.len + ITEM_OVERHEAD;
 }
 
+/* Company is waited for where some is to be expected: the group before was more than one item. A sender that is
+ * alone never waits. */
 static void collect(struct hub_commit *commit)
 {
     uint64_t bytes = 0;
-    bool waited = commit->options.wait_us == 0 || atomic_load(&commit->closed);
+    bool waited = commit->options.wait_us == 0 || commit->item_count <= 1 || atomic_load(&commit->closed);
     commit->item_count = 0;
     while (commit->item_count < GROUP_ITEMS_MAX && bytes < GROUP_BYTES_MAX) {
         struct hub_commit_item *item = hub_queue_pop(commit->queue);

@@ -43,7 +43,7 @@ struct hub_commit_item {
 
 struct hub_commit_options {
     size_t queue;           /* items waiting, 0 = 4096 */
-    uint32_t wait_us;       /* how long a group waits for company */
+    uint32_t wait_us;       /* how long a group waits for company, when the one before had some */
     uint64_t reserve_bytes; /* below this much free space no message is taken (audit entries are) */
     uint64_t data_bytes;    /* quota of data_dir, 0 = none */
     const char *data_dir;   /* NULL: no space is checked */

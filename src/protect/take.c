@@ -12,7 +12,8 @@ static bool is_reference(const struct hub_take *t, const struct hub_json *node)
     return at >= block && at - block < p->references_len;
 }
 
-static bool key_is(const char *key, size_t len, const char *name)
+/* NAME is mostly a literal: its length is known when this is compiled. */
+static inline bool key_is(const char *key, size_t len, const char *name)
 {
     return len == strlen(name) && memcmp(key, name, len) == 0;
 }
