@@ -8,70 +8,33 @@
 
 #include "src/audit/publisher.h"
 #include "src/base/diag.h"
-#include "src/codec/encode.h"
+#include "src/crypto/state_file.h"
 
 static const char restore[] = "restore the data directory's log folder whole from its newest copy; never remove the checkpoint";
 
 /* --- the state file --- */
 
-static void append_sum(struct hub_buf *out)
-{
-    uint8_t sum[HUB_HASH_LEN];
-    hub_sha256_of(hub_buf_view(out), sum);
-    hub_buf_append_str(out, "sum ");
-    hub_encode_append(HUB_HEX, hub_span_of(sum, sizeof sum), out);
-    hub_buf_append_byte(out, '\n');
-}
+static const char title[] = "chartline audit state 1";
 
 void hub_audit_state_write(struct hub_buf *out, const struct hub_audit_state *state)
 {
-    hub_buf_append_str(out, "chartline audit state 1\nsize ");
-    hub_buf_append_u64(out, state->size);
-    hub_buf_append_str(out, "\nroot ");
-    hub_encode_append(HUB_HEX, hub_span_of(state->root.bytes, sizeof state->root.bytes), out);
-    hub_buf_append_str(out, "\nrecord ");
-    hub_buf_append_u64(out, state->record);
-    hub_buf_append_str(out, "\npayload ");
-    hub_encode_append(HUB_HEX, hub_span_of(state->payload.bytes, sizeof state->payload.bytes), out);
-    hub_buf_append_byte(out, '\n');
-    append_sum(out);
-}
-
-/* The value of the line "NAME value". */
-static bool line_value(struct hub_span *rest, const char *name, struct hub_span *value)
-{
-    size_t name_len = strlen(name);
-    const uint8_t *end = rest->len != 0 ? memchr(rest->ptr, '\n', rest->len) : NULL;
-    size_t len = end != NULL ? (size_t)(end - rest->ptr) : 0;
-    if (end == NULL || len < name_len || memcmp(rest->ptr, name, name_len) != 0)
-        return false;
-    *value = hub_span_of(rest->ptr + name_len, len - name_len);
-    *rest = hub_span_of(end + 1, rest->len - len - 1);
-    return true;
-}
-
-static bool hash_value(struct hub_span *rest, const char *name, struct hub_merkle_hash *out)
-{
-    struct hub_span value;
-    size_t len;
-    return line_value(rest, name, &value) && hub_decode(HUB_HEX, value, out->bytes, sizeof out->bytes, &len) == HUB_OK &&
-           len == sizeof out->bytes;
+    hub_state_file_begin(out, title);
+    hub_state_file_number(out, "size", state->size);
+    hub_state_file_hex(out, "root", hub_span_of(state->root.bytes, sizeof state->root.bytes));
+    hub_state_file_number(out, "record", state->record);
+    hub_state_file_hex(out, "payload", hub_span_of(state->payload.bytes, sizeof state->payload.bytes));
+    hub_state_file_end(out);
 }
 
 enum hub_result hub_audit_state_parse(struct hub_span text, struct hub_audit_state *out)
 {
-    struct hub_span rest = text, value;
-    HUB_ENSURE(line_value(&rest, "chartline audit state 1", &value) && value.len == 0, HUB_SYNTAX);
-    HUB_ENSURE(line_value(&rest, "size ", &value) && hub_span_parse_u64(value, &out->size), HUB_SYNTAX);
-    HUB_ENSURE(hash_value(&rest, "root ", &out->root), HUB_SYNTAX);
-    HUB_ENSURE(line_value(&rest, "record ", &value) && hub_span_parse_u64(value, &out->record), HUB_SYNTAX);
-    HUB_ENSURE(hash_value(&rest, "payload ", &out->payload), HUB_SYNTAX);
-    struct hub_buf again; /* one spelling only, and the sum */
-    hub_buf_init(&again, HUB_AUDIT_STATE_MAX, false);
-    hub_audit_state_write(&again, out);
-    bool same = hub_buf_result(&again) == HUB_OK && hub_span_equal(hub_buf_view(&again), text);
-    hub_buf_deinit(&again);
-    return same ? HUB_OK : HUB_SYNTAX;
+    struct hub_span rest;
+    HUB_TRY(hub_state_file_open(text, title, &rest));
+    bool good = hub_state_file_take_number(&rest, "size", &out->size) &&
+                hub_state_file_take_hex(&rest, "root", out->root.bytes, sizeof out->root.bytes) &&
+                hub_state_file_take_number(&rest, "record", &out->record) &&
+                hub_state_file_take_hex(&rest, "payload", out->payload.bytes, sizeof out->payload.bytes);
+    return good && rest.len == 0 ? HUB_OK : HUB_SYNTAX;
 }
 
 /* --- what was published --- */

@@ -116,6 +116,12 @@ static enum hub_result disk_rename(struct hub_disk *disk, const char *from, cons
     return rename(from, to) != 0 ? failed(err, "cannot rename a file", to) : HUB_OK;
 }
 
+static enum hub_result disk_link(struct hub_disk *disk, const char *from, const char *to, struct hub_error *err)
+{
+    (void)disk;
+    return link(from, to) != 0 ? failed(err, "cannot give a file another name", to) : HUB_OK;
+}
+
 static enum hub_result disk_unlink(struct hub_disk *disk, const char *path, struct hub_error *err)
 {
     (void)disk;
@@ -170,6 +176,7 @@ struct hub_disk *hub_disk_system(void)
         .sync = disk_sync,
         .sync_dir = disk_sync_dir,
         .rename = disk_rename,
+        .link = disk_link,
         .unlink = disk_unlink,
         .mkdir = disk_mkdir,
         .free_bytes = disk_free_bytes,

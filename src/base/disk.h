@@ -32,6 +32,8 @@ struct hub_disk_ops {
     enum hub_result (*sync)(struct hub_disk *disk, int fd, struct hub_error *err);          /* fdatasync */
     enum hub_result (*sync_dir)(struct hub_disk *disk, const char *path, struct hub_error *err); /* fsync of a folder */
     enum hub_result (*rename)(struct hub_disk *disk, const char *from, const char *to, struct hub_error *err);
+    /* TO becomes another name of the file FROM. HUB_NOT_FOUND, HUB_EXISTS; HUB_IO also where the file system has no links. */
+    enum hub_result (*link)(struct hub_disk *disk, const char *from, const char *to, struct hub_error *err);
     enum hub_result (*unlink)(struct hub_disk *disk, const char *path, struct hub_error *err);
     enum hub_result (*mkdir)(struct hub_disk *disk, const char *path, struct hub_error *err); /* 0700, parents too, OK if there */
     enum hub_result (*free_bytes)(struct hub_disk *disk, const char *path, uint64_t *bytes, struct hub_error *err);

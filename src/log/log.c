@@ -42,6 +42,11 @@ enum hub_result hub_log_segment_add(struct hub_log *log, uint64_t first, uint64_
 {
     enum hub_result result = HUB_OK;
     (void)pthread_mutex_lock(&log->lock);
+    if (log->segment_count == log->segment_cap && log->segment_head > log->segment_count / 2) {
+        log->segment_count -= log->segment_head;
+        memmove(log->segments, log->segments + log->segment_head, log->segment_count * sizeof *log->segments);
+        log->segment_head = 0;
+    }
     if (log->segment_count == log->segment_cap) {
         size_t cap = log->segment_cap == 0 ? 16 : log->segment_cap * 2;
         struct hub_log_segment *grown =
@@ -62,7 +67,7 @@ out:
 void hub_log_mark_add(struct hub_log *log, uint64_t segment_first, struct hub_log_mark mark)
 {
     (void)pthread_mutex_lock(&log->lock);
-    for (size_t i = log->segment_count; i-- > 0;) {
+    for (size_t i = log->segment_count; i-- > log->segment_head;) {
         struct hub_log_segment *segment = &log->segments[i];
         if (segment->first != segment_first)
             continue;
@@ -153,6 +158,7 @@ static enum hub_result init(struct hub_log *log, const char *folder, struct hub_
     (void)pthread_condattr_destroy(&attr);
     (void)pthread_mutex_init(&log->lock, NULL);
     log->next = 1;
+    atomic_init(&log->first, 1);
     log->folder = hub_mem_strdup(folder);
     if (log->folder == NULL)
         return hub_fail(err, HUB_NO_MEMORY, "no memory for the event log", NULL);
@@ -231,9 +237,10 @@ void hub_log_close(struct hub_log *log, bool clean)
         mark_clean_stop(log);
     if (log->fd >= 0)
         log->disk->ops->close(log->disk, log->fd);
-    for (size_t i = 0; i < log->segment_count; i++)
+    for (size_t i = log->segment_head; i < log->segment_count; i++)
         hub_mem_free(log->segments[i].marks);
     hub_mem_free(log->segments);
+    hub_mem_free(log->start.runs);
     hub_mem_free(log->folder);
     hub_buf_deinit(&log->buf);
     (void)pthread_cond_destroy(&log->cond);
@@ -286,8 +293,9 @@ static enum hub_result roll_when_full(struct hub_log *log, uint64_t more, struct
 {
     bool pending = log->next - 1 != hub_log_durable(log);
     if (pending || log->written == HUB_SEGMENT_HEADER_LEN ||
-        log->written + more <= log->options.segment_bytes)
+        (log->written + more <= log->options.segment_bytes && !atomic_load(&log->roll_soon)))
         return HUB_OK;
+    atomic_store(&log->roll_soon, false);
     hub_crash_point(HUB_CRASH_BEFORE_ROLL);
     HUB_TRY(hub_log_segment_create(log, err));
     hub_crash_point(HUB_CRASH_AFTER_ROLL);
@@ -426,6 +434,16 @@ uint64_t hub_log_record_bytes_max(const struct hub_log *log)
 uint64_t hub_log_durable(const struct hub_log *log)
 {
     return atomic_load(&log->durable);
+}
+
+uint64_t hub_log_first(const struct hub_log *log)
+{
+    return atomic_load(&log->first);
+}
+
+void hub_log_roll_soon(struct hub_log *log)
+{
+    atomic_store(&log->roll_soon, true);
 }
 
 uint64_t hub_log_bytes(const struct hub_log *log)

@@ -62,10 +62,58 @@ uint64_t hub_log_bytes(const struct hub_log *log);
 void hub_log_wait(struct hub_log *log, uint64_t number, int timeout_ms);
 void hub_log_wake(struct hub_log *log);
 
+/* --- what is behind the log's start --- */
+
+/* The number of the oldest record that is still here: 1, or what retention left. Any thread. */
+uint64_t hub_log_first(const struct hub_log *log);
+struct hub_log_extent { /* a segment: from its first record to the next one's */
+    uint64_t first, bytes;
+};
+/* The oldest segments, at most CAP of them; the last one of the log is the tail. Returns how many. Any thread. */
+size_t hub_log_extents(struct hub_log *log, struct hub_log_extent *out, size_t cap);
+/* The next group begins a new segment, if the tail holds a record. Any thread. */
+void hub_log_roll_soon(struct hub_log *log);
+
+/* Who follows the log says under a name of its own how far it got for good: what a crash, a power cut and the loss of
+ * its own store would not make it ask for again. Records behind the slowest are kept. NAME (a literal of at most 31
+ * characters) is known from the first call on; HUB_TOO_MANY past 16 names. Any thread. */
+enum hub_result hub_log_follow(struct hub_log *log, const char *name, uint64_t position, struct hub_error *err) HUB_MUST_USE;
+struct hub_log_follower {
+    const char *name;
+    uint64_t position;
+};
+enum { HUB_LOG_FOLLOWERS_MAX = 16 };
+/* All of them in the order of their first calls. Returns how many. Any thread. */
+size_t hub_log_followers(struct hub_log *log, struct hub_log_follower out[HUB_LOG_FOLLOWERS_MAX]);
+
+enum { HUB_LOG_RULE_MAX = 47, HUB_LOG_RUNS_MAX = 1000 };
+struct hub_log_run { /* one time that records were removed */
+    uint64_t before;     /* first record that stayed */
+    int64_t at_us;
+    char rule[HUB_LOG_RULE_MAX + 1]; /* "keep=30d": no spaces */
+};
+struct hub_log_retired { /* all that is gone, together */
+    uint64_t records, messages, events;
+    uint64_t entries;    /* audit entries: so many came before the log's first record */
+    uint64_t bytes;
+};
+/* Removes the segments before the one that starts with RUN->before, for good; MORE counts what they hold. First the file
+ * `retired` says so, then they go, oldest first: whatever ends the process or the power, the log opens again, whole from
+ * one of the two starts on. HUB_NOT_FOUND: no segment starts there, or it is the first; HUB_BUSY: a follower is not past
+ * it; HUB_QUOTA, HUB_IO: nothing was removed, or not all files (the next start removes the rest). One thread at a time,
+ * beside the writer and readers. */
+enum hub_result hub_log_retire(struct hub_log *log, const struct hub_log_run *run, const struct hub_log_retired *more,
+                               struct hub_error *err) HUB_MUST_USE;
+/* Sums; all zero when everything is still here. Any thread. */
+void hub_log_retired(struct hub_log *log, struct hub_log_retired *out);
+/* The run that removed record NUMBER; false: it is still here, or never was. Past HUB_LOG_RUNS_MAX runs the oldest are
+ * merged: the later one's time and rule stand for both. Any thread. */
+bool hub_log_retired_by(struct hub_log *log, uint64_t number, struct hub_log_run *out);
+
 /* FROM is the first record number wanted; it need not be there yet. One thread at a time, files of its own. */
 enum hub_result hub_log_reader_open(struct hub_log *log, uint64_t from, struct hub_log_reader **out, struct hub_error *err) HUB_MUST_USE;
 void hub_log_reader_close(struct hub_log_reader *reader);
-/* HUB_END: nothing durable beyond (yet). PAYLOAD is valid until the next call. Checksums and the chain are
+/* HUB_END: nothing durable beyond (yet). HUB_NOT_FOUND: the record was retired; seek to hub_log_first. PAYLOAD is valid until the next call. Checksums and the chain are
  * verified: HUB_CORRUPT with file and offset. */
 enum hub_result hub_log_reader_next(struct hub_log_reader *reader, uint64_t *number, struct hub_span *payload, struct hub_error *err) HUB_MUST_USE;
 /* The next record read is NUMBER. */

@@ -25,6 +25,13 @@ static enum hub_result damaged(const struct hub_log_reader *reader, struct hub_e
     return HUB_CORRUPT;
 }
 
+static enum hub_result retired(const struct hub_log_reader *reader, struct hub_error *err)
+{
+    (void)hub_fail(err, HUB_NOT_FOUND, "the record was removed from the event log by its retention", NULL);
+    hub_error_number(err, (int64_t)reader->next);
+    return HUB_NOT_FOUND;
+}
+
 static void leave_segment(struct hub_log_reader *reader)
 {
     if (reader->window.fd >= 0)
@@ -69,7 +76,7 @@ enum hub_result hub_log_reader_seek(struct hub_log_reader *reader, uint64_t numb
 static struct hub_log_segment find_segment(struct hub_log *log, uint64_t number, struct hub_log_mark *mark)
 {
     (void)pthread_mutex_lock(&log->lock);
-    size_t low = 0;
+    size_t low = log->segment_head;
     size_t high = log->segment_count;
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
@@ -100,8 +107,13 @@ static enum hub_result enter_segment(struct hub_log_reader *reader, struct hub_e
     bool follows = reader->at == segment.first && reader->window.fd >= 0;
     uint64_t chain_before = reader->prev_chain;
     leave_segment(reader);
+    if (segment.first > reader->next)
+        return retired(reader, err);
     HUB_TRY(hub_segment_path(log->folder, segment.first, "", reader->path, err));
-    HUB_TRY(log->disk->ops->open(log->disk, reader->path, HUB_DISK_READ, &reader->window.fd, err));
+    enum hub_result opened = log->disk->ops->open(log->disk, reader->path, HUB_DISK_READ, &reader->window.fd, err);
+    if (opened == HUB_NOT_FOUND && reader->next < hub_log_first(log)) /* retired a moment ago */
+        return retired(reader, err);
+    HUB_TRY(opened);
     reader->segment = segment.first;
     reader->window.limit = segment.bytes;
     reader->offset = 0;
@@ -168,6 +180,9 @@ enum hub_result hub_log_reader_next(struct hub_log_reader *reader, uint64_t *num
         reader->durable = hub_log_durable(reader->log);
     if (reader->next > reader->durable)
         return HUB_END;
+    /* what is read already of a segment stays readable; another one is not entered behind the log's start */
+    if (reader->next < hub_log_first(reader->log) && (reader->window.fd < 0 || reader->offset >= reader->window.limit))
+        return retired(reader, err);
     for (;;) {
         if (reader->window.fd < 0)
             HUB_TRY(enter_segment(reader, err));

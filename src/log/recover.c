@@ -90,6 +90,25 @@ static void remove_leftover(struct hub_log *log, const char *name)
         (void)log->disk->ops->unlink(log->disk, path, NULL);
 }
 
+/* Segments before the start were retired: what an interrupted removal left goes now. */
+static enum hub_result drop_retired(struct hub_log *log, struct firsts *firsts, struct hub_error *err)
+{
+    size_t gone = 0;
+    while (gone < firsts->count && firsts->items[gone] < log->start.first) {
+        char path[HUB_LOG_PATH_MAX];
+        HUB_TRY(hub_segment_path(log->folder, firsts->items[gone++], "", path, err));
+        if (!log->view)
+            HUB_TRY(log->disk->ops->unlink(log->disk, path, err));
+    }
+    firsts->count -= gone;
+    if (gone == 0)
+        return HUB_OK;
+    memmove(firsts->items, firsts->items + gone, firsts->count * sizeof *firsts->items);
+    if (firsts->count == 0)
+        return corrupt(err, "the event log's segments are missing", log->folder, 0);
+    return log->view ? HUB_OK : log->disk->ops->sync_dir(log->disk, log->folder, err);
+}
+
 static enum hub_result list_segments(struct hub_log *log, struct firsts *firsts, struct hub_error *err)
 {
     DIR *dir = opendir(log->folder);
@@ -135,8 +154,16 @@ static enum hub_result check_link(struct hub_log *log, const char *path,
                                   const struct hub_log_segment *before, struct hub_error *err)
 {
     if (before == NULL) {
-        if (header->first != 1 || header->prev_first != 0)
+        const struct hub_log_start *start = &log->start;
+        bool whole = start->first == 0 && header->first == 1 && header->prev_first == 0;
+        bool retained = start->first != 0 && header->first == start->first &&
+                        header->prev_first == start->prev_first && header->prev_bytes == start->prev_bytes &&
+                        header->prev_chain == start->prev_chain;
+        if (!whole && !retained)
             return corrupt(err, "segments are missing at the start of the event log", path, 40);
+        if (retained && memcmp(header->log_id, log->id, sizeof log->id) != 0)
+            return corrupt(err, "a segment belongs to another event log", path, 16);
+        atomic_store(&log->first, header->first);
         memcpy(log->id, header->log_id, sizeof log->id);
         log->seed = hub_segment_seed(log->id);
         return HUB_OK;
@@ -353,7 +380,7 @@ static enum hub_result recover_tail(struct hub_log *log, const struct firsts *fi
     enum hub_result marked = read_marker(log, &marker, err);
     if (marked != HUB_OK && marked != HUB_NOT_FOUND)
         return marked;
-    if (firsts->count == 0 && marked == HUB_OK)
+    if (firsts->count == 0 && (marked == HUB_OK || log->start.first != 0))
         return corrupt(err, "the event log's segments are missing", log->folder, 0);
     if (firsts->count == 0)
         return HUB_OK;
@@ -378,7 +405,9 @@ enum hub_result hub_log_recover(struct hub_log *log, struct hub_error *err)
     if (tail == NULL)
         return hub_fail(err, HUB_NO_MEMORY, "no memory for the event log", NULL);
     tail->fd = -1;
+    HUB_TRY_OUT(hub_log_start_read(log, err));
     HUB_TRY_OUT(list_segments(log, &firsts, err));
+    HUB_TRY_OUT(drop_retired(log, &firsts, err));
     HUB_TRY_OUT(recover_tail(log, &firsts, tail, err));
 out:
     if (tail->fd >= 0)

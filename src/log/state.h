@@ -18,6 +18,17 @@ struct hub_log_mark {
 
 enum { HUB_LOG_MARK_BYTES = 1024 * 1024 }; /* distance of marks in a file */
 
+/* The start of a log from which segments were removed: the file `retired` (docs/FORMATS.md). */
+struct hub_log_start {
+    uint64_t first;      /* record number; 0: nothing was ever removed */
+    uint64_t prev_first; /* as in the header of its segment */
+    uint64_t prev_bytes;
+    uint64_t prev_chain;
+    struct hub_log_retired gone;
+    struct hub_log_run *runs; /* oldest first */
+    size_t run_count;
+};
+
 struct hub_log_segment {
     uint64_t first;
     uint64_t bytes; /* durable size */
@@ -46,8 +57,14 @@ struct hub_log {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     uint64_t wakes;                   /* under lock */
-    struct hub_log_segment *segments; /* under lock; never empty once open */
+    struct hub_log_segment *segments; /* under lock; never empty once open. Only the writer moves them */
+    size_t segment_head;              /* those before were retired */
     size_t segment_count, segment_cap;
+    atomic_uint_fast64_t first; /* number of the oldest record */
+    atomic_bool roll_soon;
+    struct hub_log_follower followers[HUB_LOG_FOLLOWERS_MAX]; /* under lock */
+    size_t follower_count;
+    struct hub_log_start start; /* under lock */
 };
 
 /* Adds a segment to the list. */
@@ -58,6 +75,9 @@ void hub_log_mark_add(struct hub_log *log, uint64_t segment_first, struct hub_lo
 /* Makes a new tail segment: a file beside, synced, renamed into place, folder synced. HUB_QUOTA: no space,
  * nothing changed. */
 enum hub_result hub_log_segment_create(struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
+
+/* Reads the file `retired` into log->start (retire.c); absent: nothing was removed. */
+enum hub_result hub_log_start_read(struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
 
 /* Finds segments, checks headers and links, scans the tail and puts a recovered state into LOG (recover.c).
  */

@@ -62,6 +62,16 @@ void hub_kv_close(struct hub_kv *kv)
         kv->ops->close(kv);
 }
 
+enum hub_result hub_kv_reopen(struct hub_kv *kv, struct hub_error *err)
+{
+    return kv->ops->reopen(kv, err);
+}
+
+enum hub_result hub_kv_checkpoint(struct hub_kv *kv, const char *path, struct hub_error *err)
+{
+    return kv->ops->checkpoint(kv, path, err);
+}
+
 enum hub_result hub_kv_get(struct hub_kv *kv, unsigned family, struct hub_span key, struct hub_kv_value *out,
                            struct hub_error *err)
 {

@@ -4,6 +4,7 @@
  * Nothing read from the store outlives its hub_kv_value_free / iterator step. */
 #pragma once
 
+#include "src/base/disk.h"
 #include "src/base/result.h"
 #include "src/base/span.h"
 
@@ -22,6 +23,7 @@ struct hub_kv_options {
      * log of its own. A crash loses a suffix of its writes, SYNC or not, and never a part of one or one before
      * another that stays; a close keeps all. */
     bool derived;
+    bool read_only; /* nothing in PATH is changed but the library's own log; writes are refused. Not with CREATE */
 };
 
 /* HUB_BUSY: another process holds it. PATH's folder is created 0700. */
@@ -29,6 +31,18 @@ enum hub_result hub_kv_open_rocksdb(const char *path, const struct hub_kv_option
 enum hub_result hub_kv_open_memory(const struct hub_kv_options *options, struct hub_kv **out) HUB_MUST_USE;
 /* NULL is fine. */
 void hub_kv_close(struct hub_kv *kv);
+/* Closes the store beneath and opens it again as it was opened: after a write that failed for want of space or by the
+ * disk, when the backend takes no more. What was not durable may be gone (of a derived store a suffix of its writes).
+ * Waits for iterators of other threads; the calling thread has none. On failure every call fails with HUB_IO until a
+ * later one of these succeeds. A store in memory stays as it is. */
+enum hub_result hub_kv_reopen(struct hub_kv *kv, struct hub_error *err) HUB_MUST_USE;
+/* A copy of the store as it is now in PATH, which must not be there (its parent must): durable when it returns, files
+ * that never change shared by hard links. Readers and writers go on meanwhile. HUB_USAGE: a store in memory. */
+enum hub_result hub_kv_checkpoint(struct hub_kv *kv, const char *path, struct hub_error *err) HUB_MUST_USE;
+/* The same of a store that nobody has open, through DISK. A failure leaves a part in TO, to be removed by the caller. */
+enum hub_result hub_kv_copy_rocksdb(struct hub_disk *disk, const char *from, const char *to, struct hub_error *err) HUB_MUST_USE;
+/* Removes the folder PATH with the store in it; nothing there is fine. */
+enum hub_result hub_kv_remove_rocksdb(struct hub_disk *disk, const char *path, struct hub_error *err) HUB_MUST_USE;
 
 struct hub_kv_value {
     struct hub_span bytes; /* valid until hub_kv_value_free */

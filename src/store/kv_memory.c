@@ -291,6 +291,20 @@ static struct hub_kv_iter *iter_new(struct hub_kv *base, unsigned family, struct
     return &iter->iter;
 }
 
+static enum hub_result reopen_store(struct hub_kv *base, struct hub_error *err)
+{
+    (void)base;
+    (void)err;
+    return HUB_OK;
+}
+
+static enum hub_result checkpoint(struct hub_kv *base, const char *path, struct hub_error *err)
+{
+    (void)base;
+    (void)path;
+    return hub_fail(err, HUB_USAGE, "a store in memory has no copy on disk", NULL);
+}
+
 static struct hub_span iter_key(const struct hub_kv_iter *base)
 {
     const struct memory_iter *iter = (const struct memory_iter *)base;
@@ -343,6 +357,8 @@ static const struct hub_kv_ops ops = {
     .batch_add = batch_add,
     .write = write_batch,
     .sync = sync_store,
+    .reopen = reopen_store,
+    .checkpoint = checkpoint,
     .iter_new = iter_new,
     .iter_free = iter_free,
     .iter_seek = iter_seek,

@@ -2,6 +2,7 @@
  * which index and filter blocks share, and by one write buffer budget over all families. */
 #include <rocksdb/c.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -28,7 +29,10 @@ static const double MEMTABLE_BLOOM = 0.02; /* of a write buffer */
 
 struct rocks_kv {
     struct hub_kv kv;
-    rocksdb_t *db;
+    pthread_rwlock_t lock; /* for writing: reopening; for reading: everything else, iterators as long as they live */
+    rocksdb_t *db;         /* NULL: could not be opened again */
+    const char *const *families;
+    bool read_only;
     rocksdb_cache_t *cache;
     rocksdb_options_t *options;
     rocksdb_readoptions_t *read;
@@ -42,7 +46,7 @@ struct rocks_iter {
     rocksdb_iterator_t *impl;
     rocksdb_readoptions_t *read;
     char *upper; /* first key after the prefix; must outlive impl */
-    const struct rocks_kv *kv;
+    struct rocks_kv *kv; /* entered as long as there is IMPL */
 };
 
 static const struct hub_kv_ops ops;
@@ -71,14 +75,37 @@ static enum hub_result fail(const char *path, char *message, struct hub_error *e
     return result;
 }
 
+/* For the use of the store; leave() after it. */
+static enum hub_result enter(struct rocks_kv *kv, struct hub_error *err)
+{
+    (void)pthread_rwlock_rdlock(&kv->lock);
+    if (kv->db != NULL)
+        return HUB_OK;
+    (void)pthread_rwlock_unlock(&kv->lock);
+    (void)hub_fail(err, HUB_IO, "the store is closed after a failure of the disk", "it is opened again when the disk takes it");
+    return hub_error_in(err, kv->path, 0);
+}
+
+static void leave(struct rocks_kv *kv)
+{
+    (void)pthread_rwlock_unlock(&kv->lock);
+}
+
+static void close_db(struct rocks_kv *kv)
+{
+    if (kv->db == NULL)
+        return;
+    for (unsigned i = 0; i <= kv->kv.family_count; i++)
+        rocksdb_column_family_handle_destroy(kv->handles[i]);
+    rocksdb_close(kv->db);
+    kv->db = NULL;
+}
+
 static void close_store(struct hub_kv *base)
 {
     struct rocks_kv *kv = (struct rocks_kv *)base;
-    if (kv->db != NULL) {
-        for (unsigned i = 0; i <= kv->kv.family_count; i++)
-            rocksdb_column_family_handle_destroy(kv->handles[i]);
-        rocksdb_close(kv->db);
-    }
+    close_db(kv);
+    (void)pthread_rwlock_destroy(&kv->lock);
     rocksdb_readoptions_destroy(kv->read);
     rocksdb_writeoptions_destroy(kv->write_later);
     rocksdb_writeoptions_destroy(kv->write_sync);
@@ -160,9 +187,24 @@ static char *open_with(struct rocks_kv *kv, const char *const *families, int com
     }
     set_compression(kv, compression);
     char *message = NULL;
-    kv->db = rocksdb_open_column_families(kv->options, kv->path, (int)kv->kv.family_count + 1, names, each,
-                                          kv->handles, &message);
+    int count = (int)kv->kv.family_count + 1;
+    kv->db = kv->read_only ? rocksdb_open_for_read_only_column_families(kv->options, kv->path, count, names, each,
+                                                                        kv->handles, 0, &message)
+                           : rocksdb_open_column_families(kv->options, kv->path, count, names, each, kv->handles,
+                                                          &message);
+    if (message != NULL)
+        kv->db = NULL;
     return message;
+}
+
+static enum hub_result open_db(struct rocks_kv *kv, struct hub_error *err)
+{
+    char *message = open_with(kv, kv->families, rocksdb_lz4_compression);
+    if (message != NULL && strstr(message, "ompression") != NULL) { /* a library built without LZ4 */
+        rocksdb_free(message);
+        message = open_with(kv, kv->families, rocksdb_no_compression);
+    }
+    return message != NULL ? fail(kv->path, message, err) : HUB_OK;
 }
 
 static bool holds_store(const char *path)
@@ -197,15 +239,12 @@ enum hub_result hub_kv_open_rocksdb(const char *path, const struct hub_kv_option
     kv->kv.ops = &ops;
     kv->kv.family_count = hub_kv_family_count(options);
     kv->path = path_copy;
+    kv->families = options->families;
+    kv->read_only = options->read_only;
+    (void)pthread_rwlock_init(&kv->lock, NULL);
     set_options(kv, options);
-    char *message = open_with(kv, options->families, rocksdb_lz4_compression);
-    if (message != NULL && strstr(message, "ompression") != NULL) { /* a library built without LZ4 */
-        rocksdb_free(message);
-        message = open_with(kv, options->families, rocksdb_no_compression);
-    }
-    if (message != NULL) {
-        kv->db = NULL;
-        enum hub_result result = fail(path, message, err);
+    enum hub_result result = open_db(kv, err);
+    if (result != HUB_OK) {
         close_store(&kv->kv);
         return result;
     }
@@ -213,22 +252,50 @@ enum hub_result hub_kv_open_rocksdb(const char *path, const struct hub_kv_option
     return HUB_OK;
 }
 
+static enum hub_result reopen_store(struct hub_kv *base, struct hub_error *err)
+{
+    struct rocks_kv *kv = (struct rocks_kv *)base;
+    (void)pthread_rwlock_wrlock(&kv->lock);
+    close_db(kv);
+    enum hub_result result = open_db(kv, err);
+    (void)pthread_rwlock_unlock(&kv->lock);
+    return result;
+}
+
+/* Memory is written out first: of a store without a log of its own that is all there is. */
+static enum hub_result checkpoint(struct hub_kv *base, const char *path, struct hub_error *err)
+{
+    struct rocks_kv *kv = (struct rocks_kv *)base;
+    char *message = NULL;
+    HUB_TRY(enter(kv, err));
+    rocksdb_checkpoint_t *maker = rocksdb_checkpoint_object_create(kv->db, &message);
+    if (message == NULL)
+        rocksdb_checkpoint_create(maker, path, 0, &message);
+    if (maker != NULL)
+        rocksdb_checkpoint_object_destroy(maker);
+    leave(kv);
+    return message != NULL ? fail(path, message, err) : HUB_OK;
+}
+
 static enum hub_result get(struct hub_kv *base, unsigned family, struct hub_span key, uint8_t **bytes,
                            size_t *len, struct hub_error *err)
 {
     struct rocks_kv *kv = (struct rocks_kv *)base;
     char *message = NULL;
+    HUB_TRY(enter(kv, err));
     rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(kv->db, kv->read, kv->handles[family + 1],
                                                            (const char *)key.ptr, key.len, &message);
-    if (message != NULL)
-        return fail(kv->path, message, err);
-    if (slice == NULL)
-        return HUB_NOT_FOUND;
-    const char *value = rocksdb_pinnableslice_value(slice, len);
-    *bytes = hub_mem_resize(NULL, *len);
+    const char *value = slice != NULL ? rocksdb_pinnableslice_value(slice, len) : NULL;
+    *bytes = value != NULL ? hub_mem_resize(NULL, *len) : NULL;
     if (*bytes != NULL && *len != 0)
         memcpy(*bytes, value, *len);
-    rocksdb_pinnableslice_destroy(slice);
+    if (slice != NULL)
+        rocksdb_pinnableslice_destroy(slice);
+    leave(kv);
+    if (message != NULL)
+        return fail(kv->path, message, err);
+    if (value == NULL)
+        return HUB_NOT_FOUND;
     return *bytes != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
 }
 
@@ -251,12 +318,15 @@ static bool batch_add(void *batch, struct hub_kv *base, unsigned family, struct 
                       const struct hub_span *value)
 {
     struct rocks_kv *kv = (struct rocks_kv *)base;
-    rocksdb_column_family_handle_t *handle = kv->handles[family + 1];
+    if (enter(kv, NULL) != HUB_OK) /* the batch fails as a whole when it is written */
+        return false;
+    rocksdb_column_family_handle_t *handle = kv->handles[family + 1]; /* only its number goes into the batch */
     if (value != NULL)
         rocksdb_writebatch_put_cf(batch, handle, (const char *)key.ptr, key.len, (const char *)value->ptr,
                                   value->len);
     else
         rocksdb_writebatch_delete_cf(batch, handle, (const char *)key.ptr, key.len);
+    leave(kv);
     return true;
 }
 
@@ -264,7 +334,9 @@ static enum hub_result write_batch(struct hub_kv *base, void *batch, bool sync, 
 {
     struct rocks_kv *kv = (struct rocks_kv *)base;
     char *message = NULL;
+    HUB_TRY(enter(kv, err));
     rocksdb_write(kv->db, sync ? kv->write_sync : kv->write_later, batch, &message);
+    leave(kv);
     return message != NULL ? fail(kv->path, message, err) : HUB_OK;
 }
 
@@ -272,15 +344,19 @@ static enum hub_result sync_store(struct hub_kv *base, struct hub_error *err)
 {
     struct rocks_kv *kv = (struct rocks_kv *)base;
     char *message = NULL;
+    HUB_TRY(enter(kv, err));
     rocksdb_flush_wal(kv->db, 1, &message);
+    leave(kv);
     return message != NULL ? fail(kv->path, message, err) : HUB_OK;
 }
 
 static void iter_free(struct hub_kv_iter *base)
 {
     struct rocks_iter *iter = (struct rocks_iter *)base;
-    if (iter->impl != NULL)
+    if (iter->impl != NULL) {
         rocksdb_iter_destroy(iter->impl);
+        leave(iter->kv);
+    }
     rocksdb_readoptions_destroy(iter->read);
     hub_mem_free(iter->upper);
     hub_mem_free((void *)(uintptr_t)iter->iter.prefix.ptr);
@@ -323,7 +399,8 @@ static struct hub_kv_iter *iter_new(struct hub_kv *base, unsigned family, struct
     size_t upper_len = upper_bound(iter->iter.prefix, upper);
     if (upper_len != 0)
         rocksdb_readoptions_set_iterate_upper_bound(iter->read, upper, upper_len);
-    iter->impl = rocksdb_create_iterator_cf(kv->db, iter->read, kv->handles[family + 1]);
+    if (enter(kv, NULL) == HUB_OK)
+        iter->impl = rocksdb_create_iterator_cf(kv->db, iter->read, kv->handles[family + 1]);
     return &iter->iter;
 }
 
@@ -336,7 +413,7 @@ static struct hub_span iter_key(const struct hub_kv_iter *base)
 
 static bool under_prefix(const struct rocks_iter *iter)
 {
-    if (!rocksdb_iter_valid(iter->impl))
+    if (iter->impl == NULL || !rocksdb_iter_valid(iter->impl))
         return false;
     struct hub_span key = iter_key(&iter->iter);
     struct hub_span prefix = iter->iter.prefix;
@@ -346,7 +423,8 @@ static bool under_prefix(const struct rocks_iter *iter)
 static bool iter_seek(struct hub_kv_iter *base, struct hub_span key)
 {
     struct rocks_iter *iter = (struct rocks_iter *)base;
-    rocksdb_iter_seek(iter->impl, (const char *)key.ptr, key.len);
+    if (iter->impl != NULL)
+        rocksdb_iter_seek(iter->impl, (const char *)key.ptr, key.len);
     return under_prefix(iter);
 }
 
@@ -368,6 +446,10 @@ static enum hub_result iter_result(const struct hub_kv_iter *base, struct hub_er
 {
     const struct rocks_iter *iter = (const struct rocks_iter *)base;
     char *message = NULL;
+    if (iter->impl == NULL) {
+        (void)hub_fail(err, HUB_IO, "the store is closed after a failure of the disk", NULL);
+        return hub_error_in(err, iter->kv->path, 0);
+    }
     rocksdb_iter_get_error(iter->impl, &message);
     return message != NULL ? fail(iter->kv->path, message, err) : HUB_OK;
 }
@@ -381,6 +463,8 @@ static const struct hub_kv_ops ops = {
     .batch_add = batch_add,
     .write = write_batch,
     .sync = sync_store,
+    .reopen = reopen_store,
+    .checkpoint = checkpoint,
     .iter_new = iter_new,
     .iter_free = iter_free,
     .iter_seek = iter_seek,

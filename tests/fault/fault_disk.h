@@ -317,6 +317,19 @@ static inline enum hub_result fault_rename(struct hub_disk *disk, const char *fr
     return result;
 }
 
+/* The second name holds what the first one does now; only files that do not change get one. */
+static inline enum hub_result fault_link(struct hub_disk *disk, const char *from, const char *to,
+                                         struct hub_error *err)
+{
+    struct fault_disk *fault = (struct fault_disk *)disk;
+    struct hub_disk *real = hub_disk_system();
+    pthread_mutex_lock(&fault->lock);
+    enum hub_result result =
+        fault_now(fault, FAULT_CREATE) ? fault_fail(fault, err) : real->ops->link(real, from, to, err);
+    pthread_mutex_unlock(&fault->lock);
+    return result;
+}
+
 static inline enum hub_result fault_unlink(struct hub_disk *disk, const char *path, struct hub_error *err)
 {
     struct fault_disk *fault = (struct fault_disk *)disk;
@@ -382,6 +395,7 @@ static inline struct fault_disk *fault_disk_new(void)
         .sync = fault_sync,
         .sync_dir = fault_sync_dir,
         .rename = fault_rename,
+        .link = fault_link,
         .unlink = fault_unlink,
         .mkdir = fault_mkdir,
         .free_bytes = fault_free_bytes,

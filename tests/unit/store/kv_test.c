@@ -434,6 +434,98 @@ static void kv_rocksdb_derived_is_after_a_kill_what_it_was_at_some_moment(void *
     cmocka_unit_test_setup_teardown(test, setup_memory, teardown),                                           \
         cmocka_unit_test_setup_teardown(test, setup_rocksdb, teardown)
 
+static void put_one(struct fixture *f, const char *key, const char *value)
+{
+    hub_kv_batch_clear(f->batch);
+    hub_kv_batch_put(f->batch, f->kv, 0, hub_span_str(key), hub_span_str(value));
+    assert_int_equal(hub_kv_write(f->kv, f->batch, false, NULL), HUB_OK);
+}
+
+static bool holds(struct hub_kv *kv, const char *key)
+{
+    struct hub_kv_value value;
+    enum hub_result result = hub_kv_get(kv, 0, hub_span_str(key), &value, NULL);
+    if (result == HUB_OK)
+        hub_kv_value_free(&value);
+    assert_true(result == HUB_OK || result == HUB_NOT_FOUND);
+    return result == HUB_OK;
+}
+
+static void kv_rocksdb_checkpoint_is_the_store_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    char copy[128], again[128];
+    struct hub_kv *kv = NULL;
+    struct hub_kv_options options = OPTIONS;
+    struct hub_error err;
+    options.derived = true; /* nothing but memory holds what was written */
+    hub_kv_close(f->kv);
+    assert_int_equal(hub_kv_open_rocksdb(f->path, &options, &f->kv, NULL), HUB_OK);
+    put_one(f, "before", "1");
+    (void)snprintf(copy, sizeof copy, "%s/copy", f->folder);
+    (void)snprintf(again, sizeof again, "%s/again", f->folder);
+    assert_int_equal(hub_kv_checkpoint(f->kv, copy, &err), HUB_OK);
+    put_one(f, "after", "1");
+    options.create = false;
+    options.read_only = true;
+    assert_int_equal(hub_kv_open_rocksdb(copy, &options, &kv, &err), HUB_OK);
+    assert_true(holds(kv, "before") && !holds(kv, "after"));
+    struct hub_kv_batch *batch = hub_kv_batch_new();
+    hub_kv_batch_put(batch, kv, 0, HUB_SPAN("no"), HUB_SPAN("no"));
+    assert_int_not_equal(hub_kv_write(kv, batch, false, &err), HUB_OK);
+    hub_kv_batch_free(batch);
+    hub_kv_close(kv);
+    /* a copy of the copy is a store of its own */
+    assert_int_equal(hub_kv_copy_rocksdb(hub_disk_system(), copy, again, &err), HUB_OK);
+    options.read_only = false;
+    assert_int_equal(hub_kv_open_rocksdb(again, &options, &kv, &err), HUB_OK);
+    hub_kv_close(f->kv);
+    f->kv = kv;
+    hub_kv_batch_free(f->batch);
+    f->batch = hub_kv_batch_new();
+    put_one(f, "own", "1");
+    options.read_only = true;
+    assert_int_equal(hub_kv_open_rocksdb(copy, &options, &kv, &err), HUB_OK);
+    assert_true(holds(kv, "before") && !holds(kv, "own"));
+    hub_kv_close(kv);
+    assert_int_equal(hub_kv_remove_rocksdb(hub_disk_system(), copy, &err), HUB_OK);
+    assert_int_not_equal(access(copy, F_OK), 0);
+    assert_int_equal(hub_kv_remove_rocksdb(hub_disk_system(), copy, &err), HUB_OK);
+    assert_true(holds(f->kv, "before") && holds(f->kv, "own"));
+}
+
+static void kv_rocksdb_reopens_under_its_users(void **state)
+{
+    struct fixture *f = *state;
+    char away[128];
+    struct hub_error err;
+    put_one(f, "kept", "1");
+    assert_int_equal(hub_kv_reopen(f->kv, &err), HUB_OK);
+    assert_true(holds(f->kv, "kept"));
+    put_one(f, "more", "1");
+    /* what cannot be opened again says so, and is there again when it can */
+    char current[128];
+    (void)snprintf(current, sizeof current, "%s/CURRENT", f->path);
+    (void)snprintf(away, sizeof away, "%s/CURRENT.away", f->folder);
+    assert_int_equal(rename(current, away), 0);
+    assert_int_equal(mkdir(current, 0700), 0);
+    assert_int_not_equal(hub_kv_reopen(f->kv, &err), HUB_OK);
+    struct hub_kv_value value;
+    assert_int_equal(hub_kv_get(f->kv, 0, HUB_SPAN("kept"), &value, &err), HUB_IO);
+    struct hub_kv_iter *iter = hub_kv_iter_new(f->kv, 0, HUB_SPAN_NONE);
+    assert_false(hub_kv_iter_next(iter));
+    assert_int_equal(hub_kv_iter_result(iter, &err), HUB_IO);
+    hub_kv_iter_free(iter);
+    hub_kv_batch_clear(f->batch);
+    hub_kv_batch_put(f->batch, f->kv, 0, HUB_SPAN("lost"), HUB_SPAN("1"));
+    assert_int_not_equal(hub_kv_write(f->kv, f->batch, false, &err), HUB_OK);
+    assert_int_equal(rmdir(current), 0);
+    assert_int_equal(rename(away, current), 0);
+    assert_int_equal(hub_kv_reopen(f->kv, &err), HUB_OK);
+    assert_true(holds(f->kv, "kept") && holds(f->kv, "more") && !holds(f->kv, "lost"));
+    put_one(f, "again", "1");
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2)
@@ -454,6 +546,8 @@ int main(int argc, char **argv)
                                         teardown),
         cmocka_unit_test_setup_teardown(kv_rocksdb_does_not_make_a_store_unasked, setup_rocksdb, teardown),
         cmocka_unit_test_setup_teardown(kv_rocksdb_keeps_synced_writes_over_a_kill, setup_rocksdb, teardown),
+        cmocka_unit_test_setup_teardown(kv_rocksdb_checkpoint_is_the_store_as_it_was, setup_rocksdb, teardown),
+        cmocka_unit_test_setup_teardown(kv_rocksdb_reopens_under_its_users, setup_rocksdb, teardown),
         cmocka_unit_test_setup_teardown(kv_rocksdb_derived_keeps_all_over_a_close, setup_rocksdb, teardown),
         cmocka_unit_test_setup_teardown(kv_rocksdb_derived_is_after_a_kill_what_it_was_at_some_moment,
                                         setup_rocksdb, teardown),
