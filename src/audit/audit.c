@@ -282,6 +282,7 @@ static enum hub_result write_state(struct hub_audit *audit, const struct hub_che
     HUB_TRY_OUT(hub_buf_result(&text));
     HUB_TRY_OUT(hub_audit_path(audit->folder, "state", path, err));
     HUB_TRY_OUT(hub_disk_replace(audit->disk, path, hub_buf_view(&text), err));
+    atomic_store(&audit->settled, state.record != 0 ? state.record - 1 : 0);
 out:
     hub_buf_deinit(&text);
     return result;
@@ -411,6 +412,17 @@ void hub_audit_close(struct hub_audit *audit)
     hub_buf_deinit(&audit->bundle);
     hub_mem_free(audit->folder);
     hub_mem_free(audit);
+}
+
+enum hub_result hub_audit_restart(struct hub_audit *audit, struct hub_error *err)
+{
+    hub_audit_forget(audit);
+    return hub_audit_resume(audit, err);
+}
+
+uint64_t hub_audit_settled(const struct hub_audit *audit)
+{
+    return atomic_load(&audit->settled);
 }
 
 uint64_t hub_audit_size(const struct hub_audit *audit)

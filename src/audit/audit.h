@@ -33,6 +33,12 @@ enum hub_result hub_audit_open(const struct hub_audit_options *options, struct h
 enum hub_result hub_audit_step(struct hub_audit *audit, bool force, struct hub_error *err) HUB_MUST_USE;
 /* Signs nothing (hub_audit_step with FORCE does). NULL is fine. */
 void hub_audit_close(struct hub_audit *audit);
+/* The last record of the event log that this one will not ask for again, whatever happens to the process; for
+ * hub_log_follow. Any thread. */
+uint64_t hub_audit_settled(const struct hub_audit *audit);
+/* After a step failed with HUB_IO: everything behind the last checkpoint is forgotten and made and written anew, for what
+ * a failed sync left in the files' place is not known. As hub_audit_open. */
+enum hub_result hub_audit_restart(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
 /* Entries in the signed tree. Any thread. */
 uint64_t hub_audit_size(const struct hub_audit *audit);
 
@@ -45,6 +51,8 @@ struct hub_audit_verify_options {
 struct hub_audit_report {
     uint64_t entries;         /* of the signed tree */
     uint64_t events_compared;
+    uint64_t entries_retired; /* from the first on: their records were retired from the event log, and an entry says so */
+    char retired[96];         /* "before record 42 at TIME by keep=30d"; "" nothing was */
     bool self_consistent_only; /* no key came from outside: whoever wrote the folder could have made all of it */
     char root[65];
     struct { char text[256]; uint64_t index; bool has_index; } findings[64]; /* what is wrong, with the entry or tile */

@@ -1,5 +1,6 @@
 /* Opening the publisher: where the last checkpoint stands in the event log. The quick way begins where the
- * derived state file stands, as far as the tiles give the root it names; the sure way at the log's first record.
+ * derived state file stands, as far as the tiles give the root it names; the sure way at the log's first record (behind
+ * a retention with the tree as its files give it).
  * Either way the log must give the signed root before anything is written; what is missing or wrong is then
  * written again. */
 #include <inttypes.h>
@@ -183,24 +184,31 @@ static enum hub_result find_record(struct hub_audit *audit, const struct hub_aud
 
 /* The tree as it was when the state file was written: at the checkpoint, or (after a crash between the two) the
  * one before. */
-static enum hub_result load(struct hub_audit *audit, const struct known *known, struct hub_tiles *tiles, struct hub_error *err)
+static enum hub_result load_tree(struct hub_audit *audit, struct hub_tiles *tiles, const struct hub_merkle_hash *signed_root,
+                                 struct hub_error *err)
 {
     struct hub_merkle_hash root;
     for (int level = 0; level < HUB_TILE_LEVELS; level++)
         HUB_TRY(load_level(audit, tiles, level, err));
-    audit->tree.size = known->at.size;
+    audit->tree.size = tiles->size;
     hub_merkle_root(&audit->tree, &root);
-    HUB_ENSURE(hub_merkle_equal(&root, &known->at.root), HUB_CORRUPT);
+    HUB_ENSURE(hub_merkle_equal(&root, signed_root), HUB_CORRUPT);
     HUB_TRY(load_bundle(audit, tiles, err));
-    HUB_TRY(all_present(audit, known->at.size, err));
+    return all_present(audit, tiles->size, err);
+}
+
+static enum hub_result load(struct hub_audit *audit, const struct known *known, struct hub_tiles *tiles, struct hub_error *err)
+{
+    HUB_TRY(load_tree(audit, tiles, &known->at.root, err));
     HUB_TRY(find_record(audit, &known->at, err));
     audit->record = known->at.record;
     audit->payload = known->at.payload;
     audit->hashed = known->at.record;
+    atomic_store(&audit->settled, known->at.record != 0 ? known->at.record - 1 : 0);
     return HUB_OK;
 }
 
-static void forget(struct hub_audit *audit)
+void hub_audit_forget(struct hub_audit *audit)
 {
     hub_log_reader_close(audit->reader);
     audit->reader = NULL;
@@ -210,6 +218,10 @@ static void forget(struct hub_audit *audit)
     audit->record = 0;
     audit->hashed = 0;
     memset(&audit->payload, 0, sizeof audit->payload);
+    memset(audit->made, 0, sizeof audit->made);
+    audit->dirty_count = 0;
+    audit->skip = 0;
+    audit->behind = false;
 }
 
 static bool load_quick(struct hub_audit *audit, const struct known *known)
@@ -222,8 +234,72 @@ static bool load_quick(struct hub_audit *audit, const struct known *known)
     bool good = tiles != NULL && load(audit, known, tiles, &ignored) == HUB_OK;
     hub_tiles_free(tiles);
     if (!good)
-        forget(audit);
+        hub_audit_forget(audit);
     return good;
+}
+
+/* --- behind a retention --- */
+
+/* Entries before the log's first record cannot come from it any more: they must be in the files. All others must be
+ * what the log gives; so the place of the last signed one in the log is found. */
+struct placing {
+    struct hub_tiles *tiles;
+    uint64_t index; /* of the next entry of the log */
+    bool same;
+};
+
+static enum hub_result place_entry(void *ctx, struct hub_span entry, struct hub_error *err)
+{
+    struct placing *placing = ctx;
+    const struct hub_merkle_hash *hashes;
+    struct hub_merkle_hash leaf;
+    unsigned width;
+    uint64_t index = placing->index++;
+    if (index >= placing->tiles->size)
+        return HUB_OK;
+    HUB_TRY(hub_tiles_hashes(placing->tiles, 0, index / HUB_TILE_WIDTH, &hashes, &width, err));
+    hub_merkle_leaf(entry, &leaf);
+    placing->same = placing->same && hub_merkle_equal(&leaf, &hashes[index % HUB_TILE_WIDTH]);
+    return HUB_OK;
+}
+
+static enum hub_result walk_to_signed(struct hub_audit *audit, struct placing *placing, struct hub_error *err)
+{
+    struct hub_span payload;
+    uint64_t number = hub_log_first(audit->log) - 1;
+    HUB_TRY(hub_log_reader_open(audit->log, number + 1, &audit->reader, err));
+    while (placing->index < placing->tiles->size) {
+        enum hub_result result = hub_log_reader_next(audit->reader, &number, &payload, err);
+        if (result == HUB_END)
+            return refuse(audit, "the event log ends below the last signed audit entry", restore, err);
+        HUB_TRY(result);
+        HUB_TRY(hub_audit_record_entries(payload, place_entry, placing, err));
+        hub_sha256_of(payload, audit->payload.bytes);
+    }
+    if (!placing->same || placing->index != placing->tiles->size)
+        return refuse(audit, "the event log does not give the signed audit root", restore, err);
+    audit->record = number;
+    return HUB_OK;
+}
+
+static enum hub_result load_retained(struct hub_audit *audit, const struct known *known, struct hub_error *err)
+{
+    static const char whole[] = "restore the data directory's audit folder whole from its newest copy";
+    struct hub_log_retired gone;
+    hub_log_retired(audit->log, &gone);
+    if (known->size < gone.entries)
+        return refuse(audit, "audit entries are missing whose event records were retired", whole, err);
+    struct hub_tiles *tiles = hub_tiles_new(audit->disk, audit->folder, known->size);
+    HUB_ENSURE(tiles != NULL, hub_fail(err, HUB_NO_MEMORY, "no memory for the audit log", NULL));
+    struct placing placing = {.tiles = tiles, .index = gone.entries, .same = true};
+    enum hub_result result = load_tree(audit, tiles, &known->root, err);
+    if (result == HUB_NOT_FOUND || result == HUB_CORRUPT)
+        result = refuse(audit, "files of the audit log are missing or damaged, and event records they came from were retired",
+                        whole, err);
+    if (result == HUB_OK)
+        result = walk_to_signed(audit, &placing, err);
+    hub_tiles_free(tiles);
+    return result;
 }
 
 /* --- the sure way --- */
@@ -336,7 +412,8 @@ enum hub_result hub_audit_resume(struct hub_audit *audit, struct hub_error *err)
         audit->kept[audit->publications++ % HUB_AUDIT_KEPT] = known.size;
     }
     if (!load_quick(audit, &known))
-        HUB_TRY(hub_log_reader_open(audit->log, 1, &audit->reader, err));
+        HUB_TRY(hub_log_first(audit->log) == 1 ? hub_log_reader_open(audit->log, 1, &audit->reader, err)
+                                               : load_retained(audit, &known, err));
     if (known.size != audit->tree.size || audit->tree.size == 0)
         HUB_TRY(mend(audit, &known, err));
     return hub_audit_walk(audit->folder, clean_file, &cleaning, err);

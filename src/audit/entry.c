@@ -30,6 +30,7 @@ static const char *const kind_names[HUB_AUDIT_KIND_COUNT] = {
     [HUB_AUDIT_FEED_PAUSED] = "feed-paused",
     [HUB_AUDIT_FEED_RESUMED] = "feed-resumed",
     [HUB_AUDIT_LETTER_RESOLVED] = "dead-letter-resolved",
+    [HUB_AUDIT_LOG_RETIRED] = "log-retired",
 };
 
 const char *hub_audit_kind_name(enum hub_audit_kind kind)

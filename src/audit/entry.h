@@ -38,6 +38,7 @@ enum hub_audit_kind {
     HUB_AUDIT_FEED_PAUSED,
     HUB_AUDIT_FEED_RESUMED,
     HUB_AUDIT_LETTER_RESOLVED,
+    HUB_AUDIT_LOG_RETIRED,
     HUB_AUDIT_KIND_COUNT
 };
 const char *hub_audit_kind_name(enum hub_audit_kind kind); /* "message-accepted", "read", ...; static */

@@ -42,6 +42,7 @@ struct hub_audit {
     uint64_t mended;               /* files of the signed tree that were not as they must be */
 
     _Atomic uint64_t signed_size;
+    _Atomic uint64_t settled; /* the record that the state file names, less one */
     bool published; /* there is a checkpoint */
     int64_t published_us;
     uint64_t kept[HUB_AUDIT_KEPT]; /* sizes of the newest checkpoints, by publication number modulo the count */
@@ -55,6 +56,8 @@ enum hub_result hub_audit_record_entries(struct hub_span payload, enum hub_resul
 enum hub_result hub_audit_apply(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
 /* Tiles, bundle, checkpoint, state. */
 enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
+/* The tree is empty again, nothing is known of the log or of files. */
+void hub_audit_forget(struct hub_audit *audit);
 /* After opening: knows where to go on (or is rebuilt), every file that the last checkpoint needs is there. */
 enum hub_result hub_audit_resume(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
 

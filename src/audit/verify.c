@@ -171,6 +171,7 @@ static enum hub_result verify_parts(struct hub_verify *verify, const struct hub_
     verify->tiles = hub_tiles_new(verify->disk, verify->folder, verify->size);
     HUB_ENSURE(verify->tiles != NULL, hub_fail(verify->err, HUB_NO_MEMORY, "no memory for the tiles", NULL));
     HUB_TRY(hub_verify_tree(verify));
+    hub_verify_events_end(verify);
     return hub_verify_files(verify);
 }
 

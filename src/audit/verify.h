@@ -44,6 +44,8 @@ void hub_verify_note(struct hub_verify *verify, uint64_t index, const char *form
 enum hub_result hub_verify_tree(struct hub_verify *verify) HUB_MUST_USE;
 enum hub_result hub_verify_files(struct hub_verify *verify) HUB_MUST_USE;
 enum hub_result hub_verify_events_open(struct hub_verify *verify, const char *folder) HUB_MUST_USE;
+/* After the last entry: what is missing at the event log's start must have been retired by an entry's word. */
+void hub_verify_events_end(struct hub_verify *verify);
 void hub_verify_events_close(struct hub_verify_events *events);
 /* Entry INDEX as it stands in its bundle, in order; JSON is NULL when it is none. */
 struct hub_json;

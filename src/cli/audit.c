@@ -46,6 +46,9 @@ static void print_report_text(const struct hub_audit_report *report)
         if (verify_opt.events)
             (void)printf(", %llu events compared", (unsigned long long)report->events_compared);
         (void)printf("\n");
+        if (report->retired[0] != '\0')
+            (void)printf("retired %s: the %llu entries of those records stand, and nothing is left to compare them with\n",
+                         report->retired, (unsigned long long)report->entries_retired);
     }
     if (report->self_consistent_only)
         (void)printf("self-consistent only: give the key (--vkey) and a checkpoint (--since) remembered "
@@ -56,8 +59,9 @@ static void print_report_json(const struct hub_audit_report *report)
 {
     struct hub_buf out;
     hub_buf_init(&out, 1 << 20, false);
-    hub_buf_printf(&out, "{\"entries\":%llu,\"events_compared\":%llu,\"findings\":[",
-                   (unsigned long long)report->entries, (unsigned long long)report->events_compared);
+    hub_buf_printf(&out, "{\"entries\":%llu,\"entries_retired\":%llu,\"events_compared\":%llu,\"findings\":[",
+                   (unsigned long long)report->entries, (unsigned long long)report->entries_retired,
+                   (unsigned long long)report->events_compared);
     for (size_t i = 0; i < report->finding_count; i++) {
         hub_buf_append_str(&out, i > 0 ? ",{" : "{");
         if (report->findings[i].has_index)
@@ -66,8 +70,8 @@ static void print_report_json(const struct hub_audit_report *report)
         hub_json_write_string(&out, hub_span_str(report->findings[i].text));
         hub_buf_append_byte(&out, '}');
     }
-    hub_buf_printf(&out, "],\"result\":\"%s\",\"root\":\"%s\",\"self_consistent_only\":%s}",
-                   report->finding_count == 0 ? "PASS" : "FAIL", report->root,
+    hub_buf_printf(&out, "],\"result\":\"%s\",\"retired\":\"%s\",\"root\":\"%s\",\"self_consistent_only\":%s}",
+                   report->finding_count == 0 ? "PASS" : "FAIL", report->retired, report->root,
                    report->self_consistent_only ? "true" : "false");
     (void)puts(hub_buf_str(&out));
     hub_buf_deinit(&out);

@@ -104,6 +104,14 @@ static void print_head(struct hub_arena *arena, const struct hub_json *message)
         hub_cli_print_text(hub_cli_list_cell(arena, message, members[i]), stdout);
         (void)fputc('\n', stdout);
     }
+    const struct hub_json *retired = hub_json_get(message, "retired");
+    if (retired == NULL)
+        return;
+    (void)printf("retired     its content was removed from the event log at ");
+    hub_cli_print_text(hub_cli_list_cell(arena, retired, "at"), stdout);
+    (void)printf(" by the rule ");
+    hub_cli_print_text(hub_cli_list_cell(arena, retired, "rule"), stdout);
+    (void)printf("; what it said stays in the timeline\n");
 }
 
 /* One object: {"message":..,"events":[..],"deadletter":..}. */

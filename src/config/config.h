@@ -69,6 +69,7 @@ struct hub_limits {
     uint64_t message_bytes;   /* 16 MiB */
     uint64_t in_flight_bytes; /* 256 MiB, all connections together */
     uint64_t data_bytes;      /* quota of data_dir, 0 = none but the reserve */
+    uint64_t log_bytes;       /* quota of the event log, 0 = none */
     uint64_t reserve_bytes;   /* free space below which ACKs stop, 64 MiB */
     uint64_t segment_bytes;   /* of the event log, 64 MiB */
     uint32_t connections;     /* 2000 */
@@ -91,6 +92,13 @@ static inline size_t hub_limits_answer_bytes(const struct hub_limits *limits)
 {
     return 65536 + (size_t)limits->message_bytes * 8 + (size_t)limits->batch_messages * 8192;
 }
+
+struct hub_log_keep { /* retention of the event log */
+    uint32_t keep_s;     /* 0 = for ever */
+    uint64_t max_bytes;  /* 0 = no limit */
+    uint32_t snapshot_s; /* shortest time between two snapshots */
+    uint32_t dedup_s;    /* 0 = for ever */
+};
 
 struct hub_config {
     const char *path;   /* of hub.yaml */
@@ -115,6 +123,7 @@ struct hub_config {
     bool api_insecure;          /* plain outside loopback is meant */
     bool api_mtls;
     const char *api_oauth_issuer, *api_oauth_jwks;
+    struct hub_log_keep log;
     struct hub_limits limits;
     void *owner; /* arena */
 };

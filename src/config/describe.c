@@ -20,7 +20,7 @@ static const char intro[] = "# Configuration\n"
 static void range_text(const struct hub_option *row, struct hub_buf *out)
 {
     char low[32], high[32];
-    int64_t scale = row->type == HUB_OPTION_MILLIS ? 1000 : 1;
+    int64_t scale = hub_option_scale(row->type);
     switch (row->type) {
     case HUB_OPTION_COUNT:
         hub_buf_printf(out, "%lld to %lld", (long long)row->min, (long long)row->max);
@@ -35,6 +35,7 @@ static void range_text(const struct hub_option *row, struct hub_buf *out)
         return;
     case HUB_OPTION_MILLIS:
     case HUB_OPTION_MICROS:
+    case HUB_OPTION_SECONDS:
         hub_value_duration_text(row->min * scale, low);
         hub_value_duration_text(row->max * scale, high);
         hub_buf_printf(out, "%s to %s", low, high);
@@ -191,6 +192,7 @@ static void schema_type(const struct hub_option *row, struct hub_buf *out)
         return;
     case HUB_OPTION_MILLIS:
     case HUB_OPTION_MICROS:
+    case HUB_OPTION_SECONDS:
         hub_buf_append_str(out,
                            "\"type\":[\"integer\",\"string\"],\"pattern\":\"^(0|[0-9]+(us|ms|s|m|h|d))$\"");
         return;

@@ -54,7 +54,7 @@ static void dump_number(const struct dumping *d, const struct hub_option *row, c
         (void)snprintf(text, sizeof text, "%u", *(const uint32_t *)value);
     else
         hub_value_duration_text(
-            (int64_t) * (const uint32_t *)value * (row->type == HUB_OPTION_MILLIS ? 1000 : 1), text);
+            (int64_t) * (const uint32_t *)value * hub_option_scale(row->type), text);
     begin(d, row->name);
     (void)fprintf(d->out, " %s\n", text);
 }
@@ -163,6 +163,7 @@ static void dump_row(struct dumping *d, const struct hub_option *row, const void
     case HUB_OPTION_SIZE:
     case HUB_OPTION_MILLIS:
     case HUB_OPTION_MICROS:
+    case HUB_OPTION_SECONDS:
         dump_number(d, row, value);
         return;
     case HUB_OPTION_TEXTS:

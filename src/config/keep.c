@@ -61,6 +61,7 @@ static size_t plain_size(enum hub_option_type type)
     case HUB_OPTION_COUNT:
     case HUB_OPTION_MILLIS:
     case HUB_OPTION_MICROS:
+    case HUB_OPTION_SECONDS:
         return sizeof(uint32_t);
     case HUB_OPTION_SIZE:
         return sizeof(uint64_t);

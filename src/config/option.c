@@ -62,6 +62,7 @@ const char *hub_option_type_text(const struct hub_option *row)
         return "size";
     case HUB_OPTION_MILLIS:
     case HUB_OPTION_MICROS:
+    case HUB_OPTION_SECONDS:
         return "duration";
     case HUB_OPTION_TEXTS:
         return "list of texts";
@@ -135,12 +136,18 @@ static bool choice_index(const struct scalar *s, unsigned *index)
     return false;
 }
 
+int64_t hub_option_scale(enum hub_option_type type)
+{
+    return type == HUB_OPTION_SECONDS ? 1000000 : type == HUB_OPTION_MILLIS ? 1000 : 1;
+}
+
 static bool in_range(const struct scalar *s, int64_t value)
 {
     const struct hub_option *row = s->row;
-    int64_t scale = row->type == HUB_OPTION_MILLIS ? 1000 : 1;
-    if (row->type == HUB_OPTION_MILLIS && value % scale != 0) {
-        refuse(s, "finer than a millisecond", "write whole milliseconds");
+    int64_t scale = hub_option_scale(row->type);
+    if (value % scale != 0) {
+        refuse(s, row->type == HUB_OPTION_MILLIS ? "finer than a millisecond" : "finer than a second",
+               row->type == HUB_OPTION_MILLIS ? "write whole milliseconds" : "write whole seconds");
         return false;
     }
     value /= scale;
@@ -180,10 +187,11 @@ static void store_number(const struct scalar *s, void *into)
         return;
     case HUB_OPTION_MILLIS:
     case HUB_OPTION_MICROS:
+    case HUB_OPTION_SECONDS:
         if (!hub_value_duration(s->text, &value))
             refuse(s, "not a duration", "write a number with us, ms, s, m, h or d, such as 10m or 500ms");
         else if (in_range(s, value))
-            *(uint32_t *)into = (uint32_t)(s->row->type == HUB_OPTION_MILLIS ? value / 1000 : value);
+            *(uint32_t *)into = (uint32_t)(value / hub_option_scale(s->row->type));
         return;
     case HUB_OPTION_TEXT:
     case HUB_OPTION_NAME:
@@ -230,6 +238,7 @@ static void store_scalar(const struct scalar *s, void *into)
     case HUB_OPTION_SIZE:
     case HUB_OPTION_MILLIS:
     case HUB_OPTION_MICROS:
+    case HUB_OPTION_SECONDS:
         store_number(s, into);
         return;
     case HUB_OPTION_TEXTS:
@@ -405,6 +414,7 @@ static enum hub_yaml_type node_type(enum hub_option_type type)
     case HUB_OPTION_SIZE:
     case HUB_OPTION_MILLIS:
     case HUB_OPTION_MICROS:
+    case HUB_OPTION_SECONDS:
     case HUB_OPTION_SECRET:
         return HUB_YAML_SCALAR;
     }
@@ -451,6 +461,7 @@ static void load_present(const struct hub_option_context *context, const struct 
     case HUB_OPTION_SIZE:
     case HUB_OPTION_MILLIS:
     case HUB_OPTION_MICROS:
+    case HUB_OPTION_SECONDS:
     case HUB_OPTION_SECRET:
         store_scalar(&s, at(base, row->offset));
         return;

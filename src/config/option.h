@@ -23,6 +23,7 @@ enum hub_option_type {
     HUB_OPTION_SIZE,    /* uint64_t: bytes, with B, KiB, MiB, GiB or TiB */
     HUB_OPTION_MILLIS,  /* uint32_t: a duration with us, ms, s, m, h or d */
     HUB_OPTION_MICROS,  /* uint32_t: likewise, kept in microseconds */
+    HUB_OPTION_SECONDS, /* uint32_t: likewise, kept in seconds: for what may be years */
     HUB_OPTION_TEXTS,   /* const char **, NULL ended, and a size_t count */
     HUB_OPTION_PATHS,   /* likewise, joined */
     HUB_OPTION_SECRET,  /* struct hub_secret_ref */
@@ -51,7 +52,7 @@ struct hub_option {
     enum hub_option_type type;
     size_t offset;
     const char *value; /* default as text, lists comma separated; NULL: none */
-    int64_t min, max;  /* numbers, sizes (bytes), durations (milliseconds or microseconds), list items */
+    int64_t min, max;  /* numbers, sizes (bytes), durations (in the type's unit), list items */
     unsigned flags;
     const char *description;
     const char *mend;                   /* for a missing required key; NULL: the description */
@@ -86,6 +87,8 @@ struct hub_option_context {
 void hub_option_load(const struct hub_option_context *context, const struct hub_section *section,
                      struct hub_yaml *map, void *base, const char *path);
 
+/* Microseconds of one unit of a duration's type; 1 for all others. */
+int64_t hub_option_scale(enum hub_option_type type);
 /* What a value of this type looks like, for documentation: "size", "duration", "list of paths". */
 const char *hub_option_type_text(const struct hub_option *row);
 /* PATH from FOLDER, in the arena; NULL when the arena is full. */

@@ -244,6 +244,26 @@ static const struct hub_section api_section = {
     .rows = api_rows,
     .text = "The query API. This version checks these keys and does not serve them yet."};
 
+#define LOG(field) AT(hub_config, log) + AT(hub_log_keep, field)
+#define DAY_S INT64_C(86400)
+static const struct hub_option log_rows[] = {
+    {"keep", HUB_OPTION_SECONDS, LOG(keep_s), "0", 0, 36500 * DAY_S, .flags = RELOAD,
+     .description = "segments whose records are all older are removed; 0: kept for ever"},
+    {"max_bytes", HUB_OPTION_SIZE, LOG(max_bytes), "0", 0, INT64_MAX, .flags = RELOAD,
+     .description = "while the event log is larger its oldest segments are removed; 0: no limit"},
+    {"snapshot", HUB_OPTION_SECONDS, LOG(snapshot_s), "1h", 1, 3650 * DAY_S, .flags = RELOAD,
+     .description = "shortest time between two snapshots of timeline and index; one is taken when retention needs it"},
+    {"dedup", HUB_OPTION_SECONDS, LOG(dedup_s), "400d", 0, 36500 * DAY_S, .flags = RELOAD,
+     .description = "how long a removed message is known as a duplicate after it last came; 0: for ever"},
+    END,
+};
+static const struct hub_section log_section = {
+    .title = "log",
+    .rows = log_rows,
+    .text = "How long the event log is kept. Both limits may be given; whichever is passed first removes. Nothing goes that "
+            "a follower still needs, that no verified snapshot covers, or that is an open dead letter (OPERATIONS, "
+            "\"Retention\")."};
+
 #define LIMIT(field) AT(hub_config, limits) + AT(hub_limits, field)
 #define KIB (INT64_C(1) << 10)
 #define MIB (INT64_C(1) << 20)
@@ -256,6 +276,8 @@ static const struct hub_option limit_rows[] = {
      .description = "messages being worked on, all connections together"},
     {"data_bytes", HUB_OPTION_SIZE, LIMIT(data_bytes), "0", 0, INT64_MAX,
      .description = "quota of data_dir; 0: the disk's size less the reserve"},
+    {"log_bytes", HUB_OPTION_SIZE, LIMIT(log_bytes), "0", 0, INT64_MAX,
+     .description = "quota of the event log, past which acknowledgements stop; 0: none of its own"},
     {"reserve_bytes", HUB_OPTION_SIZE, LIMIT(reserve_bytes), "64MiB", 0, TIB,
      .description = "free disk space below which acknowledgements stop"},
     {"segment_bytes", HUB_OPTION_SIZE, LIMIT(segment_bytes), "64MiB", MIB, 4 * GIB,
@@ -312,6 +334,8 @@ static const struct hub_option top_rows[] = {
      .description = "policy files"},
     {"api", HUB_OPTION_SECTION, 0, .section = &api_section, .present_offset = NOWHERE,
      .description = "the query API"},
+    {"log", HUB_OPTION_SECTION, 0, .section = &log_section, .present_offset = NOWHERE,
+     .description = "retention of the event log"},
     {"limits", HUB_OPTION_SECTION, 0, .section = &limit_section, .present_offset = NOWHERE,
      .description = "limits"},
     END,

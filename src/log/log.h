@@ -69,7 +69,8 @@ uint64_t hub_log_first(const struct hub_log *log);
 struct hub_log_extent { /* a segment: from its first record to the next one's */
     uint64_t first, bytes;
 };
-/* The oldest segments, at most CAP of them; the last one of the log is the tail. Returns how many. Any thread. */
+/* The oldest segments, at most CAP of them (OUT NULL: all, counted only); the last one of the log is the tail. Returns
+ * how many. Any thread. */
 size_t hub_log_extents(struct hub_log *log, struct hub_log_extent *out, size_t cap);
 /* The next group begins a new segment, if the tail holds a record. Any thread. */
 void hub_log_roll_soon(struct hub_log *log);

@@ -13,6 +13,7 @@ enum hub_record_kind {
     HUB_RECORD_AUDIT = 4,    /* audit entries alone: reads, keys, configuration, start and stop */
     HUB_RECORD_KEY = 5,      /* a key record for readers, audit */
     HUB_RECORD_STATE = 6,    /* what an operator decided: state, audit */
+    HUB_RECORD_CARRIED = 7,  /* an open dead letter whose first record is about to be retired: dedup, dead letter */
 };
 
 enum hub_section_kind {

@@ -306,8 +306,9 @@ size_t hub_log_extents(struct hub_log *log, struct hub_log_extent *out, size_t c
 {
     size_t count = 0;
     (void)pthread_mutex_lock(&log->lock);
-    for (size_t i = log->segment_head; i < log->segment_count && count < cap; i++)
-        out[count++] = (struct hub_log_extent){log->segments[i].first, log->segments[i].bytes};
+    for (size_t i = log->segment_head; i < log->segment_count && (out == NULL || count < cap); i++, count++)
+        if (out != NULL)
+            out[count] = (struct hub_log_extent){log->segments[i].first, log->segments[i].bytes};
     (void)pthread_mutex_unlock(&log->lock);
     return count;
 }

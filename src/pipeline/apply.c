@@ -1,9 +1,11 @@
 #include "src/pipeline/hub_internal.h"
 
+#include <unistd.h>
+
 #include "src/base/diag.h"
 #include "src/log/record.h"
 
-enum { FLUSH_RECORDS = 512, FLUSH_BYTES = 4 * 1024 * 1024 };
+enum { FLUSH_RECORDS = 512, FLUSH_BYTES = 4 * 1024 * 1024, GIVE_WAY_US = 2000 };
 
 static const char component[] = "timeline";
 
@@ -45,31 +47,40 @@ static enum hub_result flush(struct hub *hub, uint64_t position, struct hub_erro
     return HUB_OK;
 }
 
-static enum hub_result apply_from(struct hub *hub, struct hub_log_reader *reader, const atomic_bool *stop,
-                                  struct hub_error *err)
+/* HUB_END: nothing more is durable. What was read is in the store when it returns, position included. */
+static enum hub_result apply_batch(struct hub *hub, struct hub_log_reader *reader, const atomic_bool *stop,
+                                   struct hub_error *err)
 {
     uint64_t number = 0;
     uint64_t last = 0;
-    size_t records = 0;
     size_t bytes = 0;
     struct hub_span payload;
     enum hub_result result = HUB_OK;
-    while (stop == NULL || !atomic_load(stop)) {
-        result = hub_log_reader_next(reader, &number, &payload, err);
+    for (size_t records = 0; records < FLUSH_RECORDS && bytes < FLUSH_BYTES; records++) {
+        result = stop != NULL && atomic_load(stop) ? HUB_END : hub_log_reader_next(reader, &number, &payload, err);
         if (result != HUB_OK)
             break;
         HUB_TRY(apply_record(hub, number, payload, err));
         last = number;
         bytes += payload.len;
-        if (++records < FLUSH_RECORDS && bytes < FLUSH_BYTES)
-            continue;
-        HUB_TRY(flush(hub, last, err));
-        records = 0;
-        bytes = 0;
     }
-    if (result != HUB_OK && result != HUB_END)
-        return result;
-    return records != 0 ? flush(hub, last, err) : HUB_OK;
+    if (last != 0 && (result == HUB_OK || result == HUB_END))
+        HUB_TRY(flush(hub, last, err));
+    return result;
+}
+
+static enum hub_result apply_from(struct hub *hub, struct hub_log_reader *reader, const atomic_bool *stop,
+                                  struct hub_error *err)
+{
+    enum hub_result result = HUB_OK;
+    while (result == HUB_OK) {
+        (void)pthread_mutex_lock(&hub->apply_lock);
+        result = apply_batch(hub, reader, stop, err);
+        (void)pthread_mutex_unlock(&hub->apply_lock);
+        if (atomic_load(&hub->apply_wanted)) /* a mutex is not fair: whoever waits for it gets it */
+            (void)usleep(GIVE_WAY_US);
+    }
+    return result == HUB_END ? HUB_OK : result;
 }
 
 enum hub_result hub_apply_step(struct hub *hub, const atomic_bool *stop, struct hub_error *err)

@@ -177,6 +177,7 @@ static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, s
     case HUB_RECORD_AUDIT:
     case HUB_RECORD_KEY:
     case HUB_RECORD_STATE:
+    case HUB_RECORD_CARRIED:
         break;
     }
     facts.recorded_us = take_times(commit, 1);

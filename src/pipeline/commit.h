@@ -21,7 +21,7 @@ struct hub_commit_item {
     const char *sender;            /* configured allow entry */
     char trigger[16];
     struct hub_dedup dedup;        /* MESSAGE, REJECTED: message_id, control_token, answer */
-    struct hub_buf json;           /* MESSAGE: the sealed events one after the other; REJECTED: the dead letter; KEY: its record; STATE: a whole section */
+    struct hub_buf json;           /* MESSAGE: the sealed events one after the other; REJECTED: the dead letter; KEY: its record; STATE, CARRIED: whole sections */
     struct hub_sealed *events;     /* MESSAGE: heap array; recorded_at counts from the event's own start */
     size_t *event_lens;
     size_t event_count;
@@ -86,11 +86,17 @@ void hub_commit_item_free(struct hub_commit_item *item);
 /* The index: opened over its store in FOLDER, brought up to the log's end. HUB_CORRUPT: it has seen more than the
  * log holds (stored records were lost), or belongs to another log. */
 enum hub_result hub_index_open(const char *folder, struct hub_log *log, struct hub_index **out, struct hub_error *err) HUB_MUST_USE;
+/* The store alone, made when it is not there. */
+enum hub_result hub_index_store_open(const char *folder, struct hub_kv **out, struct hub_error *err) HUB_MUST_USE;
 /* Over a store opened with hub_index_families(); KV is the index's afterwards, also on failure. */
 enum hub_result hub_index_open_kv(struct hub_kv *kv, struct hub_log *log, struct hub_index **out, struct hub_error *err) HUB_MUST_USE;
 const char *const *hub_index_families(void);
 /* NULL is fine. */
 void hub_index_close(struct hub_index *index);
+/* The store beneath, and how far the index in any store that was opened with hub_index_families() got: HUB_CORRUPT when
+ * it holds none, or one of another log. */
+struct hub_kv *hub_index_kv(struct hub_index *index);
+enum hub_result hub_index_kv_position(struct hub_kv *kv, const struct hub_log *log, uint64_t *position, struct hub_error *err) HUB_MUST_USE;
 /* An operator paused the feed with this permanent id. Any thread. */
 enum hub_result hub_index_feed_paused(struct hub_index *index, const char *feed_id, bool *paused, struct hub_error *err) HUB_MUST_USE;
 struct hub_index_message { /* one stored message or dead letter */

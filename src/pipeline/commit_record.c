@@ -176,6 +176,7 @@ enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_
         hub_record_add(out, HUB_SECTION_KEY, hub_buf_view(&item->json));
         break;
     case HUB_RECORD_STATE:
+    case HUB_RECORD_CARRIED:
         hub_buf_append_span(out, hub_buf_view(&item->json));
         break;
     }

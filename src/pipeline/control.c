@@ -27,6 +27,9 @@ static const struct {
     {"key.secrets", hub_service_key_secrets},
     {"keys.list", hub_service_keys_list},
     {"keys.records", hub_service_keys_records},
+    {"log.retain", hub_service_log_retain},
+    {"log.show", hub_service_log_show},
+    {"log.snapshot", hub_service_log_snapshot},
     {"message.find", hub_service_message_find},
     {"message.show", hub_service_message_show},
     {"patient.find", hub_service_patient_find},
@@ -187,6 +190,20 @@ enum hub_result hub_request_text(struct hub_request *request, const char *name, 
         return hub_error_at(err, "%s", name);
     }
     *out = hub_json_span(node);
+    return HUB_OK;
+}
+
+enum hub_result hub_request_number(struct hub_request *request, const char *name, uint64_t fallback,
+                                   uint64_t *out, struct hub_error *err)
+{
+    const struct hub_json *node = hub_json_get(request->body, name);
+    *out = fallback;
+    if (node == NULL)
+        return HUB_OK;
+    if (node->type != HUB_JSON_NUMBER || !hub_span_parse_u64(hub_json_span(node), out)) {
+        (void)hub_fail(err, HUB_USAGE, "a member is not a whole number", NULL);
+        return hub_error_at(err, "%s", name);
+    }
     return HUB_OK;
 }
 

@@ -26,6 +26,10 @@
  *   timeline.follow {patient}                     -> as timeline.chart, then {"record":..} as they come,
  until the peer closes
  *   timeline.digest {what:"state"|"content"}      -> {"digest":hex}
+ *   log.show                                      -> {"log":{"first","last","bytes","segments","retired":{...},
+ "followers":[..],"snapshot":{...}?}}
+ *   log.snapshot                                  -> {"snapshot":{...}} when it is taken and verified
+ *   log.retain {keep_s?, max_bytes?}              -> {"retained":{...}}; without members by the configuration's rules; audited
  *   message.find {control_id|patient|feed|since}  ->
  {"message":{"id","feed","recorded","trigger","answer","events":[ids],"subjects":[..],"duplicates":n}}*
  *   message.show {id}                             -> {"message":{...}}, {"event":<CloudEvent as stored>}*,

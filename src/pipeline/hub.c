@@ -10,6 +10,7 @@
 #include "src/base/diag.h"
 #include "src/base/mem.h"
 #include "src/crypto/crypto.h"
+#include "src/pipeline/retain.h"
 #include "src/store/kv.h"
 
 enum {
@@ -129,25 +130,57 @@ static enum hub_result open_keys(struct hub *hub, struct hub_error *err)
     return result;
 }
 
-static enum hub_result open_timeline(struct hub *hub, struct hub_error *err)
+/* *LOST: what is there cannot be used, or stands before the log's start. */
+static enum hub_result open_timeline_store(struct hub *hub, const char *folder, bool *lost, struct hub_error *err)
 {
-    char path[HUB_PATH_MAX];
     struct hub_kv_options options = {
         .families = hub_timeline_families(), .create = true, .bloom = true, .cache_bytes = TIMELINE_CACHE, .derived = true};
     struct hub_timeline_options timeline = {.chart_tokens = hub->config->limits.chart_tokens};
+    uint64_t position = 0;
     for (size_t i = 0; i < hub->config->feed_count; i++)
         timeline.inverse_merge_reject =
             timeline.inverse_merge_reject || hub->config->feeds[i].inverse_merge_reject;
-    HUB_TRY(hub_path(hub, "timeline", path, err));
-    HUB_TRY(hub_kv_open_rocksdb(path, &options, &hub->timeline_kv, err));
-    HUB_TRY(hub_timeline_open(hub->timeline_kv, &timeline, &hub->timeline, err));
-    uint64_t position = hub_timeline_position(hub->timeline);
-    if (position > hub_log_durable(hub->log))
+    enum hub_result result = hub_kv_open_rocksdb(folder, &options, &hub->timeline_kv, err);
+    if (result == HUB_OK)
+        result = hub_timeline_kv_position(hub->timeline_kv, &position, err);
+    *lost = result == HUB_CORRUPT || (result == HUB_OK && position + 1 < hub_log_first(hub->log));
+    if (result == HUB_OK && position > hub_log_durable(hub->log))
         return hub_fail(err, HUB_CORRUPT,
                         "the timeline has seen more than the event log holds: stored records were lost",
                         "restore the event log, or remove the timeline folder to have it built anew");
-    atomic_store(&hub->applied, position);
+    if (result == HUB_OK && !*lost) {
+        result = hub_timeline_open(hub->timeline_kv, &timeline, &hub->timeline, err);
+        *lost = result == HUB_CORRUPT;
+    }
+    if (*lost) {
+        hub_kv_close(hub->timeline_kv);
+        hub->timeline_kv = NULL;
+        return HUB_CORRUPT;
+    }
+    return result;
+}
+
+static enum hub_result open_timeline(struct hub *hub, struct hub_error *err)
+{
+    HUB_TRY(hub_snapshot_open_store(hub, HUB_SNAPSHOT_TIMELINE, open_timeline_store, err));
+    atomic_store(&hub->applied, hub_timeline_position(hub->timeline));
     return HUB_OK;
+}
+
+static enum hub_result open_index_store(struct hub *hub, const char *folder, bool *lost, struct hub_error *err)
+{
+    uint64_t position = 0;
+    struct hub_kv *kv = NULL;
+    enum hub_result result = hub_index_store_open(folder, &kv, err);
+    *lost = result == HUB_CORRUPT;
+    HUB_TRY(result);
+    result = hub_index_kv_position(kv, hub->log, &position, err);
+    *lost = hub_log_first(hub->log) > 1 && (result == HUB_CORRUPT || (result == HUB_OK && position + 1 < hub_log_first(hub->log)));
+    if (*lost) {
+        hub_kv_close(kv);
+        return HUB_CORRUPT;
+    }
+    return hub_index_open_kv(kv, hub->log, &hub->index, err);
 }
 
 static void sign(void *ctx, struct hub_span text, uint8_t signature[HUB_SIGNATURE_LEN])
@@ -170,7 +203,6 @@ static enum hub_result open_audit(struct hub *hub, struct hub_error *err)
 
 static enum hub_result start_commit(struct hub *hub, struct hub_error *err)
 {
-    char path[HUB_PATH_MAX];
     const struct hub_limits *limits = &hub->config->limits;
     struct hub_commit_options options = {
         .queue = limits->queue,
@@ -179,8 +211,7 @@ static enum hub_result start_commit(struct hub *hub, struct hub_error *err)
         .data_bytes = limits->data_bytes,
         .data_dir = hub->config->data_dir,
     };
-    HUB_TRY(hub_path(hub, "index", path, err));
-    HUB_TRY(hub_index_open(path, hub->log, &hub->index, err));
+    HUB_TRY(hub_snapshot_open_store(hub, HUB_SNAPSHOT_INDEX, open_index_store, err));
     return hub_commit_start(&options, hub->clock, hub->disk, hub->log, hub->index, hub->keys, on_fatal, hub,
                             &hub->commit, err);
 }
@@ -193,6 +224,16 @@ static void wake_auditor(void *ctx)
     hub->refused_waits = true;
     (void)pthread_cond_broadcast(&hub->run_changed);
     (void)pthread_mutex_unlock(&hub->run_lock);
+}
+
+static enum hub_result open_keeper(struct hub *hub, struct hub_error *err)
+{
+    char path[HUB_PATH_MAX];
+    struct hub_commit_stats stats;
+    HUB_TRY(hub_path(hub, "clock", path, err));
+    hub_commit_stats(hub->commit, &stats);
+    HUB_TRY(hub_clock_watch_open(&hub->clock_watch, path, hub->clock, hub->disk, (int64_t)stats.last_recorded_us, err));
+    return hub_keeper_open(hub, &hub->keeper, err);
 }
 
 static enum hub_result open_ingest(struct hub *hub, struct hub_error *err)
@@ -229,6 +270,7 @@ static enum hub_result open_parts(struct hub *hub, struct hub_problems *problems
     HUB_TRY(start_commit(hub, err));
     HUB_TRY(open_audit(hub, err));
     HUB_TRY(open_timeline(hub, err));
+    HUB_TRY(open_keeper(hub, err));
     HUB_TRY(open_ingest(hub, err));
     if (hub->roles == HUB_RUN_OFFLINE)
         return hub_apply_step(hub, NULL, err);
@@ -243,6 +285,7 @@ static void make_locks(struct hub *hub)
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&hub->audit_lock, NULL);
+    (void)pthread_mutex_init(&hub->apply_lock, NULL);
     (void)pthread_mutex_init(&hub->feed_lock, NULL);
     (void)pthread_mutex_init(&hub->order_lock, NULL);
     (void)pthread_mutex_init(&hub->run_lock, NULL);
@@ -293,6 +336,8 @@ void hub_close(struct hub *hub)
     hub_workers_close(hub);
     if (hub->ingest_open)
         hub_ingest_close(&hub->ingest);
+    hub_keeper_close(hub->keeper);
+    hub_clock_watch_close(&hub->clock_watch);
     bool clean = hub->commit != NULL;
     if (hub->audit != NULL && hub_audit_catch_up(hub, true, &err) != HUB_OK)
         warn("audit", &err);
@@ -312,6 +357,7 @@ void hub_close(struct hub *hub)
     if (hub->lock_fd >= 0)
         (void)close(hub->lock_fd);
     (void)pthread_mutex_destroy(&hub->audit_lock);
+    (void)pthread_mutex_destroy(&hub->apply_lock);
     (void)pthread_mutex_destroy(&hub->feed_lock);
     (void)pthread_mutex_destroy(&hub->order_lock);
     (void)pthread_mutex_destroy(&hub->run_lock);

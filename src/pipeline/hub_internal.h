@@ -9,6 +9,7 @@
 #include "src/audit/entry.h"
 #include "src/base/clock.h"
 #include "src/log/log.h"
+#include "src/pipeline/clock_watch.h"
 #include "src/pipeline/commit.h"
 #include "src/pipeline/hub.h"
 #include "src/pipeline/intake.h"
@@ -18,6 +19,7 @@
 #include "src/timeline/timeline.h"
 
 struct hub_control_server;
+struct hub_keeper;
 struct hub_worker;
 
 struct hub {
@@ -36,6 +38,11 @@ struct hub {
     struct hub_timeline *timeline;
     struct hub_audit *audit;
     pthread_mutex_t audit_lock; /* hub_audit_step is for one thread at a time */
+    bool audit_unsure;          /* under audit_lock: a step failed with HUB_IO, it is started anew before the next */
+    pthread_mutex_t apply_lock; /* held from the first record of a batch until the batch is in the timeline's store */
+    atomic_bool apply_wanted;   /* somebody waits for it */
+    struct hub_clock_watch clock_watch;
+    struct hub_keeper *keeper;
     struct hub_commit *commit;
     struct hub_ingest ingest;
     bool ingest_open;
@@ -51,9 +58,9 @@ struct hub {
     pthread_mutex_t run_lock;
     pthread_cond_t run_changed; /* stopping, a worker's progress, the timeline's position */
     atomic_bool stopping;       /* set under run_lock */
-    bool applier_running, auditor_running;
+    bool applier_running, auditor_running, keeper_running;
     bool refused_waits; /* a first refused login is to be written at once; under run_lock */
-    pthread_t applier, auditor;
+    pthread_t applier, auditor, keeper_thread;
     atomic_ullong applied; /* position of the timeline */
     atomic_bool sick;      /* the timeline cannot go on; ingest does */
 };

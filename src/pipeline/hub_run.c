@@ -9,6 +9,7 @@
 
 #include "src/base/diag.h"
 #include "src/base/thread.h"
+#include "src/pipeline/retain.h"
 
 enum { APPLY_WAIT_MS = 100, RETRY_WAIT_MS = 1000, AUDIT_STEP_MS = 200, REFUSED_SECOND_US = 1000000 };
 
@@ -107,6 +108,14 @@ static void *audit(void *ctx)
     return NULL;
 }
 
+static void *keep(void *ctx)
+{
+    struct hub *hub = ctx;
+    give_way();
+    hub_keeper_run(hub->keeper);
+    return NULL;
+}
+
 static enum hub_result start_all(struct hub *hub, struct hub_error *err)
 {
     if ((hub->roles & HUB_RUN_INGEST) != 0)
@@ -116,6 +125,8 @@ static enum hub_result start_all(struct hub *hub, struct hub_error *err)
     hub->applier_running = (hub->roles & HUB_RUN_TIMELINE) != 0;
     HUB_TRY(hub_thread_start(&hub->auditor, "auditor", audit, hub, err));
     hub->auditor_running = true;
+    HUB_TRY(hub_thread_start(&hub->keeper_thread, "keeper", keep, hub, err));
+    hub->keeper_running = true;
     HUB_TRY(hub_control_start(hub, &hub->control, err));
     return hub_workers_start(hub, err);
 }
@@ -141,8 +152,11 @@ static void stop_all(struct hub *hub)
         (void)pthread_join(hub->applier, NULL);
     if (hub->auditor_running)
         (void)pthread_join(hub->auditor, NULL);
+    if (hub->keeper_running)
+        (void)pthread_join(hub->keeper_thread, NULL);
     hub->applier_running = false;
     hub->auditor_running = false;
+    hub->keeper_running = false;
 }
 
 /* True: stop. A signalfd may hold a SIGHUP only, and readiness is a hint: what is not there (yet) asks for

@@ -91,6 +91,39 @@ static void stage_meta(struct hub_index *index)
                      hub_span_of(value, sizeof value));
 }
 
+static enum hub_result check_meta(struct hub_span meta, const uint8_t log_id[16], struct hub_error *err)
+{
+    if (meta.len != META_LEN || meta.ptr[0] != VERSION)
+        return hub_fail(err, HUB_CORRUPT, "the message index is not of this version",
+                        "remove the index folder: it is rebuilt from the event log");
+    if (memcmp(meta.ptr + 1, log_id, 16) != 0)
+        return hub_fail(err, HUB_CORRUPT, "the message index belongs to another event log",
+                        "restore both from one copy, or remove the index folder: it is rebuilt");
+    return HUB_OK;
+}
+
+enum hub_result hub_index_kv_position(struct hub_kv *kv, const struct hub_log *log, uint64_t *position,
+                                      struct hub_error *err)
+{
+    struct hub_kv_value value;
+    uint8_t log_id[16];
+    enum hub_result result = hub_kv_get(kv, HUB_INDEX_META, HUB_SPAN("state"), &value, err);
+    if (result == HUB_NOT_FOUND)
+        return hub_fail(err, HUB_CORRUPT, "the message index is empty", NULL);
+    HUB_TRY(result);
+    hub_log_id(log, log_id);
+    result = check_meta(value.bytes, log_id, err);
+    if (result == HUB_OK)
+        *position = get64(value.bytes.ptr + 17);
+    hub_kv_value_free(&value);
+    return result;
+}
+
+struct hub_kv *hub_index_kv(struct hub_index *index)
+{
+    return index->kv;
+}
+
 static enum hub_result load_meta(struct hub_index *index, struct hub_error *err)
 {
     struct hub_kv_value value;
@@ -98,12 +131,7 @@ static enum hub_result load_meta(struct hub_index *index, struct hub_error *err)
     if (result == HUB_NOT_FOUND)
         return HUB_OK;
     HUB_TRY(result);
-    if (value.bytes.len != META_LEN || value.bytes.ptr[0] != VERSION)
-        result = hub_fail(err, HUB_CORRUPT, "the message index is not of this version",
-                          "remove the index folder: it is rebuilt from the event log");
-    else if (memcmp(value.bytes.ptr + 1, index->log_id, sizeof index->log_id) != 0)
-        result = hub_fail(err, HUB_CORRUPT, "the message index belongs to another event log",
-                          "restore both from one copy, or remove the index folder: it is rebuilt");
+    result = check_meta(value.bytes, index->log_id, err);
     if (result == HUB_OK) {
         uint64_t *words[STATS_COUNT];
         index->position = get64(value.bytes.ptr + 17);
@@ -324,13 +352,18 @@ out:
     return result;
 }
 
+enum hub_result hub_index_store_open(const char *folder, struct hub_kv **out, struct hub_error *err)
+{
+    const struct hub_kv_options options = {.families = families, .create = true, .bloom = true};
+    return hub_kv_open_rocksdb(folder, &options, out, err);
+}
+
 enum hub_result hub_index_open(const char *folder, struct hub_log *log, struct hub_index **out,
                                struct hub_error *err)
 {
-    const struct hub_kv_options options = {.families = families, .create = true, .bloom = true};
     struct hub_kv *kv = NULL;
     *out = NULL;
-    HUB_TRY(hub_kv_open_rocksdb(folder, &options, &kv, err));
+    HUB_TRY(hub_index_store_open(folder, &kv, err));
     return hub_index_open_kv(kv, log, out, err);
 }
 

@@ -289,6 +289,25 @@ static enum hub_result apply_resolved(struct hub_index *index, struct hub_span m
     return HUB_OK;
 }
 
+/* The same letter in a newer record. */
+static enum hub_result apply_carried(struct hub_index *index, uint64_t number, const struct hub_dedup *dedup,
+                                     struct hub_error *err)
+{
+    struct hub_index_slot *slot = NULL;
+    if (dedup->message_id[0] == '\0')
+        return damaged(err, number);
+    HUB_TRY(stage(index, dedup->message_id, &slot, err));
+    if (!slot->has_dead) /* its message was accepted meanwhile */
+        return HUB_OK;
+    slot->dead.record = number;
+    put_dead(index, slot);
+    if (slot->message.kind == HUB_RECORD_REJECTED) {
+        slot->message.record = number;
+        put_message(index, slot);
+    }
+    return HUB_OK;
+}
+
 static enum hub_result apply_states(struct hub_index *index, uint64_t number, struct hub_record_view view,
                                     struct hub_error *err)
 {
@@ -336,6 +355,9 @@ enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct
     case HUB_RECORD_STATE:
         view.sections = sections;
         HUB_TRY(apply_states(index, number, view, err));
+        break;
+    case HUB_RECORD_CARRIED:
+        HUB_TRY(apply_carried(index, number, &dedup, err));
         break;
     case HUB_RECORD_AUDIT:
         break;

@@ -2,20 +2,6 @@
 
 enum { CHECKPOINT_MAX = 64 * 1024, SHOW_DEFAULT = 100, SHOW_MAX = 1000000 };
 
-static enum hub_result number(struct hub_request *request, const char *name, uint64_t fallback, uint64_t *out,
-                              struct hub_error *err)
-{
-    const struct hub_json *node = hub_json_get(request->body, name);
-    *out = fallback;
-    if (node == NULL)
-        return HUB_OK;
-    if (node->type != HUB_JSON_NUMBER || !hub_span_parse_u64(hub_json_span(node), out)) {
-        (void)hub_fail(err, HUB_USAGE, "a member is not a whole number", NULL);
-        return hub_error_at(err, "%s", name);
-    }
-    return HUB_OK;
-}
-
 struct showing {
     struct hub_request *request;
     uint64_t left;
@@ -60,8 +46,8 @@ enum hub_result hub_service_audit_show(struct hub_request *request, struct hub_e
 {
     char path[HUB_PATH_MAX];
     uint64_t from, count;
-    HUB_TRY(number(request, "from", 0, &from, err));
-    HUB_TRY(number(request, "count", SHOW_DEFAULT, &count, err));
+    HUB_TRY(hub_request_number(request, "from", 0, &from, err));
+    HUB_TRY(hub_request_number(request, "count", SHOW_DEFAULT, &count, err));
     count = count < SHOW_MAX ? count : SHOW_MAX;
     HUB_TRY(hub_path(request->hub, "audit", path, err));
     HUB_TRY(note_log_read(request, from, count, err));

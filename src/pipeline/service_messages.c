@@ -14,6 +14,7 @@ struct stored {
     struct hub_json *subjects;
     struct hub_json *dead_letter; /* NULL: none */
     bool matches;
+    bool superseded; /* the same letter stands in a newer record */
 };
 
 struct finder {
@@ -110,18 +111,35 @@ static enum hub_result set_time(struct hub_arena *arena, struct hub_json *object
     return set_text(arena, object, name, hub_span_str(text));
 }
 
+/* A dead letter that was carried over stands in two records for a while: its newer one counts, with the time of its first. */
+static enum hub_result place_letter(struct finder *finder, struct stored *stored, int64_t *recorded_us)
+{
+    struct hub_index_message letter;
+    enum hub_result result = hub_index_dead_letter(finder->request->hub->index, hub_span_str(stored->dedup.message_id),
+                                                   &letter, finder->err);
+    if (result != HUB_OK)
+        return result == HUB_NOT_FOUND ? HUB_OK : result;
+    stored->superseded = letter.record != stored->number;
+    *recorded_us = letter.recorded_us;
+    stored->matches = stored->matches && *recorded_us >= finder->since_us;
+    return HUB_OK;
+}
+
 static enum hub_result finish_message(struct finder *finder, struct stored *stored)
 {
     struct hub_arena *arena = finder->request->arena;
     struct hub_json *message = stored->message;
     struct hub_index_message index;
     bool accepted = stored->record.kind == HUB_RECORD_MESSAGE;
+    int64_t recorded_us = stored->record.recorded_us;
+    if (!accepted)
+        HUB_TRY(place_letter(finder, stored, &recorded_us));
     if (stored->dead_letter != NULL)
         HUB_TRY(hub_json_set_string(arena, message, "trigger",
                                     hub_json_get_span(stored->dead_letter, "trigger")));
     HUB_TRY(set_text(arena, message, "id", hub_span_str(stored->dedup.message_id)));
     HUB_TRY(set_text(arena, message, "feed", stored->record.feed));
-    HUB_TRY(set_time(arena, message, "recorded", stored->record.recorded_us));
+    HUB_TRY(set_time(arena, message, "recorded", recorded_us));
     HUB_TRY(set_text(arena, message, "answer", hub_span_str(stored->dedup.answer)));
     HUB_TRY(
         hub_json_set_string(arena, message, "state", accepted ? HUB_SPAN("accepted") : HUB_SPAN("rejected")));
@@ -142,15 +160,15 @@ static enum hub_result parse_stored(struct finder *finder, uint64_t number, stru
     struct hub_arena *arena = finder->request->arena;
     *stored = (struct stored){.number = number};
     HUB_TRY(hub_record_parse(payload, &stored->record));
-    if (stored->record.kind != HUB_RECORD_MESSAGE && stored->record.kind != HUB_RECORD_REJECTED)
+    if (stored->record.kind != HUB_RECORD_MESSAGE && stored->record.kind != HUB_RECORD_REJECTED &&
+        stored->record.kind != HUB_RECORD_CARRIED)
         return HUB_OK;
     stored->message = hub_json_new(arena, HUB_JSON_OBJECT);
     stored->events = hub_json_new(arena, HUB_JSON_ARRAY);
     stored->subjects = hub_json_new(arena, HUB_JSON_ARRAY);
     HUB_ENSURE(stored->message != NULL && stored->events != NULL && stored->subjects != NULL, HUB_NO_MEMORY);
     HUB_TRY(read_sections(finder, stored));
-    if (finder->wanted_count == 0)
-        stored->matches = true;
+    stored->matches = stored->matches || finder->wanted_count == 0;
     return finish_message(finder, stored);
 }
 
@@ -186,6 +204,35 @@ static enum hub_result load_letter(struct finder *finder, struct hub_span messag
     return load_record(finder, index.record, stored, payload);
 }
 
+/* What the index still knows of a message whose record is gone, and when and by which rule it went. */
+static enum hub_result retired_message(struct finder *finder, struct hub_span id, const struct hub_index_message *index,
+                                       struct hub_json **out)
+{
+    struct hub_arena *arena = finder->request->arena;
+    struct hub_log_run run;
+    struct hub_json *message = hub_json_new(arena, HUB_JSON_OBJECT);
+    struct hub_json *retired = hub_json_new(arena, HUB_JSON_OBJECT);
+    HUB_ENSURE(message != NULL && retired != NULL, HUB_NO_MEMORY);
+    HUB_TRY(set_text(arena, message, "id", id));
+    HUB_TRY(set_time(arena, message, "recorded", index->recorded_us));
+    HUB_TRY(set_text(arena, message, "answer", hub_span_str(index->answer)));
+    HUB_TRY(hub_json_set_string(arena, message, "state",
+                                index->kind == HUB_RECORD_MESSAGE ? HUB_SPAN("accepted") : HUB_SPAN("rejected")));
+    HUB_TRY(hub_json_set_c(message, "duplicates", hub_json_number_i64(arena, (int64_t)index->repeats)));
+    if (hub_log_retired_by(finder->request->hub->log, index->record, &run)) {
+        HUB_TRY(set_time(arena, retired, "at", run.at_us));
+        HUB_TRY(set_text(arena, retired, "rule", hub_span_str(run.rule)));
+    }
+    HUB_TRY(hub_json_set_c(message, "retired", retired));
+    *out = message;
+    return HUB_OK;
+}
+
+static bool is_retired(const struct finder *finder, uint64_t record)
+{
+    return record < hub_log_first(finder->request->hub->log);
+}
+
 static enum hub_result no_message(struct hub_error *err)
 {
     return hub_fail(err, HUB_NOT_FOUND, "no message with this id", NULL);
@@ -196,9 +243,16 @@ static enum hub_result no_message(struct hub_error *err)
 static bool send_found(void *ctx, struct hub_span message_id)
 {
     struct finder *finder = ctx;
+    struct hub_index_message index;
     struct stored stored;
     struct hub_span payload;
     finder->result = load(finder, message_id, &stored, &payload);
+    if (finder->result == HUB_NOT_FOUND &&
+        hub_index_message(finder->request->hub->index, message_id, &index, finder->err) == HUB_OK &&
+        is_retired(finder, index.record)) {
+        stored = (struct stored){.number = index.record};
+        finder->result = retired_message(finder, message_id, &index, &stored.message);
+    }
     if (finder->result == HUB_NOT_FOUND) /* in the index a moment before its record is durable */
         finder->result = HUB_OK;
     else if (finder->result == HUB_OK && stored.message != NULL)
@@ -250,13 +304,17 @@ static enum hub_result scan(struct finder *finder)
         struct stored stored;
         hub_arena_reset(&arena);
         result = hub_log_reader_next(finder->reader, &number, &payload, finder->err);
+        if (result == HUB_NOT_FOUND) { /* retired, or retired meanwhile: on from where the log starts now */
+            result = hub_log_reader_seek(finder->reader, hub_log_first(request->hub->log), finder->err);
+            continue;
+        }
         if (result == HUB_OK)
             result = hub_record_parse(payload, &view);
         if (result != HUB_OK || view.recorded_us < finder->since_us ||
             (finder->feed.len != 0 && !hub_span_equal(view.feed, finder->feed)))
             continue;
         result = parse_stored(finder, number, payload, &stored);
-        if (result == HUB_OK && stored.message != NULL && stored.matches)
+        if (result == HUB_OK && stored.message != NULL && stored.matches && !stored.superseded)
             result = hub_answer_json(request, "message", stored.message);
     }
     request->arena = outer;
@@ -342,6 +400,22 @@ static enum hub_result note_message(struct hub_request *request, const struct st
     return hub_session_note_read(request, tokens, count, NULL, 0, err);
 }
 
+/* There is nothing left to show but that it was there; asking for it is a read like any other. */
+static enum hub_result show_retired(struct finder *finder, struct hub_span id, bool dead_letter_only)
+{
+    struct hub_request *request = finder->request;
+    struct hub_index_message index;
+    struct hub_json *message = NULL;
+    enum hub_result result = dead_letter_only ? hub_index_dead_letter(request->hub->index, id, &index, finder->err)
+                                              : hub_index_message(request->hub->index, id, &index, finder->err);
+    HUB_TRY(result);
+    if (!is_retired(finder, index.record))
+        return HUB_NOT_FOUND;
+    HUB_TRY(hub_session_note_read(request, &id, 1, NULL, 0, finder->err));
+    HUB_TRY(retired_message(finder, id, &index, &message));
+    return hub_answer_json(request, "message", message);
+}
+
 static enum hub_result show(struct finder *finder, bool dead_letter_only)
 {
     struct hub_request *request = finder->request;
@@ -352,6 +426,11 @@ static enum hub_result show(struct finder *finder, bool dead_letter_only)
     enum hub_result result = id.len != HUB_EVENT_ID_LEN ? HUB_NOT_FOUND
                              : dead_letter_only         ? load_letter(finder, id, &stored, &payload)
                                                         : load(finder, id, &stored, &payload);
+    if (result == HUB_NOT_FOUND && id.len == HUB_EVENT_ID_LEN) {
+        result = show_retired(finder, id, dead_letter_only);
+        if (result == HUB_OK)
+            return HUB_OK;
+    }
     if (dead_letter_only && result == HUB_NOT_FOUND)
         return hub_fail(finder->err, HUB_NOT_FOUND, "no dead letter with this id",
                         "`chartline deadletter list` shows them");
@@ -391,15 +470,23 @@ static enum hub_result list_letter(struct finder *finder, struct hub_span messag
                                    const struct hub_index_message *index)
 {
     struct hub_arena *arena = finder->request->arena;
-    struct stored stored;
+    struct stored stored = {.number = index->record};
     struct hub_span payload;
-    HUB_TRY(load_record(finder, index->record, &stored, &payload));
-    struct hub_json *out = hub_json_new(arena, HUB_JSON_OBJECT);
-    HUB_ENSURE(out != NULL, HUB_NO_MEMORY);
-    HUB_TRY(set_text(arena, out, "id", message_id));
-    HUB_TRY(set_text(arena, out, "feed", stored.record.feed));
-    HUB_TRY(set_text(arena, out, "answer", hub_span_str(stored.dedup.answer)));
-    HUB_TRY(hub_json_set_string(arena, out, "trigger", hub_json_get_span(stored.dead_letter, "trigger")));
+    struct hub_json *out = NULL;
+    enum hub_result result = load_record(finder, index->record, &stored, &payload);
+    bool retired = result == HUB_NOT_FOUND && is_retired(finder, index->record);
+    if (!retired)
+        HUB_TRY(result);
+    if (retired) { /* resolved, or it would have been carried over */
+        HUB_TRY(retired_message(finder, message_id, index, &out));
+    } else {
+        out = hub_json_new(arena, HUB_JSON_OBJECT);
+        HUB_ENSURE(out != NULL, HUB_NO_MEMORY);
+        HUB_TRY(set_text(arena, out, "id", message_id));
+        HUB_TRY(set_text(arena, out, "feed", stored.record.feed));
+        HUB_TRY(set_text(arena, out, "answer", hub_span_str(stored.dedup.answer)));
+        HUB_TRY(hub_json_set_string(arena, out, "trigger", hub_json_get_span(stored.dead_letter, "trigger")));
+    }
     HUB_TRY(set_time(arena, out, "first", index->recorded_us));
     HUB_TRY(set_time(arena, out, "last", index->last_us));
     HUB_TRY(hub_json_set_c(out, "count", hub_json_number_i64(arena, (int64_t)index->repeats + 1)));

@@ -116,10 +116,15 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
         text_member(&out, "last_recorded", time);
     }
     member(&out, "log_bytes", hub_log_bytes(hub->log));
+    member(&out, "log_first", hub_log_first(hub->log));
     member(&out, "records", durable);
     member(&out, "applied", events_applied(stats.events, lag));
     member(&out, "lag", lag);
     text_member(&out, "space", hub_commit_full(hub->commit) ? "full" : "ok");
+    int64_t clock_off_us = 0;
+    text_member(&out, "clock", hub_clock_state_name(hub_clock_watch_state(&hub->clock_watch, &clock_off_us)));
+    if (clock_off_us != 0)
+        member(&out, "clock_off_s", (uint64_t)clock_off_us / 1000000);
     text_member(&out, "timeline", atomic_load(&hub->sick) ? "failed" : "ok");
     member(&out, "audit_entries", hub_audit_size(hub->audit));
     member(&out, "connections", hub->ingest_open ? (uint64_t)atomic_load(&hub->ingest.connections) : 0);

@@ -42,6 +42,9 @@ bool hub_answer_alive(struct hub_request *request);
 /* A text member; HUB_USAGE with the member's name as place when it is absent and REQUIRED. */
 enum hub_result hub_request_text(struct hub_request *request, const char *name, bool required,
                                  struct hub_span *out, struct hub_error *err) HUB_MUST_USE;
+/* A whole number; FALLBACK when it is absent. */
+enum hub_result hub_request_number(struct hub_request *request, const char *name, uint64_t fallback,
+                                   uint64_t *out, struct hub_error *err) HUB_MUST_USE;
 /* A list of texts in the arena; absent: none. */
 enum hub_result hub_request_list(struct hub_request *request, const char *name, struct hub_span **items,
                                  size_t *count, struct hub_error *err) HUB_MUST_USE;
@@ -64,6 +67,9 @@ void hub_session_catch_up(struct hub_request *request);
 hub_service_fn hub_service_find(struct hub_span op, const char **name);
 
 enum hub_result hub_service_event_seal(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_log_show(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_log_snapshot(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_log_retain(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_status(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_deadletter_replay(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_deadletter_resolve(struct hub_request *request, struct hub_error *err);

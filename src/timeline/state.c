@@ -222,18 +222,32 @@ void hub_timeline_forget(struct hub_timeline *t)
 
 /* --- opening --- */
 
-static enum hub_result read_position(struct hub_timeline *t, struct hub_error *err)
+enum hub_result hub_timeline_kv_position(struct hub_kv *kv, uint64_t *position, struct hub_error *err)
 {
     struct hub_kv_value value;
-    uint64_t position = 0;
-    enum hub_result result = hub_kv_get(t->kv, FAMILY_META, hub_span_str(POSITION), &value, err);
+    *position = 0;
+    enum hub_result result = hub_kv_get(kv, FAMILY_META, hub_span_str(POSITION), &value, err);
     if (result == HUB_OK) {
-        if (!hub_span_parse_u64(value.bytes, &position))
+        if (!hub_span_parse_u64(value.bytes, position))
             result = hub_fail(err, HUB_CORRUPT, "the timeline's position is damaged", NULL);
         hub_kv_value_free(&value);
     }
-    atomic_init(&t->position, position);
     return result == HUB_NOT_FOUND ? HUB_OK : result;
+}
+
+static enum hub_result read_position(struct hub_timeline *t, struct hub_error *err)
+{
+    uint64_t position = 0;
+    enum hub_result result = hub_timeline_kv_position(t->kv, &position, err);
+    atomic_store(&t->position, position);
+    return result;
+}
+
+enum hub_result hub_timeline_reset(struct hub_timeline *t, struct hub_error *err)
+{
+    forget_pending(t);
+    hub_arena_reset(&t->scratch);
+    return read_position(t, err);
 }
 
 /* Charts depend on the limits: with other ones every component is computed anew. */

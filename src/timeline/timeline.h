@@ -2,6 +2,8 @@
  * set of events applied (guarantee 3). One applier thread writes; any thread reads. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "src/base/arena.h"
 #include "src/base/buf.h"
 #include "src/base/result.h"
@@ -53,5 +55,21 @@ enum hub_result hub_timeline_each_chart(struct hub_timeline *timeline, bool (*ca
 struct hub_json *hub_chart_json(struct hub_arena *arena, const struct hub_chart *chart);
 /* All entry records (JSON, sealed) of one token, in key order. */
 enum hub_result hub_timeline_each_entry(struct hub_timeline *timeline, struct hub_span token, bool (*callback)(void *ctx, struct hub_span key, struct hub_span record), void *ctx, struct hub_error *err) HUB_MUST_USE;
+/* After a failure of apply or flush: what was pending is forgotten, the position is again as the store has it (which
+ * may have been opened anew beneath). The applier's thread. */
+enum hub_result hub_timeline_reset(struct hub_timeline *timeline, struct hub_error *err) HUB_MUST_USE;
+/* How far the timeline in any store that was opened with hub_timeline_families() got. */
+enum hub_result hub_timeline_kv_position(struct hub_kv *kv, uint64_t *position, struct hub_error *err) HUB_MUST_USE;
+
+/* A store as it is at a moment, to be summed up later; what is written meanwhile is not in it. Of one thread. FAMILIES as
+ * it was opened with. NULL when memory is out. Each view can be summed once. */
+struct hub_digest_view;
+struct hub_digest_view *hub_digest_view_new(struct hub_kv *kv, const char *const *families);
+/* ALL: the sum mod 2^256 of hashes of everything in it; STATE (may be NULL): of a timeline what
+ * hub_timeline_state_digest says. STOP (may be NULL) ends it with HUB_CLOSED. */
+enum hub_result hub_digest_view_sum(struct hub_digest_view *view, const atomic_bool *stop, uint8_t all[32],
+                                    uint8_t state[32], struct hub_error *err) HUB_MUST_USE;
+void hub_digest_view_free(struct hub_digest_view *view);
+
 /* Sum mod 2^256 of hashes of everything stored, big endian. */
 enum hub_result hub_timeline_state_digest(struct hub_timeline *timeline, uint8_t digest[32], struct hub_error *err) HUB_MUST_USE;
