@@ -279,6 +279,7 @@ static enum hub_result walk_to_signed(struct hub_audit *audit, struct placing *p
     if (!placing->same || placing->index != placing->tiles->size)
         return refuse(audit, "the event log does not give the signed audit root", restore, err);
     audit->record = number;
+    audit->hashed = number >= hub_log_first(audit->log) ? number : 0;
     return HUB_OK;
 }
 
