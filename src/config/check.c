@@ -111,6 +111,29 @@ static void check_feed_identity(const struct checker *c, const struct hub_feed *
             feed->default_authority);
 }
 
+static bool is_allowed(const struct hub_feed *feed, const char *name)
+{
+    for (size_t i = 0; i < feed->tls.allow_count; i++)
+        if (same(feed->tls.allow[i], name))
+            return true;
+    return false;
+}
+
+static void check_senders(const struct checker *c, const struct hub_feed *feed, const char *prefix)
+{
+    char path[PATH_LEN];
+    for (size_t i = 0; i < feed->sender_count; i++) {
+        const struct hub_sender *sender = &feed->senders[i];
+        (void)snprintf(path, sizeof path, "%s.format.hl7v2.senders[%zu]", prefix, i);
+        if (sender->name != NULL && !is_allowed(feed, sender->name))
+            add(c, HUB_SEVERITY_ERROR, sender->line, path, "no connection has this name",
+                "write it as in transport.mllp.tls.allow, or add it there", sender->name);
+        if (sender->application_count == 0 && sender->facility_count == 0)
+            add(c, HUB_SEVERITY_ERROR, sender->line, path, "the name is bound to nothing",
+                "add applications or facilities, or leave the entry out", "");
+    }
+}
+
 static void check_hl7v2(const struct checker *c, const struct hub_feed *feed, struct hub_yaml *node,
                         const char *prefix)
 {
@@ -134,6 +157,7 @@ static void check_hl7v2(const struct checker *c, const struct hub_feed *feed, st
             !same(feed->processing[i], "D"))
             add(c, HUB_SEVERITY_ERROR, LINE(node, "format", "hl7v2", "processing"), path,
                 "not a processing id", "use P, T and D", feed->processing[i]);
+    check_senders(c, feed, prefix);
 }
 
 static void check_feed(const struct checker *c, size_t index, struct hub_yaml *tree)

@@ -25,6 +25,15 @@ enum hub_ack_wait { HUB_ACK_STORED, HUB_ACK_BROKER };
 enum hub_ack_mode { HUB_ACK_AUTO, HUB_ACK_ORIGINAL, HUB_ACK_ENHANCED, HUB_ACK_AA };
 enum hub_on_error { HUB_ON_ERROR_REJECT, HUB_ON_ERROR_ACCEPT };
 
+struct hub_sender { /* what a connection may send as */
+    const char *name; /* an entry of allow */
+    const char **applications; /* MSH-3, NULL ended; empty: any */
+    size_t application_count;
+    const char **facilities; /* MSH-4, likewise */
+    size_t facility_count;
+    uint32_t line;
+};
+
 struct hub_feed {
     const char *name;
     const char *id; /* permanent */
@@ -43,6 +52,8 @@ struct hub_feed {
     size_t processing_count;
     const char **mapping; /* site overlays of the mapping tables, in order */
     size_t mapping_count;
+    struct hub_sender *senders;
+    size_t sender_count;
     bool known_authorities_only;
     bool visit_from_pid18;
     /* ack */

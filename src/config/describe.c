@@ -77,6 +77,10 @@ static void docs_below(const struct hub_option *row, const char *path, struct hu
     char below[128];
     if (row->type == HUB_OPTION_SECTION || row->type == HUB_OPTION_SECRET)
         docs_rows(row->section, path, out);
+    if (row->type == HUB_OPTION_ITEMS) {
+        (void)snprintf(below, sizeof below, "%s[]", path);
+        docs_rows(row->section, below, out);
+    }
     for (const struct hub_variant *v = row->variants; row->type == HUB_OPTION_VARIANT && v->name != NULL;
          v++) {
         (void)snprintf(below, sizeof below, "%s.%s", path, v->name);

@@ -59,6 +59,19 @@ static const struct hub_variant transports[] = {
     END,
 };
 
+static const struct hub_option sender_rows[] = {
+    {"name", HUB_OPTION_TEXT, AT(hub_sender, name), .max = 256, .flags = HUB_OPTION_REQUIRED,
+     .description = "an entry of `allow`"},
+    {"applications", HUB_OPTION_TEXTS, AT(hub_sender, applications), .max = 1000,
+     .count_offset = AT(hub_sender, application_count),
+     .description = "sending applications (MSH-3) it may name, by their first component; empty: any"},
+    {"facilities", HUB_OPTION_TEXTS, AT(hub_sender, facilities), .max = 1000,
+     .count_offset = AT(hub_sender, facility_count),
+     .description = "sending facilities (MSH-4), likewise"},
+    END,
+};
+static const struct hub_section sender_section = {.title = NULL, .rows = sender_rows};
+
 static const struct hub_option hl7v2_rows[] = {
     {"charset", HUB_OPTION_TEXT, AT(hub_feed, charset), .flags = RELOAD,
      .description =
@@ -77,6 +90,11 @@ static const struct hub_option hl7v2_rows[] = {
     {"mapping", HUB_OPTION_PATHS, AT(hub_feed, mapping), .max = 100,
      .count_offset = AT(hub_feed, mapping_count), .flags = RELOAD,
      .description = "site overlays of the mapping tables, in order"},
+    {"senders", HUB_OPTION_ITEMS, AT(hub_feed, senders), .max = 10000, .section = &sender_section,
+     .count_offset = AT(hub_feed, sender_count), .item_size = sizeof(struct hub_sender),
+     .line_offset = AT(hub_sender, line), .flags = RELOAD,
+     .description = "which sending applications and facilities a connection's name stands for; others are "
+                    "answered AR. A name that is not listed is not bound"},
     END,
 };
 static const struct hub_section hl7v2_section = {.title = NULL, .rows = hl7v2_rows};

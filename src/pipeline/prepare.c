@@ -97,6 +97,38 @@ static void fill_dedup(struct hub_work *work)
     }
 }
 
+static bool is_one_of(struct hub_span value, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (hub_span_is(value, names[i]))
+            return true;
+    return count == 0;
+}
+
+/* A connection's name may stand for certain applications and facilities only. Several entries of one name are
+ * so many ways. */
+static enum hub_result check_sender(struct hub_work *work)
+{
+    const struct hub_feed *feed = work->feed->feed;
+    const struct hub_decoded *decoded = &work->decoded;
+    bool bound = false, facility_wrong = false;
+    for (size_t i = 0; i < feed->sender_count; i++) {
+        const struct hub_sender *sender = &feed->senders[i];
+        if (!hub_span_is(work->origin.sender, sender->name))
+            continue;
+        bool application = is_one_of(decoded->application, sender->applications, sender->application_count);
+        if (application && is_one_of(decoded->facility, sender->facilities, sender->facility_count))
+            return HUB_OK;
+        bound = true;
+        facility_wrong = facility_wrong || application;
+    }
+    if (!bound)
+        return HUB_OK;
+    (void)hub_fail(&work->err, HUB_DENIED, "this connection does not stand for this sender",
+                   "send it over the sender's own connection, or add it to format.hl7v2.senders");
+    return hub_error_at(&work->err, facility_wrong ? "MSH-4" : "MSH-3");
+}
+
 /* RULES, on_error: what reads as a message and cannot be mapped must not block its sender's queue. What is no
  * message, or is past a limit, is refused all the same. */
 static bool accepts_anyway(const struct hub_work *work)
@@ -156,6 +188,8 @@ enum hub_result hub_prepare(struct hub_work *work)
     work->verdict =
         work->feed->format->decode(work->feed->context, work->arena, bytes, &work->decoded, &work->err);
     fill_dedup(work);
+    if (work->decoded.readable && work->feed->feed->sender_count != 0 && check_sender(work) != HUB_OK)
+        work->verdict = HUB_DENIED;
     if (work->verdict == HUB_OK) {
         note_authorities(work);
         work->verdict = seal_events(work, received_us);

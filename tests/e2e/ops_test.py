@@ -83,6 +83,76 @@ def names_that_may_connect_change_with_a_reload():
         hub.close()
 
 
+def a_name_taken_off_the_list_is_closed_behind_its_answers():
+    hub = Hub()
+    try:
+        made = os.path.join(hub.base, "made")
+        os.mkdir(made)
+        authority = Authority(made, "fresh")
+        authority.issue("other", "other")
+        with open(authority.path("fresh.pem"), "rb") as f, open(os.path.join(hub.dir, "certs", "ca.pem"), "ab") as ca:
+            ca.write(f.read())
+        hub.edit('"CN=sender"', '"CN=sender", "CN=other"')
+        hub.start()
+        context = hub.context(None)
+        context.load_cert_chain(authority.path("other.pem"), authority.path("other.key"))
+        other, sender = Sender(hub.port, context, 20), hub.connect()
+        check(ack_code(other.exchange(adt("O1")))[0] == "AA" and ack_code(sender.exchange(adt("S1")))[0] == "AA", "before")
+        for i in range(40):
+            other.send(adt(f"P{i}", str(72000 + i)))
+        hub.edit(', "CN=other"', "")
+        sighup(hub, RELOADED)
+        answers = []
+        try:
+            while True:
+                answers.append(ack_code(other.receive()))
+        except OSError:
+            pass
+        check(answers == [("AA", f"P{i}") for i in range(len(answers))], f"{answers}")
+        events = hub.json("status")["events"]
+        check(events == 2 + len(answers), f"{events} events and {len(answers) + 2} answers")
+        check(ack_code(sender.exchange(adt("S2")))[0] == "AA", "the other name's connection suffered")
+        try:
+            Sender(hub.port, context, 5).exchange(adt("O2"))
+            raise Failed("a name off the list gets in")
+        except OSError:
+            pass
+        wait_for(lambda: any("any more" in e["reason"] for e in entries(hub, "login-refused")), "the closed connection is not audited")
+        sender.close()
+    finally:
+        hub.close()
+
+
+def a_connection_sends_as_its_own_applications_only():
+    def from_(control, application, facility="NORTH"):
+        return adt(control).replace(b"|EHR|NORTH|", f"|{application}|{facility}|".encode(), 1)
+
+    hub = Hub()
+    try:
+        hub.edit("processing: [P]", 'processing: [P], senders: [{name: "CN=nobody", applications: [EHR]}]')
+        check("no connection has this name" in hub.cli("check", expect=2), "a name that no connection has")
+        hub.edit('{name: "CN=nobody", applications: [EHR]}', '{name: "CN=sender"}')
+        check("bound to nothing" in hub.cli("check", expect=2), "an empty binding")
+        hub.edit('{name: "CN=sender"}', '{name: "CN=sender", applications: [EHR, PACS], facilities: [NORTH]}, {name: "CN=sender", applications: [ANY], facilities: [SOUTH]}')
+        hub.start()
+        sender = hub.connect()
+        for message, expected in ((from_("B1", "EHR"), ("AA", "B1", "", "")), (from_("B2", "PACS^1.2^ISO"), ("AA", "B2", "", "")), (from_("B3", "ANY", "SOUTH"), ("AA", "B3", "", "")),
+                                  (from_("B4", "LAB"), ("AR", "B4", "MSH^1^3^1", "207")), (from_("B5", "EHR", "WEST"), ("AR", "B5", "MSH^1^4^1", "207")),
+                                  (from_("B6", ""), ("AR", "B6", "MSH^1^3^1", "207"))):
+            check(answer(sender.exchange(message)) == expected, f"{answer(sender.exchange(message))}, not {expected}")
+        batch = sender.exchange(b"BHS|^~\\&|EHR|NORTH\r" + from_("B7", "EHR") + from_("B8", "LAB") + b"BTS|2\r")
+        check([l.split(b"|")[1] for l in batch.split(CR) if l.startswith(b"MSA")] == [b"AA", b"AR"], f"in a batch: {batch}")
+        found = entries(hub, "message-rejected")
+        check({(e["code"], e["at"]) for e in found} == {("denied", "MSH-3"), ("denied", "MSH-4")}, f"{found}")
+        check(hub.json("status")["deadletters"] == 4, "refused messages are kept")
+        hub.edit("applications: [EHR, PACS], ", "")
+        sighup(hub, RELOADED)
+        check(ack_code(sender.exchange(from_("B4", "LAB")))[0] == "AA", "after the binding was widened")
+        sender.close()
+    finally:
+        hub.close()
+
+
 def a_bad_configuration_is_refused_as_a_whole():
     hub = Hub().start()
     try:
@@ -451,7 +521,8 @@ if __name__ == "__main__":
     if shutil.which("openssl") is None:
         print("SKIP: no openssl program (package openssl)")
         sys.exit(0)
-    main([a_reload_takes_new_certificates_and_drops_no_connection, names_that_may_connect_change_with_a_reload,
+    main([a_reload_takes_new_certificates_and_drops_no_connection, names_that_may_connect_change_with_a_reload, a_name_taken_off_the_list_is_closed_behind_its_answers,
+          a_connection_sends_as_its_own_applications_only,
           a_bad_configuration_is_refused_as_a_whole, what_needs_a_restart_is_said_and_keeps_its_value,
           reloads_under_load_lose_nothing, a_paused_feed_answers_what_it_took_and_stays_paused_over_restarts,
           a_feed_that_cannot_listen_stays_paused, pausing_under_load_loses_nothing,

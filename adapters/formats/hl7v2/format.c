@@ -258,6 +258,8 @@ static enum hub_result decode_with(const struct context *context, struct hub_are
     HUB_TRY(result);
     HUB_TRY(refuse_another(&input.message, bytes, err));
     out->readable = out->control_id.len != 0;
+    out->application = header_value(&input.message, 3, 1);
+    out->facility = header_value(&input.message, 4, 1);
     HUB_TRY(check_header(context, &input.message, err));
     struct hub_map_trace *trace = NULL;
     if (flags != 0) {
