@@ -100,6 +100,8 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
 void hub_intake_forget(struct hub_intake *intake, void *connection);
 /* Counts, by configured names only. */
 void hub_intake_login_refused(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, const char *reason);
+/* BYTES more stood between the frames of a connection and were skipped; FIRST: this is said of it for the first time. */
+void hub_intake_noise(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, uint64_t bytes, bool first);
 /* A frame too large, too slow or no frame at all: the connection is closed. REASON is a fixed text. */
 void hub_intake_frame_refused(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address, const char *reason);
 void hub_intake_connections(struct hub_intake *intake, const struct hub_feed *feed, int change);

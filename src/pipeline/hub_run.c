@@ -11,7 +11,7 @@
 #include "src/base/thread.h"
 #include "src/pipeline/retain.h"
 
-enum { APPLY_WAIT_MS = 100, RETRY_WAIT_MS = 1000, AUDIT_STEP_MS = 200, REFUSED_SECOND_US = 1000000 };
+enum { APPLY_WAIT_MS = 100, RETRY_WAIT_MS = 1000, AUDIT_STEP_MS = 200, REFUSED_SECOND_US = 1000000, OTHER_FILES = 1024 };
 
 static const char component[] = "hub";
 
@@ -173,9 +173,24 @@ static bool stop_asked(struct hub *hub, int stop_fd)
     return false;
 }
 
+/* Without enough files connections would wait in the kernel, and stores could not open theirs. */
+static void raise_files(const struct hub *hub)
+{
+    rlim_t wanted = hub->config->limits.connections + (rlim_t)OTHER_FILES;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= wanted)
+        return;
+    files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < wanted)
+        HUB_DIAG(HUB_DIAG_WARNING, component,
+                 "the limit of open files is too low for limits.connections: raise it (LimitNOFILE=, ulimit -n)",
+                 hub_diag_number("files", (int64_t)files.rlim_cur), hub_diag_number("wanted", (int64_t)wanted));
+}
+
 enum hub_result hub_run(struct hub *hub, int stop_fd, void (*ready)(void *ctx), void *ctx,
                         struct hub_error *err)
 {
+    raise_files(hub);
     enum hub_result result = hub_audit_catch_up(hub, true, err); /* whoever sees `ready` finds a checkpoint */
     if (result == HUB_OK)
         result = start_all(hub, err);

@@ -71,6 +71,16 @@ void hub_intake_frame_refused(struct hub_intake *intake, const struct hub_feed *
              hub_diag_configured("peer", peer_address), hub_diag_configured("reason", reason));
 }
 
+void hub_intake_noise(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address,
+                      uint64_t bytes, bool first)
+{
+    atomic_fetch_add(&hub_intake_feed(intake, feed)->noise_bytes, bytes);
+    if (first)
+        HUB_DIAG(HUB_DIAG_WARNING, component, "bytes between frames are skipped",
+                 hub_diag_configured("feed", feed->name), hub_diag_configured("peer", peer_address),
+                 hub_diag_number("bytes", (int64_t)bytes));
+}
+
 void hub_intake_connections(struct hub_intake *intake, const struct hub_feed *feed, int change)
 {
     atomic_fetch_add(&hub_intake_feed(intake, feed)->connections, change);

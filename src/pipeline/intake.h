@@ -23,7 +23,7 @@ struct hub_ingest_feed {
     atomic_bool paused; /* by an operator; over restarts */
     atomic_llong connections;
     atomic_ullong received, accepted, rejected, duplicates, failed, bytes, logins_refused, frames_refused;
-    atomic_ullong sequence_gaps;
+    atomic_ullong sequence_gaps, noise_bytes; /* noise: what stood between frames */
     atomic_ullong batches, batches_faulty; /* envelopes; of them with wrong counts or headers */
     struct hub_sequences sequences; /* under the lock of hub_ingest */
     atomic_llong last_us; /* wall time of the last message */

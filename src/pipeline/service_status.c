@@ -50,6 +50,7 @@ static void add_feed(struct hub *hub, size_t at, struct hub_buf *out)
         member(out, "logins_refused", atomic_load(&counts->logins_refused));
         member(out, "frames_refused", atomic_load(&counts->frames_refused));
         member(out, "sequence_gaps", atomic_load(&counts->sequence_gaps));
+        member(out, "noise_bytes", atomic_load(&counts->noise_bytes));
         member(out, "batches", atomic_load(&counts->batches));
         member(out, "batches_faulty", atomic_load(&counts->batches_faulty));
         if (atomic_load(&counts->last_us) != 0) {

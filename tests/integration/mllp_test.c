@@ -43,6 +43,8 @@ struct hub_intake {
     bool busy;
     int fail_at; /* this message gets the hub's own trouble, -1 = none */
     bool full;   /* no connection is admitted */
+    uint64_t noise_bytes;
+    unsigned noise_told;
     unsigned oversize, refused_logins, refused_frames, most_waiting;
     char reason[128];
     char sender[64];
@@ -131,6 +133,15 @@ void hub_intake_frame_refused(struct hub_intake *intake, const struct hub_feed *
     (void)peer_address;
     intake->refused_frames++;
     (void)snprintf(intake->reason, sizeof(intake->reason), "%s", reason);
+}
+
+void hub_intake_noise(struct hub_intake *intake, const struct hub_feed *feed, const char *peer_address,
+                      uint64_t bytes, bool first)
+{
+    (void)feed;
+    (void)peer_address;
+    intake->noise_bytes += bytes;
+    intake->noise_told += first ? 1 : 0;
 }
 
 void hub_intake_connections(struct hub_intake *intake, const struct hub_feed *feed, int change)

@@ -39,6 +39,8 @@ struct mllp_conn {
     bool dead;
     int64_t active_us; /* last input or answer */
     int64_t frame_us;  /* first byte of the frame at hand, 0 = between frames */
+    uint64_t noise;    /* of the reader's outside_bytes, what was told */
+    uint64_t framed_at; /* its outside_bytes when the last frame was whole */
 };
 
 static int64_t now_us(void)
@@ -244,13 +246,35 @@ static bool has_room(const struct mllp_conn *conn)
     return conn->end - conn->first < conn->slot_count;
 }
 
+/* What stands between frames is told as it comes. False: so much of it that this is no sender of frames. */
+static bool tell_noise(struct mllp_conn *conn)
+{
+    struct mllp_instance *instance = conn->instance;
+    uint64_t bytes = conn->reader.outside_bytes - conn->noise;
+    if (bytes == 0)
+        return true;
+    hub_intake_noise(instance->intake, instance->feed, hub_net_conn_address(conn->net), bytes, conn->noise == 0);
+    conn->noise = conn->reader.outside_bytes;
+    if (hub_mllp_in_frame(&conn->reader) || conn->noise - conn->framed_at <= instance->limits->message_bytes)
+        return true;
+    hub_intake_frame_refused(instance->intake, instance->feed, hub_net_conn_address(conn->net),
+                             "more bytes without a frame than limits.message_bytes");
+    finish(conn);
+    return false;
+}
+
 static void take_input(struct mllp_conn *conn, struct hub_span input)
 {
     while (!conn->dead && !conn->closing && !conn->has_refused) {
         struct hub_span message;
         if (!has_room(conn))
             break;
-        switch (hub_mllp_next(&conn->reader, &input, &message)) {
+        enum hub_mllp_event event = hub_mllp_next(&conn->reader, &input, &message);
+        if (!tell_noise(conn))
+            return;
+        if (event != HUB_MLLP_MORE)
+            conn->framed_at = conn->noise;
+        switch (event) {
         case HUB_MLLP_MORE:
             conn->frame_us = !hub_mllp_in_frame(&conn->reader) ? 0
                              : conn->frame_us != 0             ? conn->frame_us
@@ -307,14 +331,46 @@ void mllp_conn_resume(struct mllp_conn *conn)
     leave(conn, outer);
 }
 
+/* No more input; what is due still goes out. */
+static void close_softly(struct mllp_conn *conn)
+{
+    mllp_conn_drain(conn);
+    conn->ended = true;
+    if (!waiting(conn))
+        finish(conn);
+}
+
+bool mllp_conn_recheck(struct mllp_conn *conn)
+{
+    struct mllp_instance *instance = conn->instance;
+    const struct hub_tls_server *tls = &instance->feed->tls;
+    bool allowed = !tls->enabled || tls->allow_count == 0;
+    if (!conn->open || conn->closing)
+        return true;
+    for (size_t i = 0; i < tls->allow_count && !allowed; i++)
+        allowed = strcmp(tls->allow[i], hub_net_conn_peer(conn->net)) == 0;
+    if (allowed)
+        return true;
+    bool outer = enter(conn);
+    hub_intake_login_refused(instance->intake, instance->feed, hub_net_conn_address(conn->net),
+                             "certificate name not allowed any more");
+    close_softly(conn);
+    leave(conn, outer);
+    return false;
+}
+
 /* --- the network's callbacks --- */
 
 static void on_open(void *ctx)
 {
     struct mllp_conn *conn = ctx;
+    bool outer = enter(conn);
     conn->open = true;
     conn->active_us = now_us();
-    update_reading(conn);
+    (void)mllp_conn_recheck(conn); /* a reload may have come between the certificate and now */
+    if (!conn->dead)
+        update_reading(conn);
+    leave(conn, outer);
 }
 
 static void on_data(void *ctx, struct hub_span bytes)

@@ -20,6 +20,7 @@ struct mllp_instance {
     struct hub_net_timer *sweep;
     uint32_t sweep_ms;
     struct mllp_conn *conns;
+    bool recheck; /* the names that may connect have changed */
     bool draining;
 };
 
@@ -29,6 +30,9 @@ bool mllp_conn_accept(void *ctx, struct hub_net_conn *net);
 void mllp_conn_resume(struct mllp_conn *conn);
 /* Stops reading; answers still go out. */
 void mllp_conn_drain(struct mllp_conn *conn);
+/* After a reload: a connection whose name is not allowed any more is closed behind the answers it is due.
+ * False: it is, and may be gone. */
+bool mllp_conn_recheck(struct mllp_conn *conn);
 /* Nothing is waiting for an answer. */
 bool mllp_conn_idle(const struct mllp_conn *conn);
 /* Closes what has been silent, or in the middle of a frame, for too long. */

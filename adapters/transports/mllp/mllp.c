@@ -64,8 +64,12 @@ static void sweep(void *ctx)
     struct mllp_instance *instance = ctx;
     int64_t now = hub_clock_mono_us(hub_clock_system());
     struct mllp_conn *next;
+    bool recheck = instance->recheck;
+    instance->recheck = false;
     for (struct mllp_conn *conn = instance->conns; conn != NULL; conn = next) {
         next = mllp_conn_next(conn);
+        if (recheck && !mllp_conn_recheck(conn))
+            continue;
         mllp_conn_sweep(conn, now);
     }
     hub_net_timer_set(instance->sweep, instance->sweep_ms);
@@ -141,7 +145,8 @@ static enum hub_result mllp_reload(void *context, const struct hub_config *confi
     struct hub_tls_context *fresh = NULL;
     struct hub_tls_server_options options = tls_options(feed);
     set_config(instance, config, feed);
-    hub_net_timer_set(instance->sweep, instance->sweep_ms);
+    instance->recheck = true;
+    hub_net_timer_set(instance->sweep, 0); /* not here: the intake does not know the new feeds yet */
     if (!feed->tls.enabled)
         return HUB_OK;
     HUB_TRY(hub_tls_server_new(&options, &fresh, err));
