@@ -1,5 +1,6 @@
 #include "adapters/formats/hl7v2/hl7_charset.h"
 
+#include "adapters/formats/hl7v2/hl7_mend.h"
 #include "src/codec/charset.h"
 
 enum { MSH_CHARSET = 18, HEAD_MAX = 64 * 1024, ESC = 0x1b };
@@ -142,6 +143,23 @@ static struct hub_span wide_head(struct hub_span bytes, const struct hub_charset
     return end <= HEAD_MAX ? hub_span_of(bytes.ptr, end) : HUB_SPAN_NONE;
 }
 
+/* OUT: the text that was parsed, BYTES or what is read instead. Twice mended at most: ADD behind line ends that were
+ * text. */
+static enum hub_result parse_mended(struct hub_arena *arena, struct hub_span bytes, uint32_t segments_max,
+                                    struct hub_hl7 *message, struct hub_span *out, struct hub_error *err)
+{
+    *out = bytes;
+    for (unsigned pass = 0; pass < 3; pass++) {
+        struct hub_span mended;
+        HUB_TRY(hub_hl7_parse(arena, *out, segments_max, false, message, err));
+        HUB_TRY(hub_hl7_mend(arena, message, *out, &mended, err));
+        if (mended.ptr == out->ptr)
+            break;
+        *out = mended;
+    }
+    return HUB_OK;
+}
+
 static enum hub_result read_wide(struct hub_arena *arena, struct hub_span bytes,
                                  const struct hub_charset *charset, const struct hub_charset_shape *shape,
                                  uint32_t segments_max, struct hub_hl7_input *out, struct hub_error *err)
@@ -160,7 +178,8 @@ static enum hub_result read_wide(struct hub_arena *arena, struct hub_span bytes,
                           err);
         return result;
     }
-    HUB_TRY(hub_hl7_parse(arena, text.utf8, segments_max, false, &out->message, err));
+    struct hub_span mended;
+    HUB_TRY(parse_mended(arena, text.utf8, segments_max, &out->message, &mended, err));
     const struct hub_charset *declared = hub_charset_find(set_name(&out->message, 0));
     out->mislabelled = declared != NULL && hub_charset_is_converted(declared);
     return HUB_OK;
@@ -176,8 +195,11 @@ enum hub_result hub_hl7_read(struct hub_arena *arena, struct hub_span bytes, con
     charset = hub_charset_wide(bytes, &shape);
     if (charset != NULL)
         return read_wide(arena, bytes, charset, &shape, segments_max, out, err);
+    struct hub_span original = bytes;
     *out = (struct hub_hl7_input){.head = hub_hl7_head(bytes), .charset = ""};
-    HUB_TRY(hub_hl7_parse(arena, bytes, segments_max, false, &out->message, err));
+    HUB_TRY(parse_mended(arena, original, segments_max, &out->message, &bytes, err));
+    if (bytes.ptr != original.ptr)
+        out->head = hub_hl7_head(bytes);
     HUB_TRY(declared_charset(&out->message, bytes, feed_charset, overrides, &charset, err));
     if (charset != NULL)
         out->charset = hub_charset_name(charset);

@@ -6,6 +6,14 @@
 
 #include "src/base/buf.h"
 
+/* ADD is part of the segment before it (hl7_mend.h). */
+static bool continues(struct hub_span line, uint8_t separator)
+{
+    enum { ID_LEN = 3 };
+    return line.len >= ID_LEN && hub_span_equal_nocase(hub_span_of(line.ptr, ID_LEN), HUB_SPAN("ADD")) &&
+           (line.len == ID_LEN || line.ptr[ID_LEN] == separator);
+}
+
 /* Where each segment starts in the original bytes, into STARTS; false when lines cannot be counted there (not an
  * ASCII-compatible character set). */
 static bool segment_starts(const struct map_run *run, size_t *starts)
@@ -24,9 +32,10 @@ static bool segment_starts(const struct map_run *run, size_t *starts)
         size_t end = at;
         while (end < bytes.len && bytes.ptr[end] != '\r' && bytes.ptr[end] != '\n')
             end++;
-        if (end > at && count < run->seg_count)
+        bool own = end > at && !continues(hub_span_of(bytes.ptr + at, end - at), run->message->delimiters.field);
+        if (own && count < run->seg_count)
             starts[count] = at;
-        count += end > at ? 1 : 0;
+        count += own ? 1 : 0;
         at = end + 1;
     }
     starts[run->seg_count] = bytes.len;
