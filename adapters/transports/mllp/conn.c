@@ -8,7 +8,6 @@
 
 enum {
     REPLY_KEPT = 64 * 1024, /* an idle slot holds no more */
-    SETTLE_MS = 200,
     HELD_SLACK = 256 * 1024, /* one read of the network beyond the largest message */
 };
 
@@ -279,6 +278,10 @@ static void take_input(struct mllp_conn *conn, struct hub_span input)
             conn->frame_us = !hub_mllp_in_frame(&conn->reader) ? 0
                              : conn->frame_us != 0             ? conn->frame_us
                                                                : now_us();
+            if (hub_mllp_unsettled(&conn->reader) && !conn->instance->sweep_soon) {
+                conn->instance->sweep_soon = true;
+                hub_net_timer_set(conn->instance->sweep, MLLP_SETTLE_MS);
+            }
             return;
         case HUB_MLLP_MESSAGE:
             conn->frame_us = 0;
@@ -468,7 +471,7 @@ void mllp_conn_sweep(struct mllp_conn *conn, int64_t now)
     int64_t idle_us = (int64_t)limits->idle_ms * 1000;
     int64_t frame_us = (int64_t)limits->frame_ms * 1000;
     bool outer = enter(conn);
-    if (hub_mllp_unsettled(&conn->reader) && now - conn->active_us > (int64_t)SETTLE_MS * 1000)
+    if (hub_mllp_unsettled(&conn->reader) && now - conn->active_us >= (int64_t)MLLP_SETTLE_MS * 1000)
         settle(conn);
     if (conn->dead) {
         leave(conn, outer);
@@ -496,6 +499,11 @@ void mllp_conn_sweep(struct mllp_conn *conn, int64_t now)
 void mllp_conn_stop(struct mllp_conn *conn)
 {
     finish(conn);
+}
+
+bool mllp_conn_unsettled(const struct mllp_conn *conn)
+{
+    return hub_mllp_unsettled(&conn->reader);
 }
 
 struct mllp_conn *mllp_conn_next(const struct mllp_conn *conn)

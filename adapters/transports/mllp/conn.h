@@ -19,10 +19,13 @@ struct mllp_instance {
     struct hub_net_listener *listener;
     struct hub_net_timer *sweep;
     uint32_t sweep_ms;
+    bool sweep_soon; /* the sweep that comes is for a frame that a silence may end */
     struct mllp_conn *conns;
     bool recheck; /* the names that may connect have changed */
     bool draining;
 };
+
+enum { MLLP_SETTLE_MS = 200 }; /* the silence after FS that ends a frame without CR */
 
 /* hub_net_accept_fn; CTX is the instance. */
 bool mllp_conn_accept(void *ctx, struct hub_net_conn *net);
@@ -39,4 +42,6 @@ bool mllp_conn_idle(const struct mllp_conn *conn);
 void mllp_conn_sweep(struct mllp_conn *conn, int64_t now_us);
 /* What was answered still goes out; the connection is freed. */
 void mllp_conn_stop(struct mllp_conn *conn);
+/* FS was read and nothing since: a silence decides. */
+bool mllp_conn_unsettled(const struct mllp_conn *conn);
 struct mllp_conn *mllp_conn_next(const struct mllp_conn *conn);

@@ -66,13 +66,16 @@ static void sweep(void *ctx)
     struct mllp_conn *next;
     bool recheck = instance->recheck;
     instance->recheck = false;
+    instance->sweep_soon = false;
     for (struct mllp_conn *conn = instance->conns; conn != NULL; conn = next) {
         next = mllp_conn_next(conn);
         if (recheck && !mllp_conn_recheck(conn))
             continue;
         mllp_conn_sweep(conn, now);
     }
-    hub_net_timer_set(instance->sweep, instance->sweep_ms);
+    for (struct mllp_conn *conn = instance->conns; conn != NULL && !instance->sweep_soon; conn = mllp_conn_next(conn))
+        instance->sweep_soon = mllp_conn_unsettled(conn);
+    hub_net_timer_set(instance->sweep, instance->sweep_soon && instance->sweep_ms > MLLP_SETTLE_MS ? MLLP_SETTLE_MS : instance->sweep_ms);
 }
 
 static void mllp_stop(void *context)
