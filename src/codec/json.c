@@ -24,10 +24,29 @@ static bool is_container(const struct hub_json *node)
     return node != NULL && (node->type == HUB_JSON_ARRAY || node->type == HUB_JSON_OBJECT);
 }
 
+static inline uint32_t last_four(const char *name, uint32_t len)
+{
+    uint32_t four;
+    memcpy(&four, name + len - 4, sizeof four);
+    return four;
+}
+
+/* Whether a member with KEY's head is KEY's: the head tells the first four bytes, the rest is looked at. */
+static inline bool is_named(const struct hub_json *member, struct hub_json_key key)
+{
+    if (member->key_len != key.len)
+        return false;
+    if (member->key == key.ptr || key.len <= 4)
+        return true;
+    if (last_four(member->key, key.len) != last_four(key.ptr, key.len))
+        return false;
+    return key.len <= 8 || memcmp(member->key + 4, key.ptr + 4, key.len - 8) == 0;
+}
+
 /* Where a member stands to KEY, when their heads are equal. */
 static inline int rest_order(const struct hub_json *member, struct hub_json_key key)
 {
-    if (member->key == key.ptr && member->key_len == key.len)
+    if (is_named(member, key))
         return 0;
     return hub_span_compare(hub_span_of(member->key, member->key_len), hub_span_of(key.ptr, key.len));
 }
@@ -72,7 +91,7 @@ struct hub_json *hub_json_member(const struct hub_json *object, struct hub_json_
     while (m != NULL && m->key_head < key.head)
         m = m->next;
     for (; m != NULL && m->key_head == key.head; m = m->next) {
-        if (m->key_len == key.len && (m->key == key.ptr || memcmp(m->key, key.ptr, key.len) == 0))
+        if (is_named(m, key))
             return m;
     }
     return NULL;

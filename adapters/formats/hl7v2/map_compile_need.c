@@ -25,16 +25,20 @@ static bool may_be_empty(const struct map_cond *cond)
     return false;
 }
 
-/* What must be there for COND to hold. */
-static uint64_t condition_needs(const struct map_compiler *c, const struct map_cond *cond)
+/* What must be there for COND to hold. *ALL is cleared when that is not all of it. */
+static uint64_t condition_needs(const struct map_compiler *c, const struct map_cond *cond, bool *all)
 {
     if (cond->op == MAP_AND)
-        return condition_needs(c, cond->left) | condition_needs(c, cond->right);
-    if (cond->op == MAP_OR)
-        return condition_needs(c, cond->left) & condition_needs(c, cond->right);
-    if (cond->op != MAP_VALUED && (cond->op != MAP_IN || may_be_empty(cond)))
-        return 0;
-    const int bit = bit_of(c, &cond->path);
+        return condition_needs(c, cond->left, all) | condition_needs(c, cond->right, all);
+    if (cond->op == MAP_OR) {
+        const uint64_t needs = condition_needs(c, cond->left, all) & condition_needs(c, cond->right, all);
+        *all = false;
+        return needs;
+    }
+    const bool asks = cond->op == MAP_VALUED || (cond->op == MAP_IN && !may_be_empty(cond));
+    const int bit = asks ? bit_of(c, &cond->path) : -1;
+    if (cond->op != MAP_VALUED || bit < 0 || !c->nested || cond->path.subcomponent != 0)
+        *all = false; /* of a field the bits do not tell "" from a value */
     return bit >= 0 ? UINT64_C(1) << bit : 0;
 }
 
@@ -63,7 +67,9 @@ static void index_some(struct map_compiler *c, const struct map_rule *const *ite
         out->reads |= reads;
         for (unsigned bit = 0; bit < 64; bit++)
             by_bit[bit] |= (reads >> bit & 1) << i;
-        needs[i] = items[i]->when != NULL ? condition_needs(c, items[i]->when) : 0;
+        bool all = items[i]->when != NULL;
+        needs[i] = all ? condition_needs(c, items[i]->when, &all) : 0;
+        out->told |= (uint64_t)all << i;
     }
     out->by_bit = by_bit;
     out->needs = needs;

@@ -242,6 +242,15 @@ static void compile_ref(struct map_compiler *c, struct hub_yaml *yaml, struct ma
     rule->ref = ref;
 }
 
+/* A rule that reads one path of which only the first value counts. */
+static bool is_direct(const struct map_rule *rule)
+{
+    const bool built_in = rule->type != MAP_T_TABLE && rule->type != MAP_T_RULES && rule->type != MAP_T_VALUE &&
+                          rule->type != MAP_T_FORMAT && rule->type != MAP_T_QUANTITY;
+    const bool one = rule->from_count == 1 && (rule->from[0].segment == MAP_SELF || !rule->to.repeats);
+    return built_in && one && rule->to.count != 0 && rule->join == NULL && rule->otherwise == NULL && rule->cases == NULL && rule->ref == NULL;
+}
+
 /* A hint for the element that a type makes where nothing else says what a rule does. */
 static void check_rule(struct map_compiler *c, const struct map_rule *rule, const struct hub_yaml *yaml)
 {
@@ -310,6 +319,7 @@ static struct map_rule *compile_rule(struct map_compiler *c, struct hub_yaml *ya
     compile_nested(c, yaml, rule, context);
     compile_cases(c, yaml, rule, context);
     compile_ref(c, yaml, rule);
+    rule->direct = is_direct(rule);
     check_rule(c, rule, yaml);
     hub_yaml_check_unused(yaml, c->file, known_rule_keys, c->problems);
     c->file = outer_file;

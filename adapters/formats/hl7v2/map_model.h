@@ -105,6 +105,7 @@ struct map_rule_bits { /* of 64 rules; in what is counted by rule, bit n is the 
     uint64_t reads;         /* fields or parts that some rule reads */
     const uint64_t *by_bit; /* by such a field or part: the rules that read it */
     const uint64_t *needs;  /* by rule: fields or parts that must all be there as well */
+    uint64_t told;          /* rules of whose condition these bits tell everything */
 };
 
 struct map_rule;
@@ -185,6 +186,7 @@ struct map_rule {
     const char *id;
     const char *table; /* where it stands */
     uint32_t line;
+    bool direct; /* one value at most, of a built-in type, into one place: carried out without detours */
     const struct map_cond *when;
     const struct map_path *from;
     uint16_t from_count;

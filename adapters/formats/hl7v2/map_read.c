@@ -29,24 +29,60 @@ struct map_value map_part_in(const struct hub_hl7 *message, struct map_value val
     return (struct map_value){p, (uint32_t)map_find_byte(p, left, cut), level, value.marks};
 }
 
+/* "" says nothing, and so holds nothing. */
+static inline void add_part(struct map_split *split, const uint8_t *from, const uint8_t *to)
+{
+    const struct hub_span part = hub_span_of(from, (size_t)(to - from));
+    const bool filled = part.len != 0 && !hub_hl7_is_null(part);
+    split->filled |= (uint64_t)filled << split->count;
+    split->part[split->count++] = part;
+}
+
+/* High bits of the bytes of WORD that are CUT. */
+static inline uint64_t cuts_in(uint64_t word, uint8_t cut)
+{
+    const uint64_t lows = UINT64_C(0x7f7f7f7f7f7f7f7f);
+    word ^= UINT64_C(0x0101010101010101) * cut;
+    return ~(((word & lows) + lows) | word | lows);
+}
+
+static const uint8_t *next_cut(const uint8_t *p, const uint8_t *end, uint8_t cut)
+{
+    while (p < end && *p != cut)
+        p++;
+    return p;
+}
+
 void map_split_value(const struct map_run *run, struct map_value value, struct map_split *split)
 {
     const uint8_t cut = map_delimiter(run->message, value);
-    const uint8_t *p = value.ptr;
-    size_t left = value.len;
-    uint8_t count = 0;
-    uint64_t filled = (uint64_t)(left != 0) << MAP_BIT_VALUED;
-    while (count < MAP_PARTS_MAX) {
-        const size_t len = cut != 0 ? map_find_byte(p, left, cut) : left;
-        filled |= (uint64_t)(len != 0) << count;
-        split->part[count++] = hub_span_of(p, len);
-        if (len == left)
-            break;
-        p += len + 1;
-        left -= len + 1;
+    const uint8_t *from = value.ptr;
+    split->count = 0;
+    split->filled = 0;
+    if (value.len == 0) {
+        add_part(split, NULL, NULL);
+        return;
     }
-    split->count = count;
-    split->filled = filled;
+    const uint8_t *end = value.ptr + value.len;
+    const uint8_t *p = from;
+    split->filled = (uint64_t)(!map_says_nothing(value)) << MAP_BIT_VALUED;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    for (; cut != 0 && end - p >= 8; p += 8) {
+        uint64_t word;
+        memcpy(&word, p, sizeof word);
+        for (uint64_t cuts = cuts_in(word, cut); cuts != 0 && split->count < MAP_PARTS_MAX; cuts &= cuts - 1) {
+            const uint8_t *at = p + __builtin_ctzll(cuts) / 8;
+            add_part(split, from, at);
+            from = at + 1;
+        }
+    }
+#endif
+    while (cut != 0 && (p = next_cut(p, end, cut)) < end && split->count < MAP_PARTS_MAX) {
+        add_part(split, from, p);
+        from = ++p;
+    }
+    if (split->count < MAP_PARTS_MAX)
+        add_part(split, from, end);
 }
 
 /* The last repetition that is not empty. */

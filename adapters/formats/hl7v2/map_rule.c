@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule);
-
 static struct hub_arena *arena_of(const struct map_scope *scope)
 {
     return scope->run->arena;
@@ -464,12 +462,29 @@ static enum hub_result run_from(struct map_scope *scope, const struct map_rule *
     return HUB_OK;
 }
 
-static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule)
+/* The common case of run_from and what it calls: a value to its place. */
+static enum hub_result run_direct(struct map_scope *scope, const struct map_rule *rule)
 {
-    if (rule->when != NULL && !map_cond_true(scope, rule->when))
+    struct map_value value;
+    enum hub_result result = HUB_OK;
+    if (!map_read(scope, &rule->from[0], &value))
+        return scope->depth == 0 && scope->res->mode == HUB_MODE_FOLD ? note_deleted(scope, rule) : HUB_OK;
+    struct hub_json *node = map_convert(scope, rule, value, &result);
+    HUB_TRY(result);
+    if (node == NULL)
+        return HUB_OK;
+    map_trace_converted(scope, rule, value);
+    return put(scope, rule, node, map_span(value));
+}
+
+static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule, bool ask)
+{
+    if (ask && rule->when != NULL && !map_cond_true(scope, rule->when))
         return HUB_OK;
     if (rule->fallback && is_there(scope, rule))
         return HUB_OK;
+    if (rule->direct)
+        return run_direct(scope, rule);
     if (rule->ref != NULL)
         return defer(scope, rule);
     if (rule->cases != NULL)
@@ -483,12 +498,13 @@ static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *
 static enum hub_result run_some(struct map_scope *scope, const struct map_rule *const *items, const struct map_rule_bits *rules, uint64_t filled)
 {
     uint64_t todo = rules->always;
+    const uint64_t told = filled != UINT64_MAX ? rules->told : 0;
     for (uint64_t bits = filled & rules->reads; bits != 0; bits &= bits - 1)
         todo |= rules->by_bit[__builtin_ctzll(bits)];
     for (; todo != 0; todo &= todo - 1) {
         const int i = __builtin_ctzll(todo);
         if ((rules->needs[i] & ~filled) == 0)
-            HUB_TRY(run_rule(scope, items[i]));
+            HUB_TRY(run_rule(scope, items[i], (told >> i & 1) == 0));
     }
     return HUB_OK;
 }
