@@ -34,13 +34,12 @@ static inline uint32_t half_of(const uint8_t *p)
     return word;
 }
 
-/* As block_escapes, eight bytes in a word: not 0 when one of them needs an escape. */
-static inline uint64_t word_escapes(uint64_t word)
+/* Whether a byte of one of the words needs an escape. */
+static inline bool word_escapes(uint64_t a, uint64_t b)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    const uint64_t slash = word ^ (ones * '\\');
-    const uint64_t low = (word ^ (ones * 2)) - ones * 0x21; /* borrows into the high bit */
-    return ((low & ~word) | ((slash - ones) & ~slash)) & (ones * 0x80);
+    const halves both = {a, b};
+    const halves found = (halves)block_escapes((block)both);
+    return (found[0] | found[1]) != 0;
 }
 
 static inline bool needs_escape(uint8_t c)
@@ -73,14 +72,15 @@ static inline bool copy_plain(uint8_t *to, const uint8_t *p, size_t len)
         const uint64_t last = word_of(p + len - 8);
         memcpy(to, &first, 8);
         memcpy(to + len - 8, &last, 8);
-        return (word_escapes(first) | word_escapes(last)) == 0;
+        return !word_escapes(first, last);
     }
     if (len >= 4) {
         const uint32_t first = half_of(p);
         const uint32_t last = half_of(p + len - 4);
         memcpy(to, &first, 4);
         memcpy(to + len - 4, &last, 4);
-        return word_escapes((uint64_t)first << 32 | last) == 0;
+        const uint64_t both = (uint64_t)first << 32 | last;
+        return !word_escapes(both, both);
     }
     for (size_t i = 0; i < len; i++) {
         if (needs_escape(p[i]))
