@@ -132,6 +132,8 @@ static int64_t local_s(const struct stamp *stamp)
 static int64_t fraction_us(struct hub_span digits)
 {
     int64_t us = 0;
+    if (digits.len == 0)
+        return 0;
     for (size_t i = 0; i < 6; i++)
         us = us * 10 + (i < digits.len ? digits.ptr[i] - '0' : 0);
     return us;
@@ -171,34 +173,35 @@ static int32_t offset_of(const struct hub_hl7_zone *zone, const struct stamp *st
 /* --- writing --- */
 
 /* Every message has dozens of times: digits by hand instead of snprintf. */
-static size_t put_digits(char *to, uint32_t number, unsigned count)
+static inline size_t put_two(char *to, uint32_t number)
 {
-    for (unsigned i = count; i-- > 0; number /= 10)
-        to[i] = (char)('0' + number % 10);
-    return count;
+    to[0] = (char)('0' + number / 10);
+    to[1] = (char)('0' + number % 10);
+    return 2;
 }
 
 static size_t print_date(const struct stamp *stamp, char text[TEXT_MAX])
 {
-    size_t len = put_digits(text, stamp->year, 4);
+    size_t len = put_two(text, stamp->year / 100);
+    len += put_two(text + len, stamp->year % 100);
     if (stamp->precision == YEAR)
         return len;
     text[len++] = '-';
-    len += put_digits(text + len, stamp->month, 2);
+    len += put_two(text + len, stamp->month);
     if (stamp->precision == MONTH)
         return len;
     text[len++] = '-';
-    return len + put_digits(text + len, stamp->day, 2);
+    return len + put_two(text + len, stamp->day);
 }
 
 /* TEXT_MAX has room for a date, a clock with FRACTION_MAX digits and an offset. */
 static size_t print_clock(const struct stamp *stamp, char *text)
 {
-    size_t len = put_digits(text, stamp->hour, 2);
+    size_t len = put_two(text, stamp->hour);
     text[len++] = ':';
-    len += put_digits(text + len, stamp->minute, 2);
+    len += put_two(text + len, stamp->minute);
     text[len++] = ':';
-    len += put_digits(text + len, stamp->second, 2);
+    len += put_two(text + len, stamp->second);
     if (stamp->fraction.len == 0)
         return len;
     text[len++] = '.';
@@ -215,9 +218,9 @@ static size_t print_offset(const struct hub_hl7_zone *zone, const struct stamp *
     bool negative = offset_s < 0 || (stamp->has_offset && stamp->offset_negative);
     uint32_t seconds = (uint32_t)(offset_s < 0 ? -offset_s : offset_s);
     text[0] = negative ? '-' : '+';
-    (void)put_digits(text + 1, seconds / 3600, 2);
+    (void)put_two(text + 1, seconds / 3600);
     text[3] = ':';
-    (void)put_digits(text + 4, seconds / 60 % 60, 2);
+    (void)put_two(text + 4, seconds / 60 % 60);
     return 6;
 }
 

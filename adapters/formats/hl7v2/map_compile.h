@@ -91,13 +91,15 @@ const struct map_cond *map_when(struct map_compiler *c, struct hub_yaml *map);
 /* map_compile_need.c */
 /* The bits that tell which of RULES have something to do. */
 void map_index_rules(struct map_compiler *c, struct map_rules *rules);
-/* Gives the parts of COND that are the same for a whole message a place for their answer. */
-void map_find_constants(struct map_compiler *c, struct map_cond *cond);
+/* Gives what COND asks for more than once in a message, or a segment, a place for the answer. */
+void map_find_known(struct map_compiler *c, struct map_cond *cond);
 
 /* map_compile_rule.c */
 void map_compile_rules(struct map_compiler *c, struct hub_yaml *list, struct map_rules *out);
 
 /* map_compile_entry.c */
+/* Where a run keeps the text of this kind at PATH, the same for all who ask; 0: nowhere. */
+uint16_t map_number_part(struct map_compiler *c, enum map_part_kind kind, const struct map_path *path);
 bool map_compile_parts(struct map_compiler *c, struct hub_yaml *list, struct map_parts *out);
 void map_compile_key(struct map_compiler *c, struct hub_yaml *yaml, struct map_key *out);
 const struct map_entry *map_compile_entry(struct map_compiler *c, struct hub_yaml *yaml);

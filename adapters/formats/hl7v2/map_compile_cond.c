@@ -294,7 +294,7 @@ const struct map_cond *map_parse_cond(struct map_compiler *c, const char *text, 
         map_problem(c, line, "not a condition", text);
         return NULL;
     }
-    map_find_constants(c, cond);
+    map_find_known(c, cond);
     return cond;
 }
 

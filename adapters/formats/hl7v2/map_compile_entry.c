@@ -54,18 +54,19 @@ static bool same_path(const struct map_path *a, const struct map_path *b)
            a->component == b->component && a->subcomponent == b->subcomponent;
 }
 
-/* Parts that say the same share the place where a run keeps it. */
-static void number_part(struct map_compiler *c, struct map_part *part)
+uint16_t map_number_part(struct map_compiler *c, enum map_part_kind kind, const struct map_path *path)
 {
     uint16_t *count = &c->tables->part_count;
-    for (uint16_t i = 0; i < *count && part->known == 0; i++) {
-        if (c->parts[i].kind == part->kind && same_path(&c->parts[i].path, &part->path))
-            part->known = (uint16_t)(i + 1);
+    if (path->segment == MAP_SELF)
+        return 0;
+    for (uint16_t i = 0; i < *count; i++) {
+        if (c->parts[i].kind == kind && same_path(&c->parts[i].path, path))
+            return (uint16_t)(i + 1);
     }
-    if (part->known == 0 && *count < MAP_KNOWN_PARTS_MAX && part->path.segment != MAP_SELF) {
-        c->parts[*count] = *part;
-        part->known = ++*count;
-    }
+    if (*count == MAP_KNOWN_PARTS_MAX)
+        return 0;
+    c->parts[*count] = (struct map_part){.kind = kind, .path = *path};
+    return ++*count;
 }
 
 /* "word", "word(PATH)", either with "?"; quoted: a literal. */
@@ -91,7 +92,7 @@ static bool compile_part(struct map_compiler *c, const struct hub_yaml *yaml, st
         if (part_words[i].has_path && (!map_scan_path(c, end + 1, &end, &out->path, yaml->line) || *end++ != ')'))
             return false;
         if (part_words[i].has_path)
-            number_part(c, out);
+            out->known = map_number_part(c, out->kind, &out->path);
         out->optional = *end == '?';
         return *end == '\0' || (end[0] == '?' && end[1] == '\0');
     }

@@ -86,7 +86,7 @@ void map_index_rules(struct map_compiler *c, struct map_rules *rules)
         rules->count = 0;
 }
 
-/* --- constants --- */
+/* --- what a run finds out once --- */
 
 static bool is_constant(const struct map_cond *cond)
 {
@@ -128,13 +128,15 @@ static bool equal(const struct map_cond *a, const struct map_cond *b)
     return equal(a->left, b->left) && equal(a->right, b->right);
 }
 
-void map_find_constants(struct map_compiler *c, struct map_cond *cond)
+void map_find_known(struct map_compiler *c, struct map_cond *cond)
 {
+    if (cond->op == MAP_IN || cond->op == MAP_LENGTH)
+        cond->known = map_number_part(c, MAP_PART_WORD, &cond->path);
     if (!is_constant(cond)) {
         if (cond->left != NULL)
-            map_find_constants(c, cond->left);
+            map_find_known(c, cond->left);
         if (cond->right != NULL)
-            map_find_constants(c, cond->right);
+            map_find_known(c, cond->right);
         return;
     }
     uint16_t *count = &c->tables->constant_count;

@@ -45,6 +45,22 @@ static uint32_t count_values(const struct map_scope *scope, const struct map_pat
     return count;
 }
 
+/* The code that COND asks for, read once for each segment. */
+static struct hub_span code_at(const struct map_scope *scope, const struct map_cond *cond)
+{
+    if (cond->known == 0)
+        return map_read_code(scope, &cond->path);
+    const struct map_seg *seg = map_segment_of(scope, &cond->path);
+    struct map_known_part *known = &scope->run->parts[cond->known];
+    if (seg == NULL)
+        return HUB_SPAN_NONE;
+    if (known->seg != seg) {
+        known->text = map_read_code(scope, &cond->path);
+        known->seg = seg;
+    }
+    return known->text;
+}
+
 static bool feed_takes_pid18(const struct map_run *run)
 {
     return run->options->feed != NULL && run->options->feed->visit_from_pid18;
@@ -68,7 +84,7 @@ static bool ask(const struct map_scope *scope, const struct map_cond *cond)
     case MAP_DELETED:
         return hub_hl7_is_null(map_read_raw(scope, &cond->path));
     case MAP_IN:
-        return is_one_of(cond, map_read_code(scope, &cond->path));
+        return is_one_of(cond, code_at(scope, cond));
     case MAP_TRIGGER_IN:
         return is_one_of(cond, run->trigger);
     case MAP_TYPE_IN:
@@ -78,7 +94,7 @@ static bool ask(const struct map_scope *scope, const struct map_cond *cond)
     case MAP_COUNT:
         return compare(cond->compare, count_values(scope, &cond->path), cond->number);
     case MAP_LENGTH:
-        return compare(cond->compare, (uint32_t)map_read_code(scope, &cond->path).len, cond->number);
+        return compare(cond->compare, (uint32_t)code_at(scope, cond).len, cond->number);
     case MAP_PRESENT:
         return map_reach(run, scope->seg, cond->segment) != NULL;
     case MAP_SET:

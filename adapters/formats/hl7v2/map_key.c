@@ -130,6 +130,7 @@ static enum hub_result of_value(struct map_run *run, const struct map_part *part
     case MAP_PART_LITERAL:
     case MAP_PART_ORDINAL:
     case MAP_PART_KEY:
+    case MAP_PART_WORD:
         break;
     }
     return HUB_OK;

@@ -51,6 +51,7 @@ enum map_compare { MAP_EQ, MAP_NE, MAP_LT, MAP_LE, MAP_GT, MAP_GE };
 struct map_cond {
     enum map_cond_op op;
     uint16_t constant; /* the same for the whole message: where its answer is kept (map_run.constants); 0: it is not */
+    uint16_t known;    /* MAP_IN, MAP_LENGTH: where the code at `path` is kept (map_run.parts); 0: it is not */
     struct map_cond *left, *right;
     struct map_path path;
     const struct hub_span *values; /* MAP_IN, _TRIGGER_IN, _TYPE_IN */
@@ -149,6 +150,7 @@ enum map_part_kind {
     MAP_PART_LITERAL,
     MAP_PART_ORDINAL,
     MAP_PART_KEY, /* another key's parts */
+    MAP_PART_WORD, /* the code that a condition asks for; no word of the tables */
 };
 
 struct map_key;
@@ -327,7 +329,7 @@ struct map_tables {
     uint16_t message_count;
     const struct map_message *fallback; /* _default */
     uint16_t constant_count;            /* conditions that hold for a whole message, 1-based */
-    uint16_t part_count;                /* different parts of keys that read a path, 1-based */
+    uint16_t part_count;                /* different parts of keys, and codes of conditions, that read a path; 1-based */
     uint16_t slot_count;                /* resource names */
     uint16_t slot_patient;              /* slot of the resource named `patient`, MAP_NONE if none is */
     uint32_t target_count;

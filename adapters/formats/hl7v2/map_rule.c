@@ -234,6 +234,15 @@ static enum hub_result put_support(struct map_scope *scope, const struct map_rul
 
 /* --- structures --- */
 
+/* VALUE's parts, cut into OWN unless VALUE is the present value. */
+static const struct map_split *parts_of(const struct map_scope *scope, struct map_value value, struct map_split *own)
+{
+    if (scope->split != NULL && value.ptr == scope->value.ptr && value.len == scope->value.len && value.level == scope->value.level)
+        return scope->split;
+    map_split_value(scope->run, value, own);
+    return own;
+}
+
 /* A detached object is filled first, so that nothing empty is ever written; an object that is there already is
  * filled in place. */
 static enum hub_result put_structure(struct map_scope *scope, const struct map_rule *rule, struct map_value value, bool *made)
@@ -249,8 +258,8 @@ static enum hub_result put_structure(struct map_scope *scope, const struct map_r
     struct hub_json *object = keeps_element ? scope->element : there != NULL ? there : hub_json_new(run->arena, HUB_JSON_OBJECT);
     HUB_ENSURE(object != NULL, HUB_NO_MEMORY);
     uint32_t before = object->len;
-    map_split_value(run, value, &split);
-    struct map_scope inner = {run, scope->seg, value, &split, scope->res, object, &single, (uint16_t)(scope->depth + 1), false};
+    struct map_scope inner = {run,    scope->seg, value,   parts_of(scope, value, &split), scope->res,
+                              object, &single,    (uint16_t)(scope->depth + 1),           false};
     if (keeps_element)
         inner.single = scope->single;
     HUB_TRY(map_run_rules(&inner, rules));
