@@ -126,19 +126,30 @@ enum hub_result map_finish_joins(struct map_run *run)
 
 /* --- writing --- */
 
+/* Where NODE goes in an element: mostly a member, or one more of a list. */
+static inline enum hub_result place(struct map_scope *scope, const struct hub_element *to, struct hub_json *node, struct hub_json **placed)
+{
+    const struct hub_step *step = &to->steps[0];
+    if (to->count != 1 || step->kind == HUB_STEP_FIRST || step->url != NULL)
+        return hub_element_put(arena_of(scope), scope->element, to, node, placed);
+    if (step->kind == HUB_STEP_MEMBER)
+        return hub_json_merge(scope->element, step->name, node, placed);
+    struct hub_json *list = hub_json_open(arena_of(scope), scope->element, step->name, HUB_JSON_ARRAY);
+    HUB_ENSURE(list != NULL, HUB_NO_MEMORY);
+    *placed = node;
+    return hub_json_push(list, node);
+}
+
 static enum hub_result put(struct map_scope *scope, const struct map_rule *rule, struct hub_json *node, struct hub_span raw)
 {
     struct hub_json *placed = node;
     HUB_ENSURE(node != NULL, HUB_NO_MEMORY);
     if (rule->to.count == 0) {
-        if (scope->single != NULL && *scope->single == NULL)
-            *scope->single = node;
-        else
+        if (scope->single == NULL || *scope->single != NULL)
             return HUB_OK;
-    } else if (rule->to.count == 1 && rule->to.steps[0].kind == HUB_STEP_MEMBER) {
-        HUB_TRY(hub_json_merge(scope->element, rule->to.steps[0].name, node, &placed));
+        *scope->single = node;
     } else {
-        HUB_TRY(hub_element_put(arena_of(scope), scope->element, &rule->to, node, &placed));
+        HUB_TRY(place(scope, &rule->to, node, &placed));
     }
     map_trace_made(scope->run, rule, placed, raw);
     return HUB_OK;
@@ -471,14 +482,22 @@ static enum hub_result run_from(struct map_scope *scope, const struct map_rule *
     return HUB_OK;
 }
 
+/* What most values are: text that stands in FHIR as it was sent. */
+static inline bool is_plain(const struct map_rule *rule, struct map_value value)
+{
+    return rule->type == MAP_T_STRING && rule->codes == NULL && (value.marks & (HUB_HL7_ESCAPES | HUB_HL7_CONTROLS)) == 0 &&
+           !map_needs_trim(map_span(value));
+}
+
 /* The common case of run_from and what it calls: a value to its place. */
 static enum hub_result run_direct(struct map_scope *scope, const struct map_rule *rule)
 {
+    const struct map_path *from = &rule->from[0];
     struct map_value value;
     enum hub_result result = HUB_OK;
-    if (!map_read(scope, &rule->from[0], &value))
+    if (from->segment == MAP_SELF ? !map_read_self(scope, from, &value) : !map_read_segment(scope, from, &value))
         return scope->depth == 0 && scope->res->mode == HUB_MODE_FOLD ? note_deleted(scope, rule) : HUB_OK;
-    struct hub_json *node = map_convert(scope, rule, value, &result);
+    struct hub_json *node = is_plain(rule, value) ? hub_json_string(arena_of(scope), map_span(value)) : map_convert(scope, rule, value, &result);
     HUB_TRY(result);
     if (node == NULL)
         return HUB_OK;
