@@ -139,7 +139,7 @@ static inline uint8_t *room_for(struct hub_buf *out, uint8_t *to, size_t need)
     return (size_t)(out->ptr + out->cap - to) >= need ? to : more_room(out, to, need);
 }
 
-/* A text with escapes, its first quote before TO; AFTER bytes of room stay behind it. */
+/* The rest of a text with escapes, its first quote before TO; AFTER bytes of room stay behind it. */
 static uint8_t *put_long_way(struct hub_buf *out, uint8_t *to, const uint8_t *p, size_t len, size_t after)
 {
     to = room_for(out, to, escaped_len(p, len) + after);
@@ -159,16 +159,16 @@ static inline uint8_t *put_text(struct hub_buf *out, uint8_t *to, const char *te
     return to;
 }
 
-static inline uint8_t *put_word(uint8_t *to, const char *word, size_t len)
+static uint8_t *put_word(uint8_t *to, const char *word, size_t len)
 {
     memcpy(to, word, len);
     return to + len;
 }
 
-static uint8_t *put_children(struct hub_buf *out, uint8_t *to, const struct hub_json *node);
+static uint8_t *put_object(struct hub_buf *out, uint8_t *to, const struct hub_json *node);
+static uint8_t *put_array(struct hub_buf *out, uint8_t *to, const struct hub_json *node);
 
-/* There is room for the node's own bytes and AROUND. */
-static inline uint8_t *put_node(struct hub_buf *out, uint8_t *to, const struct hub_json *node)
+static uint8_t *put_other(struct hub_buf *out, uint8_t *to, const struct hub_json *node)
 {
     switch (node->type) {
     case HUB_JSON_NULL:
@@ -178,47 +178,60 @@ static inline uint8_t *put_node(struct hub_buf *out, uint8_t *to, const struct h
     case HUB_JSON_TRUE:
         return put_word(to, "true", 4);
     case HUB_JSON_NUMBER:
-        (void)copy_plain(to, (const uint8_t *)node->str, node->len); /* nothing to escape in a number */
-        return to + node->len;
-    case HUB_JSON_STRING:
-        return put_text(out, to, node->str, node->len, AROUND);
+        return put_word(to, node->str, node->len);
     case HUB_JSON_ARRAY:
+        return put_array(out, to, node);
     case HUB_JSON_OBJECT:
+        return put_object(out, to, node);
+    case HUB_JSON_STRING:
         break;
     }
-    return put_children(out, to, node);
+    return put_text(out, to, node->str, node->len, AROUND);
 }
 
-static inline size_t own_len(const struct hub_json *node)
+/* There is room for the node's own bytes and AROUND, and so there is behind it. */
+static inline uint8_t *put_node(struct hub_buf *out, uint8_t *to, const struct hub_json *node)
 {
-    return node->type == HUB_JSON_STRING || node->type == HUB_JSON_NUMBER ? node->len : 0;
+    return node->type == HUB_JSON_STRING ? put_text(out, to, node->str, node->len, AROUND) : put_other(out, to, node);
 }
 
-static uint8_t *put_children(struct hub_buf *out, uint8_t *to, const struct hub_json *node)
+/* The comma behind the last child becomes the closing bracket. */
+static inline uint8_t *close_with(uint8_t *to, const struct hub_json *node, char bracket)
 {
-    const bool object = node->type == HUB_JSON_OBJECT;
-    *to++ = object ? '{' : '[';
+    to -= node->first != NULL;
+    *to++ = (uint8_t)bracket;
+    return to;
+}
+
+static uint8_t *put_object(struct hub_buf *out, uint8_t *to, const struct hub_json *node)
+{
+    *to++ = '{';
     for (const struct hub_json *child = node->first; child != NULL; child = child->next) {
-        const size_t len = own_len(child);
-        to = room_for(out, to, (size_t)child->key_len + len + 2 * AROUND);
-        if (to == NULL)
+        const size_t len = child->len; /* of a container at most what its children will take */
+        to = room_for(out, to, child->key_len + len + 3 * AROUND);
+        if (to == NULL || (to = put_text(out, to, child->key, child->key_len, len + 2 * AROUND)) == NULL)
             return NULL;
-        if (child != node->first)
-            *to++ = ',';
-        if (object) {
-            to = put_text(out, to, child->key, child->key_len, len + AROUND + AROUND / 2);
-            if (to == NULL)
-                return NULL;
-            *to++ = ':';
-        }
+        *to++ = ':';
         to = put_node(out, to, child);
         if (to == NULL)
             return NULL;
+        *to++ = ',';
     }
     to = room_for(out, to, AROUND);
-    if (to != NULL)
-        *to++ = object ? '}' : ']';
-    return to;
+    return to != NULL ? close_with(to, node, '}') : NULL;
+}
+
+static uint8_t *put_array(struct hub_buf *out, uint8_t *to, const struct hub_json *node)
+{
+    *to++ = '[';
+    for (const struct hub_json *child = node->first; child != NULL; child = child->next) {
+        to = room_for(out, to, (size_t)child->len + 2 * AROUND);
+        if (to == NULL || (to = put_node(out, to, child)) == NULL)
+            return NULL;
+        *to++ = ',';
+    }
+    to = room_for(out, to, AROUND);
+    return to != NULL ? close_with(to, node, ']') : NULL;
 }
 
 static void end_at(struct hub_buf *out, const uint8_t *to)
@@ -229,7 +242,7 @@ static void end_at(struct hub_buf *out, const uint8_t *to)
 
 void hub_json_write(struct hub_buf *out, const struct hub_json *node)
 {
-    uint8_t *to = hub_buf_reserve(out, own_len(node) + 2 * AROUND);
+    uint8_t *to = hub_buf_reserve(out, (size_t)node->len + 2 * AROUND);
     if (to != NULL)
         end_at(out, put_node(out, to, node));
 }
