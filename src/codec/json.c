@@ -97,12 +97,6 @@ struct hub_json *hub_json_member(const struct hub_json *object, struct hub_json_
     return NULL;
 }
 
-struct hub_span hub_json_get_span(const struct hub_json *object, const char *key)
-{
-    const struct hub_json *node = hub_json_get(object, key);
-    return node != NULL && node->type == HUB_JSON_STRING ? hub_json_span(node) : HUB_SPAN_NONE;
-}
-
 struct hub_json *hub_json_at(const struct hub_json *array, size_t index)
 {
     if (!is_container(array) || index >= array->len)

@@ -86,8 +86,6 @@ static inline struct hub_json *hub_json_get(const struct hub_json *object, const
 {
     return hub_json_get_n(object, key, strlen(key));
 }
-/* The string of member KEY; an empty span when absent or no string. */
-struct hub_span hub_json_get_span(const struct hub_json *object, const char *key);
 /* The INDEXth child, NULL past the end. */
 struct hub_json *hub_json_at(const struct hub_json *array, size_t index);
 static inline struct hub_span hub_json_span(const struct hub_json *node)
@@ -95,6 +93,13 @@ static inline struct hub_span hub_json_span(const struct hub_json *node)
     return node != NULL && (node->type == HUB_JSON_STRING || node->type == HUB_JSON_NUMBER)
                ? hub_span_of(node->str, node->len)
                : HUB_SPAN_NONE;
+}
+
+/* The string of member KEY; an empty span when absent or no string. */
+static inline struct hub_span hub_json_get_span(const struct hub_json *object, const char *key)
+{
+    const struct hub_json *node = hub_json_get(object, key);
+    return node != NULL && node->type == HUB_JSON_STRING ? hub_span_of(node->str, node->len) : HUB_SPAN_NONE;
 }
 
 /* Puts NODE (not part of any tree) into OBJECT under KEY at its sorted place; an existing member of that

@@ -61,6 +61,13 @@ static struct hub_span code_at(const struct map_scope *scope, const struct map_c
     return known->text;
 }
 
+static bool is_set(const struct hub_json *object, const struct hub_element *element)
+{
+    if (element->count == 1 && element->steps[0].kind == HUB_STEP_MEMBER)
+        return hub_json_member(object, element->steps[0].name) != NULL;
+    return object != NULL && hub_element_get(object, element) != NULL;
+}
+
 static bool feed_takes_pid18(const struct map_run *run)
 {
     return run->options->feed != NULL && run->options->feed->visit_from_pid18;
@@ -98,7 +105,7 @@ static bool ask(const struct map_scope *scope, const struct map_cond *cond)
     case MAP_PRESENT:
         return map_reach(run, scope->seg, cond->segment) != NULL;
     case MAP_SET:
-        return scope->element != NULL && hub_element_get(scope->element, &cond->element) != NULL;
+        return is_set(scope->element, &cond->element);
     case MAP_PID18:
         return feed_takes_pid18(run);
     case MAP_LENIENT:
