@@ -30,10 +30,11 @@ static bool find_configured(const struct hub_config *config, struct hub_span tex
     return false;
 }
 
+/* RFC 3986 2.3: letters, digits, "-", ".", "_", "~", as bits of the ASCII codes. */
 static bool is_unreserved(uint8_t c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
+    static const uint64_t unreserved[4] = {UINT64_C(0x03ff600000000000), UINT64_C(0x47fffffe87fffffe)};
+    return (unreserved[c / 64] >> (c % 64) & 1) != 0;
 }
 
 static size_t escape_into(char *out, struct hub_span part)
@@ -41,13 +42,14 @@ static size_t escape_into(char *out, struct hub_span part)
     static const char hex[] = "0123456789ABCDEF";
     size_t n = 0;
     for (size_t i = 0; i < part.len; i++) {
-        if (is_unreserved(part.ptr[i])) {
-            out[n++] = (char)part.ptr[i];
+        const uint8_t c = part.ptr[i];
+        if (is_unreserved(c)) {
+            out[n++] = (char)c;
             continue;
         }
         out[n++] = '%';
-        out[n++] = hex[part.ptr[i] >> 4];
-        out[n++] = hex[part.ptr[i] & 15];
+        out[n++] = hex[c >> 4];
+        out[n++] = hex[c & 15];
     }
     return n;
 }
@@ -73,13 +75,13 @@ static enum hub_result make_urn(struct hub_arena *arena, const char *prefix, str
 
 static bool is_oid(struct hub_span s)
 {
-    if (s.len < 3 || s.ptr[0] < '0' || s.ptr[0] > '2' || s.ptr[1] != '.')
+    if (s.len < 3 || s.ptr[0] < '0' || s.ptr[0] > '2' || s.ptr[1] != '.' || s.ptr[s.len - 1] == '.')
         return false;
-    for (size_t i = 0; i < s.len; i++) {
-        bool digit = s.ptr[i] >= '0' && s.ptr[i] <= '9';
-        bool inner_dot = s.ptr[i] == '.' && i > 0 && i + 1 < s.len && s.ptr[i - 1] != '.';
-        bool leading_zero = s.ptr[i] == '0' && i > 0 && s.ptr[i - 1] == '.' && i + 1 < s.len && s.ptr[i + 1] != '.';
-        if ((!digit && !inner_dot) || leading_zero)
+    for (size_t i = 2; i < s.len; i++) {
+        const uint8_t c = s.ptr[i];
+        if (c == '.' ? s.ptr[i - 1] == '.' : c < '0' || c > '9')
+            return false;
+        if (c == '0' && s.ptr[i - 1] == '.' && i + 1 < s.len && s.ptr[i + 1] != '.') /* a leading zero */
             return false;
     }
     return true;

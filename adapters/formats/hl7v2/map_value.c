@@ -42,9 +42,28 @@ static bool is_control(uint8_t c)
     return c < 0x20 && c != '\t' && c != '\n' && c != '\r';
 }
 
+/* Whether TEXT may have control characters, eight bytes at a time. */
+static bool has_low_byte(struct hub_span text)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t low = 0;
+    size_t i = 0;
+    for (; i + 8 <= text.len; i += 8) {
+        uint64_t word;
+        memcpy(&word, text.ptr + i, sizeof word);
+        low |= (word - ones * 0x20) & ~word;
+    }
+    bool found = (low & (ones * 0x80)) != 0;
+    for (; i < text.len; i++)
+        found = found || text.ptr[i] < 0x20;
+    return found;
+}
+
 struct hub_json *map_string_of(const struct map_run *run, struct hub_span text)
 {
     static const char mark[] = "\xef\xbf\xbd"; /* U+FFFD */
+    if (!has_low_byte(text))
+        return hub_json_string(run->arena, text);
     size_t controls = 0;
     for (size_t i = 0; i < text.len; i++)
         controls += is_control(text.ptr[i]);
