@@ -151,7 +151,7 @@ enum hub_result hub_json_merge_members(struct hub_json *object, struct hub_json 
     return HUB_OK;
 }
 
-enum hub_result hub_json_merge(struct hub_json *object, struct hub_json_key key, struct hub_json *node, struct hub_json **placed)
+enum hub_result hub_json_merge_into(struct hub_json *object, struct hub_json_key key, struct hub_json *node, struct hub_json **placed)
 {
     HUB_ENSURE(node != NULL, HUB_NO_MEMORY);
     HUB_ASSERT(object->type == HUB_JSON_OBJECT);

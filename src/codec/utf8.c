@@ -21,9 +21,26 @@ static size_t sequence_len(const uint8_t *p, size_t left)
     return len;
 }
 
+/* Length of the stretch of ASCII at the start, in steps of 64 bytes that the compiler makes vector instructions of. */
+static size_t ascii_stretch(struct hub_span bytes)
+{
+    enum { STEP = 64 };
+    size_t i = 0;
+    for (; i + STEP <= bytes.len; i += STEP) {
+        uint64_t words[STEP / sizeof(uint64_t)];
+        uint64_t all = 0;
+        memcpy(words, bytes.ptr + i, sizeof words);
+        for (size_t k = 0; k < STEP / sizeof *words; k++)
+            all |= words[k];
+        if ((all & UINT64_C(0x8080808080808080)) != 0)
+            break;
+    }
+    return i;
+}
+
 size_t hub_utf8_valid_len(struct hub_span bytes)
 {
-    size_t i = 0;
+    size_t i = ascii_stretch(bytes);
     while (i < bytes.len) {
         uint64_t word;
         if (bytes.len - i >= sizeof word) {

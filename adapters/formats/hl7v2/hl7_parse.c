@@ -270,22 +270,42 @@ static inline uint64_t field_bit(uint32_t n)
     return UINT64_C(1) << (n < 64 ? n - 1 : 63);
 }
 
-/* Where the fields begin, into BOUNDS; how many, and which hold something. */
-static uint32_t read_bounds(struct hub_span line, uint8_t separator, uint32_t count, uint32_t *bounds, uint64_t *filled)
+/* What is known of a line's fields so far. */
+struct bounds {
+    uint32_t *at;
+    uint32_t count;
+    uint32_t from; /* where the present field begins; of the first one: the id */
+    uint64_t filled;
+};
+
+static inline void add_bound(struct bounds *b, size_t end)
 {
-    size_t at = 0;
-    for (;;) {
-        const uint8_t *next = memchr(line.ptr + at, separator, line.len - at);
-        const size_t end = next != NULL ? (size_t)(next - line.ptr) : line.len;
-        if (count != 0 && end != at)
-            *filled |= field_bit(count);
-        at = end + 1;
-        if (next == NULL)
-            break;
-        bounds[count++] = (uint32_t)at;
+    if (b->count != 0 && end != b->from)
+        b->filled |= field_bit(b->count);
+    b->from = (uint32_t)end + 1;
+    b->at[b->count++] = b->from;
+}
+
+/* Where the fields begin, and behind the last one where another would. */
+static void read_bounds(struct hub_span line, uint8_t separator, struct bounds *b)
+{
+    size_t i = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    const uint64_t lows = UINT64_C(0x7f7f7f7f7f7f7f7f);
+    for (; i + 8 <= line.len; i += 8) {
+        uint64_t word;
+        memcpy(&word, line.ptr + i, sizeof word);
+        word ^= UINT64_C(0x0101010101010101) * separator;
+        for (uint64_t hits = ~(((word & lows) + lows) | word | lows); hits != 0; hits &= hits - 1)
+            add_bound(b, i + (size_t)__builtin_ctzll(hits) / 8);
     }
-    bounds[count] = (uint32_t)at;
-    return count;
+#endif
+    for (; i < line.len; i++) {
+        if (line.ptr[i] == separator)
+            add_bound(b, i);
+    }
+    add_bound(b, line.len);
+    b->count--;
 }
 
 /* LINE is not blank and holds no terminator. */
@@ -293,19 +313,19 @@ static void read_segment(struct reader *reader, struct hub_span line)
 {
     struct hub_hl7 *message = reader->message;
     struct hub_hl7_segment *segment = &message->segments[message->segment_count++];
-    uint32_t *bounds = reader->field_at;
+    struct bounds bounds = {.at = reader->field_at};
     size_t values_at = 0;
-    *segment = (struct hub_hl7_segment){.bytes = line, .number = (uint32_t)message->segment_count, .field_at = bounds};
+    *segment = (struct hub_hl7_segment){.bytes = line, .number = (uint32_t)message->segment_count, .field_at = bounds.at};
     read_id(line, message->delimiters.field, segment->id);
     segment->occurrence = tally_add(&reader->tally, segment->id);
-    uint32_t first = 0;
-    if (is_header(segment->id) && line.len > ID_LEN) {
-        bounds[first++] = ID_LEN + 1; /* field 1 is the separator itself, and nothing stands behind it */
-        segment->filled = 1;
-    }
-    segment->field_count = read_bounds(line, message->delimiters.field, first, bounds, &segment->filled);
-    if (first != 0)
-        values_at = segment->field_count > 2 ? bounds[2] : line.len;
+    const bool header = is_header(segment->id) && line.len > ID_LEN;
+    if (header)
+        bounds.at[bounds.count++] = ID_LEN + 1; /* field 1 is the separator itself, and nothing stands behind it */
+    read_bounds(line, message->delimiters.field, &bounds);
+    segment->field_count = bounds.count;
+    segment->filled = bounds.filled | header;
+    if (header)
+        values_at = bounds.count > 2 ? bounds.at[2] : line.len;
     segment->marks = marks_of(&message->delimiters, line.ptr + values_at, line.len - values_at);
     reader->field_at += segment->field_count + 1;
 }

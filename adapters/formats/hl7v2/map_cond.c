@@ -73,15 +73,31 @@ static bool feed_takes_pid18(const struct map_run *run)
     return run->options->feed != NULL && run->options->feed->visit_from_pid18;
 }
 
+/* `a and b and c` leans to the left, as `a or b or c` does: down to the first, then up again. */
+static bool ask_all(const struct map_scope *scope, const struct map_cond *cond)
+{
+    enum { LINKS_MAX = 16 };
+    const struct map_cond *links[LINKS_MAX];
+    const enum map_cond_op op = cond->op;
+    unsigned count = 0;
+    do {
+        links[count++] = cond->right;
+        cond = cond->left;
+    } while (cond->op == op && cond->constant == 0 && count < LINKS_MAX);
+    bool holds = map_cond_true(scope, cond);
+    while (count > 0 && holds == (op == MAP_AND))
+        holds = map_cond_true(scope, links[--count]);
+    return holds;
+}
+
 static bool ask(const struct map_scope *scope, const struct map_cond *cond)
 {
     const struct map_run *run = scope->run;
     struct map_value value;
     switch (cond->op) {
     case MAP_AND:
-        return map_cond_true(scope, cond->left) && map_cond_true(scope, cond->right);
     case MAP_OR:
-        return map_cond_true(scope, cond->left) || map_cond_true(scope, cond->right);
+        return ask_all(scope, cond);
     case MAP_NOT:
         return !map_cond_true(scope, cond->left);
     case MAP_VALUED:

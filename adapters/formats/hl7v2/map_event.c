@@ -375,11 +375,12 @@ static enum hub_result read_header(struct map_run *run, struct hub_decoded *out)
 static void find_definition(struct map_run *run, const struct hub_decoded *out)
 {
     struct hub_span structure = header_part(run, 9, 3);
+    const struct hub_span trigger = hub_span_str(out->trigger);
     const struct map_message *by_structure = NULL;
     for (uint16_t i = 0; i < run->tables->message_count; i++) {
         const struct map_message *message = &run->tables->messages[i];
         for (uint16_t t = 0; t < message->trigger_count; t++) {
-            if (hub_span_is(message->triggers[t], out->trigger)) {
+            if (hub_span_equal(message->triggers[t], trigger)) {
                 run->definition = message;
                 run->by_trigger = true;
                 return;

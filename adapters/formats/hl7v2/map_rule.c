@@ -502,7 +502,9 @@ static enum hub_result run_direct(struct map_scope *scope, const struct map_rule
     if (node == NULL)
         return HUB_OK;
     map_trace_converted(scope, rule, value);
-    return put(scope, rule, node, map_span(value));
+    HUB_TRY(place(scope, &rule->to, node, &node));
+    map_trace_made(scope->run, rule, node, map_span(value));
+    return HUB_OK;
 }
 
 static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule, bool ask)
