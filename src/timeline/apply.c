@@ -7,7 +7,7 @@
 #include "src/codec/encode.h"
 #include "src/crypto/crypto.h"
 #include "src/event/entry_view.h"
-#include "src/timeline/state.h"
+#include "src/timeline/group.h"
 
 /* One resource of the event. */
 struct part {
@@ -240,11 +240,10 @@ static void add_member(struct hub_buf *out, const char *name, struct hub_span te
 }
 
 /* The record in canonical form (docs/FORMATS.md, entries). */
-static enum hub_result write_record(struct hub_buf *out, const struct event *e, const struct part *part,
-                                    const struct timeline_entry *entry)
+static void write_record(struct hub_buf *out, const struct event *e, const struct part *part,
+                         const struct timeline_entry *entry)
 {
     const struct hub_entry_view *view = &part->view;
-    hub_buf_reset(out);
     hub_buf_append_str(out, "{\"effective\":");
     hub_json_write_string(out, entry->effective);
     add_member(out, "event", e->id);
@@ -271,7 +270,6 @@ static enum hub_result write_record(struct hub_buf *out, const struct event *e, 
     add_member(out, "time", e->time);
     add_member(out, "trigger", e->trigger);
     hub_buf_append_byte(out, '}');
-    return hub_buf_result(out);
 }
 
 static enum hub_result add_entries(struct hub_timeline *t, const struct event *e, struct hub_json *ids,
@@ -280,6 +278,7 @@ static enum hub_result add_entries(struct hub_timeline *t, const struct event *e
     struct hub_json *token = NULL;
     HUB_TRY(timeline_token_record(t, e->subject, &token, err));
     size_t added = 0;
+    timeline_group_begin(t);
     for (size_t i = 0; i < e->part_count && !e->chartless; i++) {
         const struct part *part = &e->parts[i];
         if (!part->entry && !part->needed)
@@ -291,16 +290,14 @@ static enum hub_result add_entries(struct hub_timeline *t, const struct event *e
             .id = part->id,
             .test = e->test,
         };
-        enum hub_result result = write_record(&t->text, e, part, &entry);
-        if (result == HUB_OK)
-            result = hub_json_push(ids, hub_json_string(&t->scratch, part->id));
-        struct hub_span key = timeline_key(t, e->subject, part->id);
-        if (result != HUB_OK || key.ptr == NULL)
+        write_record(timeline_group_record(t, part->id), e, part, &entry);
+        HUB_TRY(timeline_group_end(t, e->subject, e->id, err));
+        if (hub_json_push(ids, hub_json_string(&t->scratch, part->id)) != HUB_OK)
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        timeline_add(t, FAMILY_ENTRIES, key, hub_buf_view(&t->text));
         HUB_TRY(timeline_token_count(t, token, &entry, err));
         added++;
     }
+    HUB_TRY(timeline_group_close(t, e->subject, e->id, err));
     return added != 0 ? timeline_put_json(t, FAMILY_TOKENS, e->subject, token, err) : HUB_OK;
 }
 
@@ -353,12 +350,7 @@ static enum hub_result remove_event(struct hub_timeline *t, struct hub_span id, 
     HUB_TRY(timeline_write_pending(t, false, err)); /* what follows reads the store itself */
     struct hub_span subject = hub_json_get_span(seen, "subject");
     const struct hub_json *ids = hub_json_get(seen, "entries");
-    for (const struct hub_json *entry = ids != NULL ? ids->first : NULL; entry != NULL; entry = entry->next) {
-        struct hub_span key = timeline_key(t, subject, hub_json_span(entry));
-        if (key.ptr == NULL)
-            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        timeline_remove(t, FAMILY_ENTRIES, key);
-    }
+    HUB_TRY(timeline_group_remove(t, subject, id, err));
     if (ids != NULL && ids->len != 0)
         HUB_TRY(timeline_token_recount(t, subject, id, err));
     HUB_TRY(timeline_withdraw_facts(t, id, (size_t)timeline_json_number(seen, "facts"), err));

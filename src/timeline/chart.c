@@ -1,5 +1,5 @@
 #include "src/base/mem.h"
-#include "src/timeline/state.h"
+#include "src/timeline/group.h"
 
 enum { LINE_BYTES_MAX = 1024 * 1024 * 1024 };
 
@@ -121,11 +121,14 @@ enum hub_result hub_timeline_each_entry(struct hub_timeline *t, struct hub_span 
     hub_buf_deinit(&prefix);
     if (iter == NULL)
         return hub_fail(err, result == HUB_OK ? HUB_NO_MEMORY : result, NULL, NULL);
-    while (hub_kv_iter_next(iter)) {
-        if (!callback(ctx, hub_kv_iter_key(iter), hub_kv_iter_value(iter)))
+    struct timeline_entries entries;
+    timeline_entries_init(&entries, iter);
+    while (timeline_entries_next(&entries)) {
+        if (!callback(ctx, entries.key, entries.record))
             break;
     }
-    result = hub_kv_iter_result(iter, err);
+    result = timeline_entries_result(&entries, err);
+    timeline_entries_deinit(&entries);
     hub_kv_iter_free(iter);
     return result;
 }

@@ -1,6 +1,6 @@
 #include "src/base/mem.h"
 #include "src/crypto/crypto.h"
-#include "src/timeline/state.h"
+#include "src/timeline/group.h"
 
 enum { STOP_EVERY = 4096 };
 
@@ -20,19 +20,37 @@ static void add(uint8_t sum[32], const uint8_t term[32])
     }
 }
 
+/* Entry records one by one, however they lie in the store; of other families the values as they are. */
+static bool next(struct timeline_entries *records, bool entries)
+{
+    if (entries)
+        return timeline_entries_next(records);
+    if (!hub_kv_iter_next(records->iter))
+        return false;
+    records->key = hub_kv_iter_key(records->iter);
+    records->record = hub_kv_iter_value(records->iter);
+    return true;
+}
+
 static enum hub_result add_all(struct hub_kv_iter *iter, const char *family, const atomic_bool *stop, uint8_t digest[32],
                                struct hub_error *err)
 {
-    for (uint64_t count = 0; hub_kv_iter_next(iter); count++) {
-        const struct hub_span parts[] = {HUB_SPAN("chartline state 1"), hub_span_str(family), hub_kv_iter_key(iter),
-                                         hub_kv_iter_value(iter)};
+    struct timeline_entries records;
+    const bool entries = strcmp(family, hub_timeline_families()[FAMILY_ENTRIES]) == 0;
+    enum hub_result result = HUB_OK;
+    timeline_entries_init(&records, iter);
+    for (uint64_t count = 0; result == HUB_OK && next(&records, entries); count++) {
+        const struct hub_span parts[] = {HUB_SPAN("chartline state 1"), hub_span_str(family), records.key, records.record};
         uint8_t term[32];
         if (stop != NULL && count % STOP_EVERY == 0 && atomic_load(stop))
-            return HUB_CLOSED;
+            result = HUB_CLOSED;
         hub_blake2b_parts(NULL, parts, sizeof parts / sizeof parts[0], term, sizeof term);
         add(digest, term);
     }
-    return hub_kv_iter_result(iter, err);
+    if (result == HUB_OK)
+        result = timeline_entries_result(&records, err);
+    timeline_entries_deinit(&records);
+    return result;
 }
 
 /* All that belongs to one subject, so to one partition. Facts stand in the events' hashes and, in force, in the token

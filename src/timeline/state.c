@@ -181,6 +181,7 @@ static void forget_pending(struct hub_timeline *t)
     if (t->text.cap > TEXT_KEPT) {
         const size_t bytes_max = t->text.bytes_max;
         hub_buf_deinit(&t->text);
+    hub_buf_deinit(&t->group.records);
         hub_buf_init(&t->text, bytes_max, false);
     }
     if (t->pending_cap > 4096 && t->pending_count < t->pending_cap / 16) {
@@ -300,6 +301,7 @@ enum hub_result hub_timeline_open(struct hub_kv *kv, const struct hub_timeline_o
     hub_arena_init(&t->arena, PENDING_BYTES_MAX);
     hub_arena_init(&t->scratch, SCRATCH_BYTES_MAX);
     hub_buf_init(&t->text, VALUE_BYTES_MAX, false);
+    hub_buf_init(&t->group.records, VALUE_BYTES_MAX, false);
     t->batch = hub_kv_batch_new();
     enum hub_result result = t->batch != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     if (result == HUB_OK)

@@ -9,7 +9,7 @@
 
 enum family {
     FAMILY_META,
-    FAMILY_ENTRIES, /* <subject>/<resource id> */
+    FAMILY_ENTRIES, /* <subject>/<event id>: its entry records (group.h) */
     FAMILY_TOKENS,  /* <token> */
     FAMILY_FACTS,   /* <event id>/<n> */
     FAMILY_EVENTS,  /* <event id> */
@@ -29,6 +29,15 @@ struct pending {
     bool deleted;
 };
 
+/* The entry records of the event that is being applied. */
+struct timeline_group {
+    struct hub_buf records;
+    size_t at;               /* of the record that is being written */
+    size_t first, first_len; /* the group's first record */
+    size_t end_len;          /* bytes that all its records end with */
+    size_t count, number;    /* records in the group, groups before it */
+};
+
 struct hub_timeline {
     struct hub_kv *kv;
     struct hub_identity_options identity;
@@ -40,6 +49,7 @@ struct hub_timeline {
     size_t pending_count, pending_cap;
     struct hub_arena scratch; /* of one apply */
     struct hub_buf text;
+    struct timeline_group group;
 };
 
 /* --- state.c --- */

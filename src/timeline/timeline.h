@@ -53,7 +53,7 @@ enum hub_result hub_timeline_each_chart(struct hub_timeline *timeline, bool (*ca
 /* {"chart","conflict","entries":count,"retired":[..],"survivor","test","tokens":[..],"unidentified"}, NULL when the
  * arena is full. What hub_query.chart takes. */
 struct hub_json *hub_chart_json(struct hub_arena *arena, const struct hub_chart *chart);
-/* All entry records (JSON, sealed) of one token, in key order. */
+/* All entry records (JSON, sealed) of one token, those of an event together. */
 enum hub_result hub_timeline_each_entry(struct hub_timeline *timeline, struct hub_span token, bool (*callback)(void *ctx, struct hub_span key, struct hub_span record), void *ctx, struct hub_error *err) HUB_MUST_USE;
 /* After a failure of apply or flush: what was pending is forgotten, the position is again as the store has it (which
  * may have been opened anew beneath). The applier's thread. */

@@ -1,7 +1,7 @@
 /* Token records: the only records of the timeline that change. Members that say nothing are left out, so that
  * equal states have equal bytes. */
 #include "src/event/event.h"
-#include "src/timeline/state.h"
+#include "src/timeline/group.h"
 
 enum { LEFT_SHOWN = 100 };
 
@@ -199,10 +199,13 @@ enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span t
     if (iter == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     enum hub_result result = HUB_OK;
-    while (result == HUB_OK && hub_kv_iter_next(iter))
-        result = recount_line(t, hub_kv_iter_value(iter), record, without_event, err);
+    struct timeline_entries entries;
+    timeline_entries_init(&entries, iter);
+    while (result == HUB_OK && timeline_entries_next(&entries))
+        result = recount_line(t, entries.record, record, without_event, err);
     if (result == HUB_OK)
-        result = hub_kv_iter_result(iter, err);
+        result = timeline_entries_result(&entries, err);
+    timeline_entries_deinit(&entries);
     hub_kv_iter_free(iter);
     HUB_TRY(result);
     return timeline_put_json(t, FAMILY_TOKENS, token, record, err);
