@@ -7,6 +7,7 @@
 #include "src/base/arena.h"
 #include "src/base/result.h"
 #include "src/event/event.h"
+#include "src/event/head.h"
 #include "src/identity/order.h"
 
 /* One fact as stated by one event. */
@@ -29,6 +30,17 @@ const char *hub_identity_kind_name(enum hub_fact_kind kind);
  * unknown kind, an empty or over-long token, fewer than two different tokens where two are needed. */
 enum hub_result hub_identity_parse(struct hub_arena *arena, struct hub_span text, struct hub_identity_statement **out,
                                    size_t *count, struct hub_error *err) HUB_MUST_USE;
+
+/* The facts that the event of HEAD states, whole. Views into HEAD's event, the rest in ARENA. HUB_SYNTAX. */
+enum hub_result hub_identity_of_event(struct hub_arena *arena, const struct hub_event_head *head,
+                                      struct hub_identity_statement **out, size_t *count,
+                                      struct hub_error *err) HUB_MUST_USE;
+
+/* {"event","kind","message","n","source","tags":[..],"time","tokens":[..]}; NULL when the arena is full. */
+struct hub_json *hub_identity_json(struct hub_arena *arena, const struct hub_identity_statement *statement);
+/* Views into JSON. HUB_CORRUPT. */
+enum hub_result hub_identity_of_json(struct hub_arena *arena, const struct hub_json *json,
+                                     struct hub_identity_statement *out, struct hub_error *err) HUB_MUST_USE;
 
 enum { HUB_IDENTITY_LEFT_MAX = 1000, HUB_IDENTITY_TOKEN_MAX = 64 };
 

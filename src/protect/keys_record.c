@@ -1,6 +1,7 @@
 /* Key records as everybody may see them: JSON lines, class keys sealed to the roles, signed by the hub. */
 #include "src/codec/encode.h"
 #include "src/protect/keys_internal.h"
+#include "src/protect/signed.h"
 
 #define SIGN_LABEL "chartline key record 1\n"
 
@@ -30,54 +31,24 @@ static bool get_base64(const struct hub_json *object, const char *key, uint8_t *
 
 /* --- signing --- */
 
-static enum hub_result signed_bytes(const struct hub_json *object, struct hub_buf *out)
+static void sign(void *ctx, struct hub_span text, uint8_t signature[HUB_SIGNATURE_LEN])
 {
-    hub_buf_append_str(out, SIGN_LABEL);
-    hub_json_write(out, object);
-    return hub_buf_result(out);
+    hub_sign(((const struct hub_keys *)ctx)->secrets->sign, text, signature);
 }
 
 enum hub_result hub_key_record_sign(const struct hub_keys *keys, struct hub_arena *arena,
                                     struct hub_json *object, struct hub_span *line, struct hub_error *err)
 {
-    struct hub_buf buf;
-    uint8_t signature[HUB_SIGNATURE_LEN];
-    enum hub_result result;
-    hub_buf_init(&buf, RECORD_BYTES_MAX, false);
-    HUB_TRY_OUT(set_base64(arena, object, "signer", hub_span_of(keys->sign_public, HUB_SIGN_PUBLIC_LEN)));
-    HUB_TRY_OUT(signed_bytes(object, &buf));
-    hub_sign(keys->secrets->sign, hub_buf_view(&buf), signature);
-    HUB_TRY_OUT(set_base64(arena, object, "signature", hub_span_of(signature, sizeof signature)));
-    hub_buf_reset(&buf);
-    hub_json_write(&buf, object);
-    HUB_TRY_OUT(hub_buf_result(&buf));
-    *line = hub_arena_copy(arena, hub_buf_view(&buf));
-    result = line->ptr != NULL ? HUB_OK : HUB_NO_MEMORY;
-out:
-    hub_buf_deinit(&buf);
-    return result == HUB_OK ? HUB_OK : no_memory(err);
+    struct hub_signer signer = {
+        .public_key = keys->sign_public, .sign = sign, .ctx = (void *)(uintptr_t)keys};
+    return hub_signed_write(arena, SIGN_LABEL, object, &signer, line, err);
 }
 
 enum hub_result hub_key_record_parse(struct hub_arena *arena, struct hub_span line,
                                      const uint8_t sign_public[HUB_SIGN_PUBLIC_LEN], struct hub_json **record,
                                      struct hub_error *err)
 {
-    uint8_t signer[HUB_SIGN_PUBLIC_LEN], signature[HUB_SIGNATURE_LEN];
-    struct hub_buf buf;
-    HUB_TRY(hub_json_parse(arena, line, record, err));
-    if (!get_base64(*record, "signer", signer, sizeof signer) ||
-        !get_base64(*record, "signature", signature, sizeof signature) ||
-        !hub_crypto_equal(signer, sign_public, sizeof signer))
-        return hub_fail(err, HUB_CRYPTO, "a key record that this hub did not sign", NULL);
-    struct hub_json *kept = hub_json_remove(*record, "signature");
-    hub_buf_init(&buf, RECORD_BYTES_MAX, false);
-    enum hub_result result = signed_bytes(*record, &buf);
-    if (result == HUB_OK)
-        result = hub_sign_verify(sign_public, hub_buf_view(&buf), signature);
-    hub_buf_deinit(&buf);
-    if (result != HUB_OK)
-        return hub_fail(err, HUB_CRYPTO, "a key record whose signature does not verify", NULL);
-    return hub_json_set_c(*record, "signature", kept);
+    return hub_signed_read(arena, SIGN_LABEL, line, sign_public, record, err);
 }
 
 /* --- class keys --- */

@@ -77,34 +77,16 @@ static enum hub_result read_times(struct event *e, struct hub_error *err)
     return HUB_OK;
 }
 
-static enum hub_result source_of(struct hub_timeline *t, struct event *e, struct hub_identity_statement *fact)
-{
-    fact->source = e->source;
-    if (fact->speaker.len == 0)
-        return HUB_OK;
-    const char *text = hub_arena_printf(&t->scratch, "%.*s@%.*s", (int)e->source.len, (const char *)e->source.ptr,
-                                        (int)fact->speaker.len, (const char *)fact->speaker.ptr);
-    HUB_ENSURE(text != NULL, HUB_NO_MEMORY);
-    fact->source = hub_span_str(text);
-    return HUB_OK;
-}
-
 static enum hub_result read_facts(struct hub_timeline *t, struct event *e, struct hub_error *err)
 {
-    HUB_TRY(hub_identity_parse(&t->scratch, hub_json_get_span(e->json, "identity"), &e->facts, &e->fact_count,
-                               err));
-    for (size_t i = 0; i < e->fact_count; i++) {
-        if (source_of(t, e, &e->facts[i]) != HUB_OK)
-            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        e->facts[i].order.event = e->id;
-        e->facts[i].order.message_us = e->message_us;
-        e->facts[i].order.time_us = e->time_us < e->recorded_us ? e->time_us : e->recorded_us;
-        for (uint32_t k = 0; k < e->facts[i].count; k++) {
-            if (!good_id(e->facts[i].tokens[k]))
-                return hub_fail(err, HUB_SYNTAX, "an identity fact with a token that is none", NULL);
-        }
-    }
-    return HUB_OK;
+    struct hub_event_head head = {.id = e->id,
+                                  .subject = e->subject,
+                                  .source = e->source,
+                                  .identity = hub_json_get_span(e->json, "identity"),
+                                  .time = e->time,
+                                  .messagetime = e->message,
+                                  .recordedtime = e->recorded};
+    return hub_identity_of_event(&t->scratch, &head, &e->facts, &e->fact_count, err);
 }
 
 static enum hub_result read_parts(struct hub_timeline *t, struct event *e, struct hub_error *err)
@@ -310,7 +292,7 @@ static enum hub_result add_fact_records(struct hub_timeline *t, const struct eve
         if (key.ptr == NULL)
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
         HUB_TRY(
-            timeline_add_json(t, FAMILY_FACTS, key, timeline_statement_json(&t->scratch, &e->facts[i]), err));
+            timeline_add_json(t, FAMILY_FACTS, key, hub_identity_json(&t->scratch, &e->facts[i]), err));
     }
     return HUB_OK;
 }

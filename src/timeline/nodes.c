@@ -89,7 +89,7 @@ static enum hub_result read_facts(struct hub_arena *arena, const struct hub_json
     for (const struct hub_json *item = list != NULL && list->type == HUB_JSON_ARRAY ? list->first : NULL;
          item != NULL; item = item->next) {
         struct hub_identity_statement fact;
-        HUB_TRY(timeline_statement_of(arena, item, &fact, err));
+        HUB_TRY(hub_identity_of_json(arena, item, &fact, err));
         if (!facts_insert(arena, out, out->count, &fact))
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     }
@@ -133,7 +133,7 @@ static struct hub_json *facts_json(struct hub_arena *arena, const struct facts *
 {
     struct hub_json *list = hub_json_new(arena, HUB_JSON_ARRAY);
     for (size_t i = 0; list != NULL && i < facts->count; i++) {
-        if (hub_json_push(list, timeline_statement_json(arena, &facts->items[i])) != HUB_OK)
+        if (hub_json_push(list, hub_identity_json(arena, &facts->items[i])) != HUB_OK)
             return NULL;
     }
     return list;
@@ -492,11 +492,11 @@ static enum hub_result scan_facts(struct nodes *nodes, struct hub_span event_id,
         if (result == HUB_SYNTAX)
             result = hub_fail(err, HUB_CORRUPT, "an identity fact of the timeline is damaged", NULL);
         HUB_TRY_OUT(result);
-        HUB_TRY_OUT(timeline_statement_of(&line, json, &fact, err));
+        HUB_TRY_OUT(hub_identity_of_json(&line, json, &fact, err));
         if (hub_span_equal(fact.order.event, event_id) || !names_any(&fact, touched))
             continue;
         HUB_TRY_OUT(hub_json_parse(&t->scratch, hub_kv_iter_value(iter), &json, err));
-        HUB_TRY_OUT(timeline_statement_of(&t->scratch, json, &fact, err));
+        HUB_TRY_OUT(hub_identity_of_json(&t->scratch, json, &fact, err));
         HUB_TRY_OUT(refill(nodes, &fact, touched, seeds, err));
     }
     if (result == HUB_OK)
@@ -525,7 +525,7 @@ enum hub_result timeline_withdraw_facts(struct hub_timeline *t, struct hub_span 
         HUB_TRY(timeline_get_json(t, FAMILY_FACTS, key, &json, err));
         if (json == NULL)
             continue;
-        HUB_TRY(timeline_statement_of(&t->scratch, json, &fact, err));
+        HUB_TRY(hub_identity_of_json(&t->scratch, json, &fact, err));
         if (!tokens_push_all(&t->scratch, &touched, fact.tokens, fact.count))
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
         timeline_remove(t, FAMILY_FACTS, key);

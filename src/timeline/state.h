@@ -79,11 +79,6 @@ enum hub_result timeline_withdraw_facts(struct hub_timeline *t, struct hub_span 
 /* Computes the charts of the components that TOKENS are in. */
 enum hub_result timeline_recompute(struct hub_timeline *t, const struct hub_span *tokens, size_t count, struct hub_error *err);
 
-/* --- fact.c --- */
-
-struct hub_json *timeline_statement_json(struct hub_arena *arena, const struct hub_identity_statement *statement);
-enum hub_result timeline_statement_of(struct hub_arena *arena, const struct hub_json *json, struct hub_identity_statement *out, struct hub_error *err);
-
 /* --- token.c --- */
 
 /* The token's record; a new one (a chart of its own, no entries) when there is none. In scratch. */

@@ -1,6 +1,62 @@
-/* Identity facts as JSON: how they stand in the family `facts` and in nodes. */
+/* Identity facts of an event, and facts as JSON: how they stand in the timeline's store and on the bus. */
 #include "src/base/clock.h"
-#include "src/timeline/state.h"
+#include "src/identity/identity.h"
+
+/* --- of an event --- */
+
+static bool good_token(struct hub_span token)
+{
+    if (token.len == 0 || token.len > HUB_IDENTITY_TOKEN_MAX)
+        return false;
+    for (size_t i = 0; i < token.len; i++) {
+        if (token.ptr[i] <= ' ' || token.ptr[i] == '/' || token.ptr[i] >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static enum hub_result set_source(struct hub_arena *arena, const struct hub_event_head *head,
+                                  struct hub_identity_statement *fact)
+{
+    fact->source = head->source;
+    if (fact->speaker.len == 0)
+        return HUB_OK;
+    const char *text =
+        hub_arena_printf(arena, "%.*s@%.*s", (int)head->source.len, (const char *)head->source.ptr,
+                         (int)fact->speaker.len, (const char *)fact->speaker.ptr);
+    HUB_ENSURE(text != NULL, HUB_NO_MEMORY);
+    fact->source = hub_span_str(text);
+    return HUB_OK;
+}
+
+enum hub_result hub_identity_of_event(struct hub_arena *arena, const struct hub_event_head *head,
+                                      struct hub_identity_statement **out, size_t *count,
+                                      struct hub_error *err)
+{
+    int64_t recorded_us = 0, time_us = 0, message_us = 0;
+    if (hub_time_parse((const char *)head->recordedtime.ptr, head->recordedtime.len, &recorded_us) != 0)
+        return hub_fail(err, HUB_SYNTAX, "an event without recorded time", NULL);
+    if (!hub_moment_us(head->time, &time_us))
+        time_us = recorded_us;
+    if (!hub_moment_us(head->messagetime, &message_us))
+        message_us = time_us;
+    HUB_TRY(hub_identity_parse(arena, head->identity, out, count, err));
+    for (size_t i = 0; i < *count; i++) {
+        struct hub_identity_statement *fact = &(*out)[i];
+        if (set_source(arena, head, fact) != HUB_OK)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        fact->order.event = head->id;
+        fact->order.message_us = message_us;
+        fact->order.time_us = time_us < recorded_us ? time_us : recorded_us;
+        for (uint32_t k = 0; k < fact->count; k++) {
+            if (!good_token(fact->tokens[k]))
+                return hub_fail(err, HUB_SYNTAX, "an identity fact with a token that is none", NULL);
+        }
+    }
+    return HUB_OK;
+}
+
+/* --- as JSON --- */
 
 static struct hub_json *strings_json(struct hub_arena *arena, const struct hub_span *items, size_t count)
 {
@@ -35,8 +91,7 @@ static enum hub_result fill_statement_json(struct hub_arena *arena, struct hub_j
     return hub_json_set_c(json, "tokens", strings_json(arena, s->tokens, s->count));
 }
 
-struct hub_json *timeline_statement_json(struct hub_arena *arena,
-                                         const struct hub_identity_statement *statement)
+struct hub_json *hub_identity_json(struct hub_arena *arena, const struct hub_identity_statement *statement)
 {
     struct hub_json *json = hub_json_new(arena, HUB_JSON_OBJECT);
     return fill_statement_json(arena, json, statement) == HUB_OK ? json : NULL;
@@ -57,8 +112,8 @@ static bool spans_of(struct hub_arena *arena, const struct hub_json *list, const
     return true;
 }
 
-enum hub_result timeline_statement_of(struct hub_arena *arena, const struct hub_json *json,
-                                      struct hub_identity_statement *out, struct hub_error *err)
+enum hub_result hub_identity_of_json(struct hub_arena *arena, const struct hub_json *json,
+                                     struct hub_identity_statement *out, struct hub_error *err)
 {
     memset(out, 0, sizeof *out);
     struct hub_span kind = hub_json_get_span(json, "kind");
@@ -68,13 +123,15 @@ enum hub_result timeline_statement_of(struct hub_arena *arena, const struct hub_
         known = hub_span_is(kind, hub_identity_kind_name(out->kind));
     }
     out->order.event = hub_json_get_span(json, "event");
-    out->order.n = (uint32_t)timeline_json_number(json, "n");
+    uint64_t n = 0;
+    known = known && hub_span_parse_u64(hub_json_span(hub_json_get(json, "n")), &n) && n <= UINT32_MAX;
+    out->order.n = (uint32_t)n;
     out->source = hub_json_get_span(json, "source");
     uint32_t tags = 0;
     if (!known || !hub_moment_us(hub_json_get_span(json, "message"), &out->order.message_us) ||
         !hub_moment_us(hub_json_get_span(json, "time"), &out->order.time_us) ||
         !spans_of(arena, hub_json_get(json, "tokens"), &out->tokens, &out->count) ||
         !spans_of(arena, hub_json_get(json, "tags"), &out->tags, &tags) || tags != out->count)
-        return hub_fail(err, HUB_CORRUPT, "an identity fact of the timeline is damaged", NULL);
+        return hub_fail(err, HUB_CORRUPT, "an identity fact is damaged", NULL);
     return HUB_OK;
 }
