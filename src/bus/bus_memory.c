@@ -1,0 +1,366 @@
+/* A bus inside one process, for tests: the same contracts, nothing on any network, faults to order
+ * (src/bus/memory.h). One lock; every call may come from any thread. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "src/base/mem.h"
+#include "src/bus/memory_internal.h"
+
+static struct hub_memory_bus *bus_of(struct hub_bus *bus)
+{
+    return (struct hub_memory_bus *)bus;
+}
+
+/* --- topics --- */
+
+struct hub_memory_topic *hub_memory_find(struct hub_memory_bus *bus, const char *name)
+{
+    for (size_t i = 0; i < bus->topic_count; i++)
+        if (strcmp(bus->topics[i].name, name) == 0)
+            return &bus->topics[i];
+    return NULL;
+}
+
+void hub_memory_topic(struct hub_bus *base, const char *name, int32_t partitions)
+{
+    struct hub_memory_bus *bus = bus_of(base);
+    HUB_ASSERT(bus->topic_count < HUB_MEMORY_TOPICS_MAX && partitions <= HUB_MEMORY_PARTITIONS_MAX);
+    struct hub_memory_topic *topic = &bus->topics[bus->topic_count++];
+    (void)snprintf(topic->name, sizeof topic->name, "%s", name);
+    topic->partition_count = partitions;
+    topic->partitions = hub_mem_array((size_t)partitions, sizeof *topic->partitions);
+    HUB_ASSERT(topic->partitions != NULL);
+}
+
+static uint8_t *copy(struct hub_span bytes)
+{
+    if (bytes.ptr == NULL)
+        return NULL;
+    uint8_t *out = hub_mem_alloc(bytes.len + 1);
+    HUB_ASSERT(out != NULL);
+    if (bytes.len != 0)
+        memcpy(out, bytes.ptr, bytes.len);
+    return out;
+}
+
+static void free_stored(const struct hub_memory_record *item)
+{
+    hub_mem_free((void *)(uintptr_t)item->key.ptr);
+    hub_mem_free((void *)(uintptr_t)item->value.ptr);
+    for (size_t i = 0; i < item->header_count; i++) {
+        hub_mem_free((void *)(uintptr_t)item->headers[i].name);
+        hub_mem_free((void *)(uintptr_t)item->headers[i].value.ptr);
+    }
+}
+
+static struct hub_memory_record stored_of(const struct hub_bus_record *record, int32_t partition)
+{
+    struct hub_memory_record item = {.key = hub_span_of(copy(record->key), record->key.len),
+                                     .value = hub_span_of(copy(record->value), record->value.len),
+                                     .header_count = record->header_count,
+                                     .partition = partition};
+    for (size_t i = 0; i < record->header_count; i++) {
+        item.headers[i].name = hub_mem_strdup(record->headers[i].name);
+        item.headers[i].value = hub_span_of(copy(record->headers[i].value), record->headers[i].value.len);
+    }
+    return item;
+}
+
+static void append(struct hub_memory_partition *p, struct hub_memory_record item)
+{
+    if (p->count == p->cap) {
+        p->cap = p->cap != 0 ? p->cap * 2 : 64;
+        p->items = hub_mem_resize(p->items, p->cap * sizeof *p->items);
+        HUB_ASSERT(p->items != NULL);
+    }
+    p->items[p->count++] = item;
+}
+
+size_t hub_memory_count(struct hub_bus *base, const char *name, int32_t partition)
+{
+    struct hub_memory_bus *bus = bus_of(base);
+    (void)pthread_mutex_lock(&bus->lock);
+    size_t count = hub_memory_find(bus, name)->partitions[partition].count;
+    (void)pthread_mutex_unlock(&bus->lock);
+    return count;
+}
+
+struct hub_memory_record hub_memory_at(struct hub_bus *base, const char *name, int32_t partition, size_t at)
+{
+    struct hub_memory_bus *bus = bus_of(base);
+    (void)pthread_mutex_lock(&bus->lock);
+    struct hub_memory_record record = hub_memory_find(bus, name)->partitions[partition].items[at];
+    (void)pthread_mutex_unlock(&bus->lock);
+    return record;
+}
+
+void hub_memory_faults(struct hub_bus *base, const struct hub_memory_faults *faults)
+{
+    struct hub_memory_bus *bus = bus_of(base);
+    (void)pthread_mutex_lock(&bus->lock);
+    bus->faults = *faults;
+    (void)pthread_mutex_unlock(&bus->lock);
+}
+
+/* --- the bus --- */
+
+static void close_bus(struct hub_bus *base)
+{
+    struct hub_memory_bus *bus = bus_of(base);
+    for (size_t t = 0; t < bus->topic_count; t++) {
+        for (int32_t p = 0; p < bus->topics[t].partition_count; p++) {
+            struct hub_memory_partition *partition = &bus->topics[t].partitions[p];
+            for (size_t i = 0; i < partition->count; i++)
+                free_stored(&partition->items[i]);
+            hub_mem_free(partition->items);
+        }
+        hub_mem_free(bus->topics[t].partitions);
+    }
+    (void)pthread_mutex_destroy(&bus->lock);
+    hub_mem_free(bus);
+}
+
+static enum hub_result check(struct hub_bus *base, const struct hub_bus_check_options *options,
+                             struct hub_problems *problems, struct hub_error *err)
+{
+    struct hub_memory_bus *bus = bus_of(base);
+    if (bus->faults.away)
+        return hub_fail(err, HUB_NETWORK, "no broker can be reached", NULL);
+    for (size_t i = 0; i < options->topic_count; i++) {
+        if (hub_memory_find(bus, options->topics[i].name) != NULL)
+            continue;
+        if (options->create)
+            hub_memory_topic(base, options->topics[i].name, options->topics[i].partitions);
+        else
+            hub_problems_add(problems, HUB_SEVERITY_ERROR, options->file, 0, options->topics[i].name,
+                             "the topic is not there", NULL, "%s", "");
+    }
+    return HUB_OK;
+}
+
+/* --- producer --- */
+
+struct waiting {
+    struct hub_memory_topic *topic;
+    struct hub_memory_record item;
+    uint32_t tag;
+};
+
+struct producer {
+    struct hub_bus_producer base;
+    struct hub_memory_bus *bus;
+    struct hub_bus_producer_options options;
+    struct waiting *waiting; /* sent, not yet with the "brokers" */
+    size_t waiting_count;
+    struct hub_bus_stats stats;
+    bool broken;
+};
+
+static struct producer *producer_of(struct hub_bus_producer *producer)
+{
+    return (struct producer *)producer;
+}
+
+static void take_over(struct hub_memory_bus *bus, struct producer *p, const char *id)
+{
+    for (size_t i = 0; i < HUB_MEMORY_GROUPS_MAX; i++) {
+        if (bus->transactional[i][0] != '\0' && strcmp(bus->transactional[i], id) != 0)
+            continue;
+        (void)snprintf(bus->transactional[i], sizeof bus->transactional[i], "%s", id);
+        bus->owners[i] = p;
+        return;
+    }
+}
+
+static bool fenced(const struct producer *p)
+{
+    for (size_t i = 0; i < HUB_MEMORY_GROUPS_MAX && p->options.transactional_id != NULL; i++)
+        if (strcmp(p->bus->transactional[i], p->options.transactional_id) == 0)
+            return p->bus->owners[i] != p;
+    return false;
+}
+
+static enum hub_result producer_open(struct hub_bus *base, const struct hub_bus_producer_options *options,
+                                     int timeout_ms, struct hub_bus_producer **out, struct hub_error *err)
+{
+    struct hub_memory_bus *bus = bus_of(base);
+    (void)timeout_ms;
+    struct producer *p = hub_mem_alloc(sizeof *p);
+    if (p != NULL)
+        p->waiting = hub_mem_array(HUB_MEMORY_WAITING_MAX, sizeof *p->waiting);
+    if (p == NULL || p->waiting == NULL) {
+        hub_mem_free(p);
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    }
+    p->base.ops = base->ops;
+    p->bus = bus;
+    p->options = *options;
+    (void)pthread_mutex_lock(&bus->lock);
+    if (options->transactional_id != NULL)
+        take_over(bus, p, options->transactional_id);
+    (void)pthread_mutex_unlock(&bus->lock);
+    *out = &p->base;
+    return HUB_OK;
+}
+
+static void producer_close(struct hub_bus_producer *producer)
+{
+    struct producer *p = producer_of(producer);
+    for (size_t i = 0; i < p->waiting_count; i++)
+        free_stored(&p->waiting[i].item);
+    hub_mem_free(p->waiting);
+    hub_mem_free(p);
+}
+
+static enum hub_result send(struct hub_bus_producer *producer, const struct hub_bus_record *record,
+                            struct hub_error *err)
+{
+    struct producer *p = producer_of(producer);
+    enum hub_result result = HUB_OK;
+    (void)pthread_mutex_lock(&p->bus->lock);
+    size_t room = p->bus->faults.buffer != 0 ? p->bus->faults.buffer : HUB_MEMORY_WAITING_MAX;
+    struct hub_memory_topic *topic = hub_memory_find(p->bus, record->topic);
+    if (p->broken)
+        result = hub_fail(err, HUB_CLOSED, "made to fail", NULL);
+    else if (topic == NULL)
+        result = hub_fail(err, HUB_CLOSED, "a topic is not there", NULL);
+    else if (p->waiting_count >= room)
+        result = HUB_BUSY;
+    if (result == HUB_OK) {
+        struct waiting *w = &p->waiting[p->waiting_count++];
+        *w = (struct waiting){.topic = topic, .tag = record->tag};
+        w->item = stored_of(record, hub_bus_partition(record->subject, topic->partition_count));
+        p->stats.sent++;
+    }
+    (void)pthread_mutex_unlock(&p->bus->lock);
+    return result;
+}
+
+/* One record at a time, in order, as a broker with one partition leader would. A failing one may be stored all the
+ * same: nobody is told. */
+static enum hub_result deliver_one(struct producer *p, const struct waiting *w)
+{
+    struct hub_memory_faults *faults = &p->bus->faults;
+    bool fails = faults->fail_after != 0 && --faults->fail_after == 0;
+    if (fails && !faults->store_failed)
+        free_stored(&w->item);
+    else
+        append(&w->topic->partitions[w->item.partition], w->item);
+    return fails ? HUB_TIMEOUT : HUB_OK;
+}
+
+static enum hub_result poll_once(struct producer *p, size_t *told, struct hub_error *err)
+{
+    struct hub_memory_faults *faults = &p->bus->faults;
+    *told = 0;
+    for (;;) {
+        (void)pthread_mutex_lock(&p->bus->lock);
+        if (p->broken || faults->broken) {
+            p->broken = true;
+            faults->broken = false;
+            (void)pthread_mutex_unlock(&p->bus->lock);
+            return hub_fail(err, HUB_CLOSED, "made to fail", NULL);
+        }
+        bool lost = fenced(p);
+        if (faults->away || lost || p->waiting_count == 0) {
+            (void)pthread_mutex_unlock(&p->bus->lock);
+            return lost ? hub_fail(err, HUB_DENIED, "another process took over", NULL) : HUB_OK;
+        }
+        struct waiting first = p->waiting[0];
+        memmove(p->waiting, p->waiting + 1, --p->waiting_count * sizeof *p->waiting);
+        enum hub_result outcome = deliver_one(p, &first);
+        p->stats.delivered += outcome == HUB_OK;
+        p->stats.failed += outcome != HUB_OK;
+        (void)pthread_mutex_unlock(&p->bus->lock);
+        (*told)++;
+        p->options.delivered(p->options.ctx, first.tag, outcome, 1000);
+    }
+}
+
+static enum hub_result poll_producer(struct hub_bus_producer *producer, int timeout_ms, struct hub_error *err)
+{
+    struct producer *p = producer_of(producer);
+    for (int left = timeout_ms;; left--) {
+        size_t told = 0;
+        HUB_TRY(poll_once(p, &told, err));
+        if (told != 0 || left <= 0)
+            return HUB_OK;
+        (void)usleep(HUB_MEMORY_STEP_US);
+    }
+}
+
+static enum hub_result flush(struct hub_bus_producer *producer, int timeout_ms, struct hub_error *err)
+{
+    struct producer *p = producer_of(producer);
+    for (int left = timeout_ms; p->waiting_count != 0 && left > 0; left--)
+        HUB_TRY(poll_producer(producer, 1, err));
+    return p->waiting_count == 0 ? HUB_OK : HUB_TIMEOUT;
+}
+
+static enum hub_result begin(struct hub_bus_producer *producer, struct hub_error *err)
+{
+    (void)producer;
+    (void)err;
+    return HUB_OK;
+}
+
+static enum hub_result commit(struct hub_bus_producer *producer, int timeout_ms, struct hub_error *err)
+{
+    return flush(producer, timeout_ms, err);
+}
+
+static void stats(const struct hub_bus_producer *producer, struct hub_bus_stats *out)
+{
+    const struct producer *p = (const struct producer *)producer;
+    *out = p->stats;
+    out->waiting = p->waiting_count;
+    out->brokers_up = p->bus->faults.away ? 0 : 1;
+}
+
+static bool trouble(const struct hub_bus_producer *producer, struct hub_error *out)
+{
+    const struct producer *p = (const struct producer *)producer;
+    *out = (struct hub_error){0};
+    if (p->bus->faults.away)
+        (void)hub_fail(out, HUB_NETWORK, "no broker can be reached", NULL);
+    return p->bus->faults.away;
+}
+
+/* --- the whole --- */
+
+const struct hub_bus_ops hub_memory_ops = {
+    .close = close_bus,
+    .check = check,
+    .producer_open = producer_open,
+    .producer_close = producer_close,
+    .send = send,
+    .poll = poll_producer,
+    .flush = flush,
+    .begin = begin,
+    .commit = commit,
+    .stats = stats,
+    .producer_trouble = trouble,
+    .consumer_open = hub_memory_consumer_open,
+    .consumer_close = hub_memory_consumer_close,
+    .next = hub_memory_next,
+    .header = hub_memory_header,
+    .consumer_trouble = hub_memory_consumer_trouble,
+    .assign = hub_memory_assign,
+    .unassign = hub_memory_unassign,
+    .seek = hub_memory_seek,
+    .pause = hub_memory_pause,
+    .commit_offsets = hub_memory_commit_offsets,
+    .committed = hub_memory_committed,
+    .offsets = hub_memory_offsets,
+    .partition_count = hub_memory_partition_count,
+};
+
+enum hub_result hub_bus_open_memory(struct hub_bus **out)
+{
+    struct hub_memory_bus *bus = hub_mem_alloc(sizeof *bus);
+    HUB_ENSURE(bus != NULL, HUB_NO_MEMORY);
+    bus->base.ops = &hub_memory_ops;
+    (void)pthread_mutex_init(&bus->lock, NULL);
+    *out = &bus->base;
+    return HUB_OK;
+}
