@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/bus/bus.h"
 #include "src/config/option.h"
+#include "src/config/value.h"
 
 enum { PATH_LEN = 96, KEYS_MAX = 6 };
 
@@ -192,7 +194,7 @@ static void check_feed(const struct checker *c, size_t index, struct hub_yaml *t
         check_hl7v2(c, feed, node, prefix);
     check_feed_identity(c, feed, node, prefix);
     (void)snprintf(path, sizeof path, "%s.ack.wait", prefix);
-    if (feed->ack_wait == HUB_ACK_BROKER && c->config->bus == HUB_BUS_LOCAL)
+    if (feed->ack_wait == HUB_ACK_BROKER && !hub_config_uses_kafka(c->config))
         add(c, HUB_SEVERITY_ERROR, LINE(node, "ack", "wait"), path, "there is no broker to wait for",
             "write wait: stored; the bus is local", "");
 }
@@ -282,10 +284,39 @@ static void check_hub(const struct checker *c, struct hub_yaml *tree)
             "");
 }
 
+static void check_kafka(const struct checker *c, struct hub_yaml *tree)
+{
+    const struct hub_kafka_config *kafka = &c->config->kafka;
+    static const char clear[] = "Kafka in plain text: whoever is on the network can read and change what passes";
+    if (!kafka->tls.enabled)
+        add(c, kafka->insecure ? HUB_SEVERITY_WARNING : HUB_SEVERITY_ERROR, LINE(tree, "bus", "kafka"), "bus.kafka",
+            clear, kafka->insecure ? "add tls: {ca, cert, key}" : "add tls: {ca, cert, key}, or write insecure: true",
+            "");
+    if (kafka->topics.min_insync > kafka->topics.replicas)
+        add(c, HUB_SEVERITY_ERROR, LINE(tree, "bus", "kafka", "topics", "min_insync"), "bus.kafka.topics.min_insync",
+            "more copies asked for than there are", "lower it, or raise replicas", "");
+    else if (kafka->topics.min_insync < 2)
+        add(c, HUB_SEVERITY_WARNING, LINE(tree, "bus", "kafka", "topics"), "bus.kafka.topics.min_insync",
+            "a record counts as stored with one copy: it is lost with that broker's disk",
+            "use replicas: 3 and min_insync: 2", "");
+    for (size_t i = 0; i < kafka->broker_count; i++)
+        if (!hub_value_listen(kafka->brokers[i]))
+            add(c, HUB_SEVERITY_ERROR, LINE(tree, "bus", "kafka", "brokers"), "bus.kafka.brokers",
+                "not an address and port", "write host:port", kafka->brokers[i]);
+    for (size_t i = 0; i < kafka->property_count; i++) {
+        struct hub_error err = {0};
+        if (hub_bus_property_check(kafka->properties[i], &err) != HUB_OK)
+            add(c, HUB_SEVERITY_ERROR, LINE(tree, "bus", "kafka", "properties"), "bus.kafka.properties", err.what,
+                err.mend, kafka->properties[i]);
+    }
+}
+
 void hub_config_check(const struct hub_config *config, struct hub_yaml *tree, struct hub_problems *problems)
 {
     struct checker c = {config, problems};
     check_hub(&c, tree);
+    if (hub_config_uses_kafka(config))
+        check_kafka(&c, tree);
     for (size_t i = 0; i < config->authority_count; i++)
         check_authority(&c, i, tree);
     for (size_t i = 0; i < config->feed_count; i++)

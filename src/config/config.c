@@ -112,6 +112,11 @@ struct hub_config *hub_config_new(const char *schema_dir)
     return config;
 }
 
+bool hub_config_uses_kafka(const struct hub_config *config)
+{
+    return config->bus != NULL && strcmp(config->bus, "kafka") == 0;
+}
+
 const struct hub_feed *hub_config_feed(const struct hub_config *config, const char *name)
 {
     for (size_t i = 0; i < config->feed_count; i++)

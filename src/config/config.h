@@ -111,6 +111,39 @@ struct hub_log_keep { /* retention of the event log */
     uint32_t dedup_s;    /* 0 = for ever */
 };
 
+enum hub_kafka_compression { HUB_KAFKA_NONE, HUB_KAFKA_ZSTD, HUB_KAFKA_LZ4, HUB_KAFKA_GZIP, HUB_KAFKA_SNAPPY };
+
+struct hub_kafka_config { /* bus.kafka */
+    const char **brokers; /* host:port, NULL ended */
+    size_t broker_count;
+    const char *prefix; /* of topics, groups and transactional ids */
+    bool insecure;      /* plaintext is meant */
+    const char *instance; /* of this process in its consumer group; NULL = the hub's name */
+    struct hub_kafka_tls {
+        bool enabled;
+        const char *ca;         /* NULL = the system's authorities */
+        const char *cert, *key; /* client certificate with its chain */
+    } tls;
+    struct hub_kafka_sasl {
+        bool enabled;
+        const char *mechanism;
+        const char *username;
+        struct hub_secret_ref password; /* or the client secret of oauth */
+        const char *token_url, *client_id, *scope;
+        const char *kerberos_service, *kerberos_principal, *kerberos_keytab;
+    } sasl;
+    struct hub_kafka_topics {
+        bool create;
+        uint32_t partitions; /* of events, identity and timeline; never changed afterwards */
+        uint32_t replicas, min_insync;
+        uint32_t retention_days; /* of events, dead letters, alerts; 0 = for ever */
+    } topics;
+    enum hub_kafka_compression compression;
+    uint64_t buffer_bytes;   /* records that wait in memory for the brokers */
+    const char **properties; /* settings of the client library, NULL ended */
+    size_t property_count;
+};
+
 struct hub_config {
     const char *path;   /* of hub.yaml */
     const char *folder; /* of hub.yaml */
@@ -124,7 +157,8 @@ struct hub_config {
     size_t authority_count;
     const char **identity_ignore; /* patterns with * and ?, NULL ended; default placeholders when absent */
     size_t identity_ignore_count;
-    enum { HUB_BUS_LOCAL, HUB_BUS_KAFKA } bus;
+    const char *bus; /* "local", "kafka" */
+    struct hub_kafka_config kafka;
     const char *policy_protect; /* file */
     const char *policy_access;  /* file */
     const char *policy_insights; /* folder; NULL = none */
@@ -151,6 +185,8 @@ enum hub_result hub_config_keep(struct hub_config *next, const struct hub_config
 /* Defaults only, with one feed (name and id "map", mllp and hl7v2, no zone) and no authorities: what `map`
  * works with where there is no hub.yaml. SCHEMA_DIR is copied. NULL when memory is out. */
 struct hub_config *hub_config_new(const char *schema_dir);
+/* The bus is Kafka, not the event log itself. */
+bool hub_config_uses_kafka(const struct hub_config *config);
 /* The feed of that name, NULL when none. */
 const struct hub_feed *hub_config_feed(const struct hub_config *config, const char *name);
 /* Reads the secret: at most CAP bytes, one trailing newline cut. HUB_CONFIG with the reason. */

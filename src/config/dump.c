@@ -103,8 +103,7 @@ static void dump_items(struct dumping *d, const struct hub_option *row, const vo
 
 static void dump_variant(struct dumping *d, const struct hub_option *row, const void *base)
 {
-    const char *name = (row->flags & HUB_OPTION_UNSTORED) != 0 ? row->variants[0].name
-                                                               : *(const char *const *)at(base, row->offset);
+    const char *name = *(const char *const *)at(base, row->offset);
     const struct hub_variant *v = row->variants;
     while (v->name != NULL && (name == NULL || strcmp(v->name, name) != 0))
         v++;

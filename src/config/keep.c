@@ -102,8 +102,6 @@ static void keep_nested(const struct keeping *k, const struct hub_option *row, v
 static void keep_variant(const struct keeping *k, const struct hub_option *row, void *next, const void *base,
                          bool all, const char *path)
 {
-    if ((row->flags & HUB_OPTION_UNSTORED) != 0)
-        return;
     const char **name = at(next, row->offset);
     const char *was = *(const char *const *)at_const(base, row->offset);
     bool changed = !same_text(*name, was);

@@ -371,8 +371,7 @@ static void load_variant(const struct hub_option_context *context, const struct 
                 "use another one, or a version that has it", variant->description);
         return;
     }
-    if ((row->flags & HUB_OPTION_UNSTORED) == 0)
-        *(const char **)at(base, row->offset) = variant->name;
+    *(const char **)at(base, row->offset) = variant->name;
     if (member->type == HUB_YAML_MAP)
         hub_option_load(context, variant->section, member, base, member_path);
     else
@@ -475,6 +474,8 @@ static void load_absent(const struct hub_option_context *context, const struct h
         hub_option_load(context, row->section, NULL, at(base, row->offset), path);
     } else if (row->type == HUB_OPTION_TEXTS || row->type == HUB_OPTION_PATHS) {
         default_texts(context, row, base, path);
+    } else if (row->type == HUB_OPTION_VARIANT) {
+        *(const char **)at(base, row->offset) = row->value;
     } else if (row->value != NULL) {
         struct scalar s = {context, row, path, 0, row->value};
         store_scalar(&s, at(base, row->offset));

@@ -36,7 +36,6 @@ enum hub_option_flag {
     HUB_OPTION_REQUIRED = 1,
     HUB_OPTION_SECRET_VALUE = 2, /* never shown in a dump */
     HUB_OPTION_RELOAD = 4,       /* a reload takes a new value without a restart */
-    HUB_OPTION_UNSTORED = 8,     /* checked only: no field holds it */
 };
 
 struct hub_section;
@@ -71,6 +70,9 @@ struct hub_section {
     const char *text;              /* a paragraph under it, may be NULL */
     const struct hub_option *rows; /* ended by a NULL name */
 };
+
+extern const struct hub_section hub_config_secret_section; /* over struct hub_secret_ref */
+extern const struct hub_section hub_config_kafka_section;  /* bus.kafka, over struct hub_config */
 
 /* The whole of hub.yaml over struct hub_config; static storage. */
 const struct hub_section *hub_config_rows(void);

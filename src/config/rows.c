@@ -22,7 +22,7 @@ static const struct hub_option secret_rows[] = {
      .description = "command that prints the secret (run by /bin/sh)"},
     END,
 };
-static const struct hub_section secret_section = {.title = NULL, .rows = secret_rows};
+const struct hub_section hub_config_secret_section = {.title = NULL, .rows = secret_rows};
 
 static const struct hub_option tls_rows[] = {
     {"cert", HUB_OPTION_PATH, AT(hub_tls_server, cert), .flags = HUB_OPTION_REQUIRED | RELOAD,
@@ -189,7 +189,7 @@ static const struct hub_option hub_rows[] = {
     {"key_store", HUB_OPTION_PATH, AT(hub_config, key_store), "keys/store",
      .description = "wrapped keys; must lie outside data_dir and its backups"},
     {"root_key", HUB_OPTION_SECRET, AT(hub_config, root_key),
-     .flags = HUB_OPTION_REQUIRED | HUB_OPTION_SECRET_VALUE, .section = &secret_section,
+     .flags = HUB_OPTION_REQUIRED | HUB_OPTION_SECRET_VALUE, .section = &hub_config_secret_section,
      .description = "the key that wraps the key store: 64 hex digits",
      .mend = "add root_key: {file: keys/root.key}"},
     {"schema_dir", HUB_OPTION_PATH, AT(hub_config, schema_dir),
@@ -215,7 +215,7 @@ static const struct hub_option none_rows[] = {END};
 static const struct hub_section none_section = {.title = NULL, .rows = none_rows, .text = NULL};
 static const struct hub_variant buses[] = {
     {"local", &none_section, "the event log itself"},
-    {"kafka", NULL, "Apache Kafka"},
+    {"kafka", &hub_config_kafka_section, "Apache Kafka"},
     END,
 };
 
@@ -346,8 +346,8 @@ static const struct hub_option top_rows[] = {
      .description = "assigning authorities of patient identifiers"},
     {"identity", HUB_OPTION_SECTION, 0, .section = &identity_section, .present_offset = NOWHERE,
      .description = "rules for all feeds about who is who"},
-    {"bus", HUB_OPTION_VARIANT, 0, .flags = HUB_OPTION_UNSTORED, .variants = buses,
-     .description = "where committed events go; absent: local"},
+    {"bus", HUB_OPTION_VARIANT, AT(hub_config, bus), "local", .variants = buses,
+     .description = "where committed events go"},
     {"policy", HUB_OPTION_SECTION, 0, .section = &policy_section, .present_offset = NOWHERE,
      .description = "policy files"},
     {"api", HUB_OPTION_SECTION, 0, .section = &api_section, .present_offset = NOWHERE,

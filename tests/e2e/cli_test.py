@@ -82,9 +82,9 @@ def check_says_every_problem_at_once():
     try:
         hub.edit("idle: 10m", "idle: 10, conections: 5")
         hub.edit("timezone: UTC, ", "")
-        hub.edit("bus:       {local: {}}", "bus:       {kafka: {}}")
+        hub.edit("bus:       {local: {}}", "bus:       {kafka: {insecure: true}}")
         out = hub.cli("check", expect=2)
-        for words in ("limits.idle", "conections", "connections", "timezone", "not built into this version", "4 errors"):
+        for words in ("limits.idle", "conections", "connections", "timezone", "bus.kafka.brokers", "4 errors"):
             check(words in out, f"check does not say {words}:\n{out}")
         problems = hub.json("check", expect=2)
         check(all(p["line"] > 0 and p["mend"] for p in problems if p["severity"] == "error"), "an error without line or mend")

@@ -251,11 +251,46 @@ static void config_refuses_feeds_that_cannot_work(void **state)
     refused(HUB "feeds: {a: b}\n", 2, "feeds", "list of maps");
 }
 
-static void config_refuses_kafka_until_it_is_built_in(void **state)
+#define KAFKA(more) HUB "bus: {kafka: {brokers: [\"a:9092\"]" more "}}\n"
+
+static void config_knows_a_whole_kafka(void **state)
 {
     (void)state;
-    refused(HUB "bus: {kafka: {brokers: [\"a:9092\"]}}\n", 2, "bus.kafka", "not built into this version");
+    struct hub_problems problems;
+    hub_problems_init(&problems);
+    static const char text[] = KAFKA(", tls: {ca: ca.pem, cert: c.pem, key: c.key}, sasl: {username: hub, password: "
+                                     "{file: p}}, topics: {partitions: 6}, properties: [linger.ms=2]");
+    struct hub_config *config =
+        hub_config_parse("dir/hub.yaml", hub_span_of(text, sizeof text - 1), &problems);
+    assert_non_null(config);
+    assert_true(hub_config_uses_kafka(config));
+    assert_string_equal(config->kafka.brokers[0], "a:9092");
+    assert_string_equal(config->kafka.prefix, "chartline.");
+    assert_true(config->kafka.tls.enabled && config->kafka.sasl.enabled && config->kafka.topics.create);
+    assert_string_equal(config->kafka.tls.ca, "dir/ca.pem");
+    assert_string_equal(config->kafka.sasl.mechanism, "SCRAM-SHA-512");
+    assert_string_equal(config->kafka.sasl.password.file, "dir/p");
+    assert_int_equal(config->kafka.topics.partitions, 6);
+    assert_int_equal(config->kafka.topics.replicas, 3);
+    assert_int_equal(config->kafka.topics.min_insync, 2);
+    hub_config_free(config);
+    hub_problems_deinit(&problems);
+}
+
+static void config_refuses_an_unsafe_kafka(void **state)
+{
+    (void)state;
     refused(HUB "bus: {}\n", 2, "bus", "exactly one member");
+    refused(HUB "bus: {kafka: {tls: {}}}\n", 2, "bus.kafka.brokers", "required");
+    refused(KAFKA(""), 2, "bus.kafka", "write insecure: true");
+    refused(KAFKA(", insecure: true, properties: [acks=1]"), 2, "bus.kafka.properties", "all in-sync replicas");
+    refused(KAFKA(", insecure: true, properties: [enable.auto.commit=true]"), 2, "bus.kafka.properties", "never by a clock");
+    refused(KAFKA(", tls: {}, properties: [ssl.endpoint.identification.algorithm=none]"), 2, "bus.kafka.properties",
+            "names are always checked");
+    refused(KAFKA(", tls: {}, topics: {replicas: 1}"), 2, "bus.kafka.topics.min_insync", "more copies");
+    refused(KAFKA(", tls: {}, sasl: {password: secret}"), 2, "bus.kafka.sasl.password", "reference");
+    refused(HUB "bus: {kafka: {brokers: [\"a\"], tls: {}}}\n", 2, "bus.kafka.brokers", "host:port");
+    refused(KAFKA(", tls: {}, acks: 1"), 2, "acks", "unknown key");
 }
 
 static void config_checks_ranges_and_units(void **state)
@@ -389,7 +424,8 @@ int main(void)
         cmocka_unit_test(config_refuses_plaintext_outside_loopback),
         cmocka_unit_test(config_refuses_what_clashes),
         cmocka_unit_test(config_refuses_feeds_that_cannot_work),
-        cmocka_unit_test(config_refuses_kafka_until_it_is_built_in),
+        cmocka_unit_test(config_knows_a_whole_kafka),
+        cmocka_unit_test(config_refuses_an_unsafe_kafka),
         cmocka_unit_test(config_checks_ranges_and_units),
         cmocka_unit_test(config_keeps_keys_out_of_the_data_directory),
         cmocka_unit_test(config_reports_a_missing_file),

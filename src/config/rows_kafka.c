@@ -1,0 +1,107 @@
+/* bus.kafka, one row an option. */
+#include <stddef.h>
+
+#include "src/config/option.h"
+
+#define AT(type, field) offsetof(struct type, field)
+#define KAFKA(field) AT(hub_config, kafka) + AT(hub_kafka_config, field)
+#define END                                                                                                  \
+    {                                                                                                        \
+        .name = NULL                                                                                         \
+    }
+#define NOWHERE HUB_OPTION_NO_OFFSET
+#define REQUIRED HUB_OPTION_REQUIRED
+
+static const struct hub_option tls_rows[] = {
+    {"ca", HUB_OPTION_PATH, AT(hub_kafka_tls, ca),
+     .description = "authorities of the brokers' certificates (PEM); absent: the system's"},
+    {"cert", HUB_OPTION_PATH, AT(hub_kafka_tls, cert),
+     .description = "client certificate and the chain behind it (PEM)"},
+    {"key", HUB_OPTION_PATH, AT(hub_kafka_tls, key), .description = "its private key (PEM, mode 0600)"},
+    END,
+};
+static const struct hub_section tls_section = {.title = NULL, .rows = tls_rows};
+
+static const struct hub_option oauth_rows[] = {
+    {"token_url", HUB_OPTION_TEXT, AT(hub_kafka_sasl, token_url), .flags = REQUIRED,
+     .description = "token service (https)"},
+    {"client_id", HUB_OPTION_TEXT, AT(hub_kafka_sasl, client_id), .flags = REQUIRED,
+     .description = "client id; its secret is `sasl.password`"},
+    {"scope", HUB_OPTION_TEXT, AT(hub_kafka_sasl, scope), .description = "scope asked for"},
+    END,
+};
+static const struct hub_section oauth_section = {.title = NULL, .rows = oauth_rows};
+
+static const struct hub_option kerberos_rows[] = {
+    {"service", HUB_OPTION_NAME, AT(hub_kafka_sasl, kerberos_service), "kafka",
+     .description = "service name of the brokers"},
+    {"principal", HUB_OPTION_TEXT, AT(hub_kafka_sasl, kerberos_principal),
+     .description = "the hub's own principal"},
+    {"keytab", HUB_OPTION_PATH, AT(hub_kafka_sasl, kerberos_keytab), .description = "its keys"},
+    END,
+};
+static const struct hub_section kerberos_section = {.title = NULL, .rows = kerberos_rows};
+
+static const struct hub_option sasl_rows[] = {
+    {"mechanism", HUB_OPTION_NAME, AT(hub_kafka_sasl, mechanism), "SCRAM-SHA-512",
+     .description = "SCRAM-SHA-512, SCRAM-SHA-256, PLAIN (with TLS only), OAUTHBEARER or GSSAPI"},
+    {"username", HUB_OPTION_TEXT, AT(hub_kafka_sasl, username), .description = "user"},
+    {"password", HUB_OPTION_SECRET, AT(hub_kafka_sasl, password), .flags = HUB_OPTION_SECRET_VALUE,
+     .section = &hub_config_secret_section,
+     .description = "its password; for OAUTHBEARER the client's secret"},
+    {"oauth", HUB_OPTION_SECTION, 0, .section = &oauth_section, .present_offset = NOWHERE,
+     .description = "client credentials for OAUTHBEARER"},
+    {"kerberos", HUB_OPTION_SECTION, 0, .section = &kerberos_section, .present_offset = NOWHERE,
+     .description = "for GSSAPI"},
+    END,
+};
+static const struct hub_section sasl_section = {.title = NULL, .rows = sasl_rows};
+
+static const struct hub_option topic_rows[] = {
+    {"create", HUB_OPTION_BOOL, AT(hub_kafka_topics, create), "true",
+     .description = "make topics that are not there; with `false` the user needs no right to"},
+    {"partitions", HUB_OPTION_COUNT, AT(hub_kafka_topics, partitions), "12", 1, 1000,
+     .description = "of events, identity and timeline: as many processes can share the timeline's work; never "
+                    "change it once events are there"},
+    {"replicas", HUB_OPTION_COUNT, AT(hub_kafka_topics, replicas), "3", 1, 15, .description = "copies of a record"},
+    {"min_insync", HUB_OPTION_COUNT, AT(hub_kafka_topics, min_insync), "2", 1, 15,
+     .description = "copies that must be written before a record counts as stored"},
+    {"retention_days", HUB_OPTION_COUNT, AT(hub_kafka_topics, retention_days), "0", 0, 36500,
+     .description = "how long events, dead letters and alerts are kept; 0: for ever"},
+    END,
+};
+static const struct hub_section topic_section = {.title = NULL, .rows = topic_rows};
+
+static const char *const compressions[] = {"none", "zstd", "lz4", "gzip", "snappy", NULL};
+
+static const struct hub_option kafka_rows[] = {
+    {"brokers", HUB_OPTION_TEXTS, KAFKA(brokers), .min = 1, .max = 100, .count_offset = KAFKA(broker_count),
+     .flags = REQUIRED, .description = "some of the brokers, as host:port; the others are found through them",
+     .mend = "add brokers: [\"host:9093\"]"},
+    {"prefix", HUB_OPTION_NAME, KAFKA(prefix), "chartline.", .max = 100,
+     .description = "start of the names of topics, consumer groups and transactional ids"},
+    {"insecure", HUB_OPTION_BOOL, KAFKA(insecure), "false",
+     .description = "allow brokers without TLS; said again at every check and start"},
+    {"instance", HUB_OPTION_NAME, KAFKA(instance), .max = 200,
+     .description = "name of this process among those that share the timeline, its own and always the same; "
+                    "absent: hub.name"},
+    {"tls", HUB_OPTION_SECTION, KAFKA(tls), .section = &tls_section,
+     .present_offset = KAFKA(tls) + AT(hub_kafka_tls, enabled),
+     .description = "TLS; with `cert` and `key` the hub proves who it is by certificate"},
+    {"sasl", HUB_OPTION_SECTION, KAFKA(sasl), .section = &sasl_section,
+     .present_offset = KAFKA(sasl) + AT(hub_kafka_sasl, enabled), .description = "login"},
+    {"topics", HUB_OPTION_SECTION, KAFKA(topics), .section = &topic_section, .present_offset = NOWHERE,
+     .description = "how topics are made, and what they are compared with"},
+    {"compression", HUB_OPTION_ENUM, KAFKA(compression), "none", .choices = compressions,
+     .description = "of batches on the wire and on the brokers' disks; sealed content shrinks by a quarter with zstd"},
+    {"buffer", HUB_OPTION_SIZE, KAFKA(buffer_bytes), "64MiB", INT64_C(1) << 20, INT64_C(1) << 30,
+     .description = "records that wait in memory for the brokers; the others wait in the event log"},
+    {"properties", HUB_OPTION_TEXTS, KAFKA(properties), .max = 100, .count_offset = KAFKA(property_count),
+     .description = "settings of the client library, as `linger.ms=2`; those that keep records safe cannot be "
+                    "changed"},
+    END,
+};
+const struct hub_section hub_config_kafka_section = {
+    .title = NULL,
+    .rows = kafka_rows,
+};
