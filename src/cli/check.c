@@ -11,7 +11,9 @@
 #include "src/config/describe.h"
 #include "src/net/cert.h"
 #include "src/net/tls.h"
+#include "src/pipeline/bus_setup.h"
 #include "src/pipeline/control_client.h"
+#include "src/pipeline/hub.h"
 #include "src/policy/policy.h"
 #include "src/protect/keys.h"
 
@@ -248,6 +250,34 @@ static void check_libraries(struct checking *c)
     add(c, HUB_SEVERITY_NOTE, NULL, 0, "libraries", "this program runs with", NULL, all);
 }
 
+/* --- the bus --- */
+
+static void check_bus(struct checking *c)
+{
+    enum { TIMEOUT_MS = 10000 };
+    struct hub_error err = {0};
+    struct hub_bus_setup *setup = NULL;
+    if (!hub_config_uses_kafka(c->config)) {
+        if (opt.connect)
+            add(c, HUB_SEVERITY_NOTE, c->config->path, 0, "bus",
+                "the bus is local: there is nothing outside this machine to try", NULL, "");
+        return;
+    }
+    check_certificate(c, c->config->kafka.tls.ca, "bus.kafka.tls.ca");
+    check_certificate(c, c->config->kafka.tls.cert, "bus.kafka.tls.cert");
+    check_key_mode(c, c->config->kafka.tls.key, "bus.kafka.tls.key");
+    size_t before = c->problems->errors;
+    enum hub_result result = hub_bus_setup_open(c->config, &setup, &err);
+    if (result == HUB_OK && opt.connect)
+        result = hub_bus_setup_check(setup, HUB_RUN_ALL, false, TIMEOUT_MS, c->problems, &err);
+    if (result != HUB_OK)
+        add_error(c, &err, "bus.kafka");
+    else if (opt.connect && c->problems->errors == before)
+        add(c, HUB_SEVERITY_NOTE, c->config->path, 0, "bus.kafka",
+            "the brokers take the login, and topics and rights are as they must be", NULL, hub_bus_library());
+    hub_bus_setup_close(setup);
+}
+
 static void check_all(struct checking *c)
 {
     check_libraries(c);
@@ -258,9 +288,7 @@ static void check_all(struct checking *c)
     check_api_tls(c);
     for (size_t i = 0; i < c->config->feed_count; i++)
         check_feed(c, &c->config->feeds[i], i);
-    if (opt.connect && c->config->bus == HUB_BUS_LOCAL)
-        add(c, HUB_SEVERITY_NOTE, c->config->path, 0, "bus",
-            "the bus is local: there is nothing outside this machine to try", NULL, "");
+    check_bus(c);
 }
 
 /* --- output --- */

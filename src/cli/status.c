@@ -30,16 +30,29 @@ static void print_feeds(struct hub_arena *arena, const struct hub_json *feeds)
     hub_cli_table_finish(&table, stdout);
 }
 
-static void print_text(struct hub_arena *arena, const struct hub_json *status)
+/* A line for each member; those of objects (bus) with its name in front. */
+static void print_lines(struct hub_arena *arena, const struct hub_json *object, const char *prefix)
 {
-    for (const struct hub_json *member = status->first; member != NULL; member = member->next) {
-        struct hub_span key = hub_span_of(member->key, member->key_len);
-        if (hub_span_is(key, "feeds"))
+    for (const struct hub_json *member = object->first; member != NULL; member = member->next) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s%.*s", prefix, (int)member->key_len, member->key);
+        if (strcmp(name, "feeds") == 0)
             continue;
-        (void)printf("%-20.*s ", (int)key.len, (const char *)key.ptr);
+        if (member->type == HUB_JSON_OBJECT) {
+            char inner[72];
+            (void)snprintf(inner, sizeof inner, "%s.", name);
+            print_lines(arena, member, inner);
+            continue;
+        }
+        (void)printf("%-20s ", name);
         hub_cli_print_text(hub_cli_list_text(arena, member), stdout);
         (void)fputc('\n', stdout);
     }
+}
+
+static void print_text(struct hub_arena *arena, const struct hub_json *status)
+{
+    print_lines(arena, status, "");
     if (hub_json_get(status, "feeds") != NULL)
         print_feeds(arena, hub_json_get(status, "feeds"));
 }
@@ -82,6 +95,10 @@ static size_t print_members(struct hub_arena *arena, const struct hub_json *now,
     for (const struct hub_json *member = now->first; member != NULL; member = member->next) {
         struct hub_span text = hub_cli_list_text(arena, member);
         const struct hub_json *was = hub_json_get_n(before, member->key, member->key_len);
+        if (member->type == HUB_JSON_OBJECT) {
+            count += print_members(arena, member, was, hub_span_of(member->key, member->key_len));
+            continue;
+        }
         if (member->type == HUB_JSON_ARRAY || (was != NULL && same(text, hub_cli_list_text(arena, was))))
             continue;
         (void)fputs(count++ == 0 && prefix.len == 0 ? "" : " ", stdout);

@@ -134,6 +134,7 @@ static enum hub_result decide_duplicate(struct hub_commit *commit, size_t at,
     struct hub_commit_item *item = commit->items[at];
     item->duplicate = true;
     item->recorded_us = stored->recorded_us;
+    item->record = stored->record;
     memcpy(item->dedup.answer, stored->answer, sizeof item->dedup.answer);
     commit->stored_before[at] = stored->record <= hub_log_durable(commit->log);
     return hub_index_duplicate(commit->index, hub_span_str(item->dedup.message_id),

@@ -35,6 +35,7 @@ struct hub_commit_item {
     bool duplicate;                /* this message was ACCEPTED before (also when it comes as REJECTED now): answer as then;
                                       dedup.answer is the stored answer. A repeated rejection is no duplicate: answer anew */
     int64_t recorded_us;           /* of the original for a duplicate */
+    uint64_t record;               /* number in the event log, likewise; 0: none */
     /* called once in the committer's thread, in the order of submission; must only hand the item over (a queue) */
     void (*done)(struct hub_commit_item *item, void *ctx);
     void *done_ctx;

@@ -243,6 +243,7 @@ static enum hub_result open_ingest(struct hub *hub, struct hub_error *err)
     ingest->keys = hub->keys;
     ingest->rules = hub->rules;
     ingest->commit = hub->commit;
+    ingest->forward = hub->forward;
     ingest->wake = wake_auditor;
     ingest->wake_ctx = hub;
     ingest->record_bytes_max = record_bytes_max(hub->config);
@@ -271,6 +272,7 @@ static enum hub_result open_parts(struct hub *hub, struct hub_problems *problems
     HUB_TRY(open_audit(hub, err));
     HUB_TRY(open_timeline(hub, err));
     HUB_TRY(open_keeper(hub, err));
+    HUB_TRY(hub_bus_start(hub, problems, err));
     HUB_TRY(open_ingest(hub, err));
     if (hub->roles == HUB_RUN_OFFLINE)
         return hub_apply_step(hub, NULL, err);
@@ -333,6 +335,7 @@ void hub_close(struct hub *hub)
         warn("audit", &err);
     if (hub->commit != NULL)
         hub_commit_stop(hub->commit);
+    hub_bus_stop(hub);
     hub_workers_close(hub);
     if (hub->ingest_open)
         hub_ingest_close(&hub->ingest);

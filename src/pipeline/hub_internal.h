@@ -10,7 +10,9 @@
 #include "src/base/clock.h"
 #include "src/log/log.h"
 #include "src/pipeline/clock_watch.h"
+#include "src/pipeline/bus_setup.h"
 #include "src/pipeline/commit.h"
+#include "src/pipeline/forward.h"
 #include "src/pipeline/hub.h"
 #include "src/pipeline/intake.h"
 #include "src/pipeline/rules.h"
@@ -44,6 +46,9 @@ struct hub {
     struct hub_clock_watch clock_watch;
     struct hub_keeper *keeper;
     struct hub_commit *commit;
+    struct hub_bus_setup *bus;    /* NULL: the bus is local */
+    struct hub_forward *forward;  /* NULL: not with this role */
+    struct hub_signer signer;     /* this hub's, for the forwarder */
     struct hub_ingest ingest;
     bool ingest_open;
     bool locks_made;
@@ -60,7 +65,8 @@ struct hub {
     atomic_bool stopping;       /* set under run_lock */
     bool applier_running, auditor_running, keeper_running;
     bool refused_waits; /* a first refused login is to be written at once; under run_lock */
-    pthread_t applier, auditor, keeper_thread;
+    bool forwarder_running;
+    pthread_t applier, auditor, keeper_thread, forwarder;
     atomic_ullong applied; /* position of the timeline */
     atomic_bool sick;      /* the timeline cannot go on; ingest does */
 };
@@ -75,6 +81,15 @@ enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_P
 /* Applies everything durable after the timeline's position, until the end or STOP (may be NULL) becomes true.
  */
 enum hub_result hub_apply_step(struct hub *hub, const atomic_bool *stop, struct hub_error *err) HUB_MUST_USE;
+
+/* --- hub_bus.c: the bus and the forwarder in the hub --- */
+
+/* Opens both where the configuration and the roles ask for them. On the first start of a forwarder the brokers
+ * must take the login and the topics (problems go to PROBLEMS); later ones start without brokers too. */
+enum hub_result hub_bus_start(struct hub *hub, struct hub_problems *problems, struct hub_error *err) HUB_MUST_USE;
+/* Body of the forwarder's thread. */
+void *hub_bus_forward(void *hub);
+void hub_bus_stop(struct hub *hub);
 
 /* --- notes.c: the hub's own audit entries --- */
 

@@ -123,6 +123,9 @@ static enum hub_result start_all(struct hub *hub, struct hub_error *err)
     if ((hub->roles & HUB_RUN_TIMELINE) != 0)
         HUB_TRY(hub_thread_start(&hub->applier, "applier", apply, hub, err));
     hub->applier_running = (hub->roles & HUB_RUN_TIMELINE) != 0;
+    if (hub->forward != NULL)
+        HUB_TRY(hub_thread_start(&hub->forwarder, "forwarder", hub_bus_forward, hub, err));
+    hub->forwarder_running = hub->forward != NULL;
     HUB_TRY(hub_thread_start(&hub->auditor, "auditor", audit, hub, err));
     hub->auditor_running = true;
     HUB_TRY(hub_thread_start(&hub->keeper_thread, "keeper", keep, hub, err));
@@ -154,6 +157,9 @@ static void stop_all(struct hub *hub)
         (void)pthread_join(hub->auditor, NULL);
     if (hub->keeper_running)
         (void)pthread_join(hub->keeper_thread, NULL);
+    if (hub->forwarder_running)
+        (void)pthread_join(hub->forwarder, NULL);
+    hub->forwarder_running = false;
     hub->applier_running = false;
     hub->auditor_running = false;
     hub->keeper_running = false;

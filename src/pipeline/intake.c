@@ -26,6 +26,7 @@ struct message {
     struct hub_rules *rules; /* a share: it is answered by the rules it came in by */
     const struct hub_rules_feed *by;
     struct hub_commit_item *item;
+    struct hub_forward_wait wait; /* ack.wait: broker */
     void (*reply)(void *connection, uint64_t ticket, enum hub_result result, struct hub_span bytes);
     void *connection; /* NULL: forgotten */
     uint64_t ticket;
@@ -89,18 +90,39 @@ static void message_free(struct message *message)
     hub_mem_free(message);
 }
 
-/* Committer's thread: only hands over. */
-static void on_committed(struct hub_commit_item *item, void *ctx)
+/* Any thread: only hands over. */
+static void hand_back(struct message *message)
 {
-    struct message *message = ctx;
     struct hub_intake *intake = message->intake;
-    (void)item;
     (void)pthread_mutex_lock(&intake->lock);
     message->next_done = NULL;
     *intake->done_tail = message;
     intake->done_tail = &message->next_done;
     (void)pthread_mutex_unlock(&intake->lock);
     hub_net_post(intake->loop, &intake->task);
+}
+
+/* Forwarder's thread, or the committer's when the brokers have it already. */
+static void on_delivered(struct hub_forward_wait *wait)
+{
+    hand_back((struct message *)((char *)wait - offsetof(struct message, wait)));
+}
+
+/* Committer's thread. What waits for the brokers is answered when they have it, repeats of it too. */
+static void on_committed(struct hub_commit_item *item, void *ctx)
+{
+    struct message *message = ctx;
+    struct hub_forward *forward = message->intake->ingest->forward;
+    if (forward == NULL || message->by->feed->ack_wait != HUB_ACK_BROKER || item->result != HUB_OK) {
+        hand_back(message);
+        return;
+    }
+    message->wait = (struct hub_forward_wait){.record = item->record, .delivered = on_delivered};
+    enum hub_result result = hub_forward_hold(forward, &message->wait);
+    if (result == HUB_OK)
+        return;
+    item->result = result; /* stored, and not known to be with the brokers: no answer, the sender asks again */
+    hand_back(message);
 }
 
 static void count(struct message *message, enum hub_result outcome, bool duplicate)
@@ -206,7 +228,7 @@ static void hand_over(struct message *message)
         return;
     }
     message->item->result = result;
-    on_committed(message->item, message);
+    hand_back(message);
 }
 
 static void on_retry(void *ctx)

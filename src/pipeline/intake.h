@@ -13,6 +13,7 @@
 #include "src/net/net.h"
 #include "src/pipeline/adapter.h"
 #include "src/pipeline/commit.h"
+#include "src/pipeline/forward.h"
 #include "src/pipeline/refused.h"
 #include "src/pipeline/rules.h"
 #include "src/pipeline/sequence.h"
@@ -35,6 +36,7 @@ struct hub_ingest {
     const struct hub_clock *clock;
     struct hub_keys *keys;
     struct hub_commit *commit;
+    struct hub_forward *forward;   /* NULL: the bus is the event log itself */
     struct hub_rules *rules;       /* that a new intake begins with; the owner's */
     struct hub_ingest_feed *feeds; /* as the configuration's */
     size_t feed_count;

@@ -78,6 +78,36 @@ static void add_authorities(struct hub *hub, struct hub_buf *out)
     hub_buf_append_byte(out, ']');
 }
 
+/* What went to Kafka, and why nothing does. */
+static void add_bus(struct hub *hub, struct hub_buf *out)
+{
+    struct hub_forward_stats stats;
+    if (hub->forward == NULL)
+        return;
+    hub_forward_stats(hub->forward, &stats);
+    hub_buf_append_str(out, ",\"bus\":{");
+    text_member(out, "kind", "kafka");
+    text_member(out, "state", stats.state);
+    if (stats.trouble.result != HUB_OK) {
+        char text[512];
+        (void)hub_error_print(&stats.trouble, text, sizeof text);
+        text_member(out, "trouble", text);
+    }
+    member(out, "position", stats.delivered);
+    member(out, "lag", stats.lag);
+    member(out, "delivered", stats.events);
+    member(out, "delivered_bytes", stats.bytes);
+    member(out, "rate", stats.rate);
+    member(out, "waiting", stats.waiting);
+    member(out, "holding", stats.holding);
+    member(out, "latency_p50_us", (uint64_t)stats.latency_p50_us);
+    member(out, "latency_p99_us", (uint64_t)stats.latency_p99_us);
+    member(out, "retries", stats.retries);
+    member(out, "rebuilds", stats.rebuilds);
+    member(out, "brokers_up", stats.brokers_up);
+    hub_buf_append_byte(out, '}');
+}
+
 /* Events in the timeline, comparable with the count of events: equal to it exactly when nothing waits, else
  * no more than would be there if each waiting record held one. */
 static uint64_t events_applied(uint64_t events, uint64_t lag)
@@ -130,6 +160,7 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     member(&out, "audit_entries", hub_audit_size(hub->audit));
     member(&out, "connections", hub->ingest_open ? (uint64_t)atomic_load(&hub->ingest.connections) : 0);
     member(&out, "in_flight_bytes", hub->ingest_open ? atomic_load(&hub->ingest.in_flight_bytes) : 0);
+    add_bus(hub, &out);
     hub_buf_append_str(&out, ",\"feeds\":[");
     for (size_t i = 0; i < hub->config->feed_count; i++) {
         if (i != 0)

@@ -1,0 +1,603 @@
+#include <stdio.h>
+#include <unistd.h>
+
+#include "src/base/diag.h"
+#include "src/base/mem.h"
+#include "src/codec/encode.h"
+#include "src/pipeline/forward_internal.h"
+
+#define POSITION_MAGIC "chartline forward position 1\n"
+
+enum {
+    SLOTS = 65536, /* log records on their way */
+    ARENA_BYTES_MAX = 64 * 1024 * 1024,
+    CHECKPOINT_BYTES_MAX = 16 * 1024,
+    CHECKPOINT_TAG = SLOTS,
+    POLL_BUSY_MS = 100,
+    POLL_FLIGHT_MS = 5,
+    IDLE_MS = 100,
+    POLL_EVERY = 64,
+    LOOK_US = 200000,
+    STORE_US = 1000000,
+    DELAY_LEAST_MS = 100,
+    DELAY_MOST_MS = 30000,
+    LOGIN_AGAIN_US = 10000000, /* secrets and certificates may have been mended */
+    OPEN_MS = 10000,
+    PATH_CAP = 4096,
+};
+
+static const char component[] = "forward";
+static const char follower[] = "forward"; /* what it needs of the log is kept */
+
+struct slot { /* a log record on its way */
+    uint32_t outstanding;
+    bool complete; /* all of it is with the producer */
+};
+
+struct hub_forward {
+    struct hub_forward_options options;
+    char path[PATH_CAP], checkpoint[PATH_CAP];
+    /* the forwarder's thread */
+    struct hub_log_reader *reader;
+    struct hub_bus_producer *producer;
+    struct slot *slots;
+    uint64_t first; /* oldest record that is not delivered */
+    uint64_t next;  /* to be read */
+    uint64_t barrier; /* nothing is read before this one is delivered; 0: none */
+    uint32_t keys_out;   /* records of the key store on their way, when there was no position */
+    uint64_t stored;  /* position on disk; UINT64_MAX: none yet */
+    bool prepared, keys_sent, failed, progress;
+    unsigned unpolled;
+    int delay_ms;
+    int64_t looked_us, stored_us, refused_us;
+    struct hub_error why; /* of failed */
+    struct hub_arena arena;
+    struct hub_bus_stats before; /* of producers that are gone */
+    char sent_checkpoint[CHECKPOINT_BYTES_MAX];
+    size_t sent_checkpoint_len;
+    /* everybody */
+    struct hub_forward_waits waits;
+    atomic_ullong position; /* delivered and on disk */
+    atomic_bool begun;
+    pthread_mutex_t lock; /* what follows */
+    struct hub_forward_meter meter;
+    struct hub_forward_stats stats;
+};
+
+/* --- position --- */
+
+/* magic, log id in hex, number, each on a line of its own. */
+static enum hub_result write_position(struct hub_forward *f, uint64_t record, struct hub_error *err)
+{
+    char text[160], id[2 * 16 + 1];
+    uint8_t log_id[16];
+    hub_log_id(f->options.log, log_id);
+    (void)hub_encode(HUB_HEX, hub_span_of(log_id, sizeof log_id), id, sizeof id);
+    int len = snprintf(text, sizeof text, POSITION_MAGIC "%s\n%llu\n", id, (unsigned long long)record);
+    HUB_TRY(hub_disk_replace(f->options.disk, f->path, hub_span_of(text, (size_t)len), err));
+    HUB_TRY(hub_log_follow(f->options.log, follower, record, err));
+    f->stored = record;
+    atomic_store(&f->position, record);
+    atomic_store(&f->begun, true);
+    return HUB_OK;
+}
+
+static enum hub_result wrong_position(const char *path, const char *what, struct hub_error *err)
+{
+    (void)hub_fail(err, HUB_CORRUPT, what,
+                   "restore the event log, or remove this file to send the whole log again: readers know repeats");
+    return hub_error_in(err, path, 0);
+}
+
+static enum hub_result parse_position(struct hub_log *log, const char *path, struct hub_span text,
+                                      uint64_t *record, struct hub_error *err)
+{
+    static const size_t magic = sizeof POSITION_MAGIC - 1;
+    char id[2 * 16 + 1];
+    uint8_t log_id[16];
+    hub_log_id(log, log_id);
+    size_t id_len = hub_encode(HUB_HEX, hub_span_of(log_id, sizeof log_id), id, sizeof id);
+    if (text.len < magic + id_len + 3 || memcmp(text.ptr, POSITION_MAGIC, magic) != 0 ||
+        text.ptr[text.len - 1] != '\n' || text.ptr[magic + id_len] != '\n' ||
+        !hub_span_parse_u64(hub_span_of(text.ptr + magic + id_len + 1, text.len - magic - id_len - 2), record))
+        return wrong_position(path, "the forwarder's position is damaged", err);
+    if (memcmp(text.ptr + magic, id, id_len) != 0)
+        return wrong_position(path, "the forwarder's position is one of another event log", err);
+    if (*record > hub_log_durable(log))
+        return wrong_position(path, "the forwarder has seen more than the event log holds: stored records were lost",
+                              err);
+    if (*record + 1 < hub_log_first(log))
+        return wrong_position(path, "records that were not forwarded are gone from the event log", err);
+    return HUB_OK;
+}
+
+/* THERE tells whether anything was ever delivered; else everything that the log still holds is to be. */
+static enum hub_result read_position(struct hub_log *log, struct hub_disk *disk, const char *path,
+                                     uint64_t *record, bool *there, struct hub_error *err)
+{
+    char text[256];
+    size_t len = 0;
+    int fd = -1;
+    enum hub_result result = disk->ops->open(disk, path, HUB_DISK_READ, &fd, err);
+    *there = result != HUB_NOT_FOUND;
+    *record = hub_log_first(log) - 1;
+    if (result == HUB_NOT_FOUND) {
+        if (err != NULL)
+            *err = (struct hub_error){0};
+        return hub_log_follow(log, follower, *record, err);
+    }
+    HUB_TRY(result);
+    result = disk->ops->read(disk, fd, 0, text, sizeof text, &len, err);
+    disk->ops->close(disk, fd);
+    HUB_TRY(result);
+    HUB_TRY(parse_position(log, path, hub_span_of(text, len), record, err));
+    return hub_log_follow(log, follower, *record, err);
+}
+
+static enum hub_result position_path(const char *folder, char out[PATH_CAP], struct hub_error *err)
+{
+    int len = snprintf(out, PATH_CAP, "%s/position", folder);
+    HUB_ENSURE(len > 0 && len < PATH_CAP, hub_fail(err, HUB_CONFIG, "the data directory's path is too long", NULL));
+    return HUB_OK;
+}
+
+enum hub_result hub_forward_follow(struct hub_log *log, struct hub_disk *disk, const char *folder,
+                                   struct hub_error *err)
+{
+    char path[PATH_CAP];
+    uint64_t record = 0;
+    bool there = false;
+    HUB_TRY(position_path(folder, path, err));
+    return read_position(log, disk, path, &record, &there, err);
+}
+
+/* --- life --- */
+
+static enum hub_result open_position(struct hub_forward *f, struct hub_error *err)
+{
+    const struct hub_forward_options *o = &f->options;
+    uint64_t record = 0;
+    bool there = false;
+    HUB_TRY(position_path(o->folder, f->path, err));
+    HUB_TRY(o->disk->ops->mkdir(o->disk, o->folder, err));
+    HUB_TRY(read_position(o->log, o->disk, f->path, &record, &there, err));
+    f->keys_sent = there;
+    f->first = f->next = record + 1;
+    f->stored = record;
+    f->waits.delivered = record;
+    f->stats.delivered = f->stats.sent = record;
+    atomic_store(&f->begun, there);
+    atomic_store(&f->position, record);
+    return HUB_OK;
+}
+
+enum hub_result hub_forward_open(const struct hub_forward_options *options, struct hub_forward **out,
+                                 struct hub_error *err)
+{
+    *out = NULL;
+    struct hub_forward *f = hub_mem_alloc(sizeof *f);
+    if (f == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for the forwarder", NULL);
+    f->options = *options;
+    f->delay_ms = DELAY_LEAST_MS;
+    f->stats.state = "waiting";
+    hub_arena_init(&f->arena, ARENA_BYTES_MAX);
+    (void)pthread_mutex_init(&f->lock, NULL);
+    hub_forward_waits_init(&f->waits, 0);
+    (void)snprintf(f->checkpoint, sizeof f->checkpoint, "%s",
+                   options->checkpoint != NULL ? options->checkpoint : "");
+    f->slots = hub_mem_array(SLOTS, sizeof *f->slots);
+    enum hub_result result = f->slots != NULL
+                                 ? open_position(f, err)
+                                 : hub_fail(err, HUB_NO_MEMORY, "no memory for the forwarder", NULL);
+    if (result != HUB_OK) {
+        hub_forward_close(f);
+        return result;
+    }
+    *out = f;
+    return HUB_OK;
+}
+
+static void add_up(struct hub_forward *f)
+{
+    struct hub_bus_stats now;
+    if (f->producer == NULL)
+        return;
+    hub_bus_producer_stats(f->producer, &now);
+    f->before.retries += now.retries;
+    f->before.delivered += now.delivered;
+    f->before.bytes += now.bytes;
+}
+
+static void close_producer(struct hub_forward *f)
+{
+    add_up(f);
+    hub_bus_producer_close(f->producer);
+    f->producer = NULL;
+    hub_log_reader_close(f->reader);
+    f->reader = NULL;
+}
+
+void hub_forward_close(struct hub_forward *f)
+{
+    if (f == NULL)
+        return;
+    close_producer(f);
+    hub_forward_waits_deinit(&f->waits);
+    hub_arena_deinit(&f->arena);
+    (void)pthread_mutex_destroy(&f->lock);
+    hub_mem_free(f->slots);
+    hub_mem_free(f);
+}
+
+uint64_t hub_forward_position(struct hub_forward *f)
+{
+    return atomic_load(&f->position);
+}
+
+bool hub_forward_begun(struct hub_forward *f)
+{
+    return atomic_load(&f->begun);
+}
+
+enum hub_result hub_forward_hold(struct hub_forward *f, struct hub_forward_wait *wait)
+{
+    return hub_forward_waits_add(&f->waits, wait);
+}
+
+/* --- deliveries --- */
+
+static void fail(struct hub_forward *f, const struct hub_error *err)
+{
+    if (!f->failed)
+        f->why = *err;
+    f->failed = true;
+}
+
+static void advance(struct hub_forward *f)
+{
+    uint64_t first = f->first;
+    while (f->first < f->next && f->slots[f->first % SLOTS].complete && f->slots[f->first % SLOTS].outstanding == 0)
+        f->first++;
+    if (f->first == first)
+        return;
+    f->progress = true;
+    hub_forward_waits_release(&f->waits, f->first - 1);
+}
+
+static void on_delivered(void *ctx, uint32_t tag, enum hub_result result, int64_t latency_us)
+{
+    struct hub_forward *f = ctx;
+    if (tag == CHECKPOINT_TAG)
+        return;
+    if (result != HUB_OK) {
+        struct hub_error err = {0};
+        if (!hub_bus_producer_trouble(f->producer, &err))
+            (void)hub_fail(&err, result, "the brokers refuse a record", NULL);
+        fail(f, &err);
+        return;
+    }
+    (void)pthread_mutex_lock(&f->lock);
+    hub_forward_meter_add(&f->meter, hub_clock_mono_us(f->options.clock), latency_us);
+    (void)pthread_mutex_unlock(&f->lock);
+    if (tag == CHECKPOINT_TAG + 1) {
+        f->keys_out--;
+        return;
+    }
+    HUB_ASSERT(f->slots[tag].outstanding > 0);
+    f->slots[tag].outstanding--;
+    if (tag == f->first % SLOTS)
+        advance(f);
+}
+
+/* --- sending --- */
+
+struct sending {
+    struct hub_forward *forward;
+    const atomic_bool *stop;
+    uint32_t tag;
+};
+
+static void poll_producer(struct hub_forward *f, int timeout_ms)
+{
+    struct hub_error err = {0};
+    f->unpolled = 0;
+    if (hub_bus_poll(f->producer, timeout_ms, &err) != HUB_OK)
+        fail(f, &err);
+}
+
+/* A full buffer is waited for: what is not read yet lies in the log. HUB_CLOSED: stopping, or failed. */
+static enum hub_result send(void *ctx, enum hub_topic topic, struct hub_bus_record *record, struct hub_error *err)
+{
+    struct sending *sending = ctx;
+    struct hub_forward *f = sending->forward;
+    uint32_t *count = sending->tag < SLOTS ? &f->slots[sending->tag].outstanding : &f->keys_out;
+    record->topic = f->options.topics[topic];
+    record->tag = sending->tag;
+    for (;;) {
+        if (f->failed)
+            return HUB_CLOSED;
+        enum hub_result result = hub_bus_send(f->producer, record, err);
+        if (result == HUB_OK) {
+            (*count)++;
+            return HUB_OK;
+        }
+        if (result != HUB_BUSY)
+            return result;
+        if (atomic_load(sending->stop))
+            return HUB_CLOSED;
+        poll_producer(f, POLL_BUSY_MS);
+    }
+}
+
+static void send_record(struct hub_forward *f, struct hub_span payload, const atomic_bool *stop)
+{
+    struct hub_error err = {0};
+    struct slot *slot = &f->slots[f->next % SLOTS];
+    struct sending sending = {.forward = f, .stop = stop, .tag = (uint32_t)(f->next % SLOTS)};
+    struct hub_forward_sink sink = {.send = send, .ctx = &sending};
+    bool barrier = false;
+    *slot = (struct slot){0};
+    enum hub_result result =
+        hub_forward_records(f->options.signer, &f->arena, payload, &sink, &barrier, &err);
+    if (result != HUB_OK) {
+        if (result != HUB_CLOSED || err.result != HUB_OK)
+            fail(f, &err);
+        return; /* stopping, or failed: the record is read again */
+    }
+    if (barrier)
+        f->barrier = f->next;
+    slot->complete = true;
+    f->next++;
+    advance(f);
+    if (++f->unpolled >= POLL_EVERY)
+        poll_producer(f, 0);
+}
+
+/* --- all key records, for a bus that has seen none --- */
+
+struct key_emission {
+    struct sending sending;
+    struct hub_forward_sink sink;
+    enum hub_result result;
+    struct hub_error err;
+};
+
+static bool emit_key(void *ctx, struct hub_span record)
+{
+    struct key_emission *e = ctx;
+    hub_arena_reset(&e->sending.forward->arena);
+    e->result = hub_forward_key(&e->sending.forward->arena, record, &e->sink, &e->err);
+    return e->result == HUB_OK;
+}
+
+static void send_keys(struct hub_forward *f, const atomic_bool *stop)
+{
+    struct key_emission e = {.sending = {.forward = f, .stop = stop, .tag = CHECKPOINT_TAG + 1}, .result = HUB_OK};
+    e.sink = (struct hub_forward_sink){.send = send, .ctx = &e.sending};
+    f->keys_out = 0;
+    if (f->options.each_key != NULL)
+        f->options.each_key(f->options.ctx, emit_key, &e);
+    if (e.result != HUB_OK && e.err.result != HUB_OK)
+        fail(f, &e.err);
+    while (e.result == HUB_OK && f->keys_out != 0 && !f->failed && !atomic_load(stop))
+        poll_producer(f, POLL_BUSY_MS);
+    f->keys_sent = e.result == HUB_OK && f->keys_out == 0 && !f->failed;
+}
+
+/* --- the audit log's checkpoint --- */
+
+static void send_checkpoint(struct hub_forward *f)
+{
+    struct hub_disk *disk = f->options.disk;
+    char text[CHECKPOINT_BYTES_MAX];
+    size_t len = 0;
+    int fd = -1;
+    if (f->checkpoint[0] == '\0' ||
+        disk->ops->open(disk, f->checkpoint, HUB_DISK_READ, &fd, NULL) != HUB_OK)
+        return;
+    enum hub_result result = disk->ops->read(disk, fd, 0, text, sizeof text, &len, NULL);
+    disk->ops->close(disk, fd);
+    if (result != HUB_OK || len == 0 ||
+        hub_span_equal(hub_span_of(text, len), hub_span_of(f->sent_checkpoint, f->sent_checkpoint_len)))
+        return;
+    const char *end = memchr(text, '\n', len);
+    struct hub_span origin = hub_span_of(text, end != NULL ? (size_t)(end - text) : len);
+    struct hub_bus_record record = {
+        .topic = f->options.topics[HUB_TOPIC_AUDIT],
+        .key = origin,
+        .subject = origin,
+        .value = hub_span_of(text, len),
+        .headers = {{"content-type", HUB_SPAN("text/plain")}},
+        .header_count = 1,
+        .tag = CHECKPOINT_TAG,
+    };
+    if (hub_bus_send(f->producer, &record, NULL) != HUB_OK)
+        return;
+    memcpy(f->sent_checkpoint, text, len);
+    f->sent_checkpoint_len = len;
+}
+
+/* --- looking after it --- */
+
+static void store_position(struct hub_forward *f)
+{
+    struct hub_error err = {0};
+    uint64_t record = f->first - 1;
+    if (record == f->stored && atomic_load(&f->begun))
+        return;
+    if (f->keys_sent && write_position(f, record, &err) != HUB_OK)
+        HUB_DIAG(HUB_DIAG_WARNING, component, "the position cannot be written; what follows it is sent again after a crash",
+                 hub_diag_error(&err));
+}
+
+static void update_stats(struct hub_forward *f)
+{
+    struct hub_bus_stats bus = {0};
+    struct hub_error trouble = {0};
+    if (f->producer != NULL) {
+        hub_bus_producer_stats(f->producer, &bus);
+        (void)hub_bus_producer_trouble(f->producer, &trouble);
+    }
+    if (f->failed || f->producer == NULL)
+        trouble = f->why;
+    (void)pthread_mutex_lock(&f->lock);
+    struct hub_forward_stats *s = &f->stats;
+    s->delivered = f->first - 1;
+    s->sent = f->next - 1;
+    s->events = f->before.delivered + bus.delivered;
+    s->bytes = f->before.bytes + bus.bytes;
+    s->retries = f->before.retries + bus.retries;
+    s->waiting = bus.waiting;
+    s->brokers_up = bus.brokers_up;
+    s->trouble = trouble;
+    s->state = trouble.result == HUB_OK ? "ok"
+               : trouble.result == HUB_NETWORK || trouble.result == HUB_TIMEOUT || trouble.result == HUB_BUSY
+                   ? "waiting"
+                   : "refused";
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
+/* A login that stays refused is tried again from the start, with what the files hold by then. */
+static void watch_login(struct hub_forward *f, int64_t now)
+{
+    struct hub_error trouble = {0};
+    if (f->producer == NULL || !hub_bus_producer_trouble(f->producer, &trouble) || trouble.result != HUB_AUTH) {
+        f->refused_us = 0;
+        return;
+    }
+    if (f->refused_us == 0)
+        f->refused_us = now;
+    if (now - f->refused_us > LOGIN_AGAIN_US)
+        fail(f, &trouble);
+}
+
+static void look_after(struct hub_forward *f)
+{
+    int64_t now = hub_clock_mono_us(f->options.clock);
+    if (now - f->looked_us < LOOK_US)
+        return;
+    f->looked_us = now;
+    watch_login(f, now);
+    if (now - f->stored_us >= STORE_US) {
+        f->stored_us = now;
+        store_position(f);
+        if (f->producer != NULL)
+            send_checkpoint(f);
+    }
+    update_stats(f);
+}
+
+/* --- the loop --- */
+
+static enum hub_result start(struct hub_forward *f, const atomic_bool *stop, struct hub_error *err)
+{
+    struct hub_bus_producer_options options = {.delivered = on_delivered, .ctx = f};
+    if (!f->prepared && f->options.prepare != NULL)
+        HUB_TRY(f->options.prepare(f->options.ctx, err));
+    if (!f->prepared)
+        f->delay_ms = DELAY_LEAST_MS;
+    f->prepared = true;
+    HUB_TRY(hub_bus_producer_open(f->options.bus, &options, OPEN_MS, &f->producer, err));
+    f->failed = false;
+    f->progress = false;
+    f->refused_us = 0;
+    f->barrier = 0;
+    f->next = f->first;
+    if (!f->keys_sent)
+        send_keys(f, stop);
+    return hub_log_reader_open(f->options.log, f->first, &f->reader, err);
+}
+
+static void pause_for(struct hub_forward *f, const atomic_bool *stop)
+{
+    int64_t until = hub_clock_mono_us(hub_clock_system()) + (int64_t)f->delay_ms * 1000;
+    while (!atomic_load(stop) && hub_clock_mono_us(hub_clock_system()) < until) {
+        (void)usleep(IDLE_MS * 1000 / 2);
+        look_after(f);
+    }
+    f->delay_ms = f->delay_ms * 2 < DELAY_MOST_MS ? f->delay_ms * 2 : DELAY_MOST_MS;
+}
+
+static void step(struct hub_forward *f, const atomic_bool *stop)
+{
+    uint64_t number = 0;
+    struct hub_span payload;
+    struct hub_error err = {0};
+    if ((f->barrier != 0 && f->first <= f->barrier) || f->next - f->first >= SLOTS) {
+        poll_producer(f, POLL_BUSY_MS);
+        return;
+    }
+    f->barrier = 0;
+    enum hub_result result = hub_log_reader_next(f->reader, &number, &payload, &err);
+    if (result == HUB_OK && number == f->next) {
+        send_record(f, payload, stop);
+    } else if (result == HUB_END) {
+        poll_producer(f, f->first < f->next ? POLL_FLIGHT_MS : 0);
+        if (f->first == f->next)
+            hub_log_wait(f->options.log, f->next - 1, IDLE_MS);
+    } else {
+        if (result == HUB_OK)
+            (void)hub_fail(&err, HUB_CORRUPT, "records of the event log are missing before the forwarder's position", NULL);
+        fail(f, &err);
+    }
+}
+
+static void rebuild(struct hub_forward *f)
+{
+    HUB_DIAG(HUB_DIAG_WARNING, component, "begins again behind what is delivered",
+             hub_diag_number("record", (int64_t)f->first), hub_diag_error(&f->why));
+    if (f->progress)
+        f->delay_ms = DELAY_LEAST_MS;
+    close_producer(f);
+    (void)pthread_mutex_lock(&f->lock);
+    f->stats.rebuilds++;
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
+static void finish(struct hub_forward *f, int drain_ms)
+{
+    if (f->producer != NULL && !f->failed && hub_bus_flush(f->producer, drain_ms, NULL) != HUB_OK)
+        HUB_DIAG(HUB_DIAG_NOTICE, component, "stops before everything is delivered; the rest follows at the next start",
+                 hub_diag_number("record", (int64_t)f->first));
+    store_position(f);
+    update_stats(f);
+    close_producer(f);
+}
+
+void hub_forward_run(struct hub_forward *f, const atomic_bool *stop, int drain_ms)
+{
+    while (!atomic_load(stop)) {
+        struct hub_error err = {0};
+        if (f->producer == NULL && start(f, stop, &err) != HUB_OK) {
+            if (f->why.what != err.what)
+                HUB_DIAG(HUB_DIAG_WARNING, component, "events wait in the event log", hub_diag_error(&err));
+            f->why = err;
+            close_producer(f);
+            pause_for(f, stop);
+            continue;
+        }
+        if (!f->failed && f->keys_sent)
+            step(f, stop);
+        if (f->failed) {
+            rebuild(f);
+            pause_for(f, stop);
+        }
+        look_after(f);
+    }
+    finish(f, drain_ms);
+}
+
+void hub_forward_stats(struct hub_forward *f, struct hub_forward_stats *out)
+{
+    int64_t now = hub_clock_mono_us(f->options.clock);
+    uint64_t durable = hub_log_durable(f->options.log);
+    (void)pthread_mutex_lock(&f->lock);
+    *out = f->stats;
+    out->rate = hub_forward_meter_rate(&f->meter, now);
+    out->latency_p50_us = hub_forward_meter_latency(&f->meter, 500);
+    out->latency_p99_us = hub_forward_meter_latency(&f->meter, 990);
+    (void)pthread_mutex_unlock(&f->lock);
+    out->lag = durable > out->delivered ? durable - out->delivered : 0;
+    out->holding = hub_forward_waits_count(&f->waits);
+}

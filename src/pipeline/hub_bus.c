@@ -1,0 +1,132 @@
+/* Kafka in a hub: opened with it, checked once, followed by the forwarder. */
+#include <stdio.h>
+
+#include "src/base/diag.h"
+#include "src/base/mem.h"
+#include "src/pipeline/hub_internal.h"
+
+enum { FIRST_CHECK_MS = 10000, LATER_CHECK_MS = 3000, DRAIN_MOST_MS = 5000 };
+
+static const char component[] = "bus";
+
+static void sign(void *ctx, struct hub_span text, uint8_t signature[HUB_SIGNATURE_LEN])
+{
+    hub_keys_sign(((struct hub *)ctx)->keys, text, signature);
+}
+
+static void each_key(void *ctx, bool (*emit)(void *emit_ctx, struct hub_span record), void *emit_ctx)
+{
+    hub_keys_each_record(((struct hub *)ctx)->keys, emit, emit_ctx);
+}
+
+/* The first error of PROBLEMS as ERR; HUB_OK when there is none. */
+static enum hub_result first_error(const struct hub_problems *problems, struct hub_error *err)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct hub_problem *p = &problems->items[i];
+        if (p->severity != HUB_SEVERITY_ERROR)
+            continue;
+        if (err != NULL)
+            *err = p->error;
+        return hub_error_at(err, "%s", p->name);
+    }
+    return HUB_OK;
+}
+
+static void log_problems(const struct hub_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct hub_problem *p = &problems->items[i];
+        HUB_DIAG(p->severity == HUB_SEVERITY_NOTE ? HUB_DIAG_NOTICE : HUB_DIAG_WARNING, component, "topic",
+                 hub_diag_configured("name", p->name), hub_diag_configured("what", p->error.what),
+                 hub_diag_configured("detail", p->detail),
+                 hub_diag_configured("mend", p->error.mend != NULL ? p->error.mend : ""));
+    }
+}
+
+/* Forwarder's thread, before the first record: topics are there as they must be, or nothing is sent. */
+static enum hub_result prepare(void *ctx, struct hub_error *err)
+{
+    struct hub *hub = ctx;
+    struct hub_problems problems;
+    hub_problems_init(&problems);
+    enum hub_result result =
+        hub_bus_setup_check(hub->bus, hub->roles, true, LATER_CHECK_MS, &problems, err);
+    if (result == HUB_OK && problems.errors != 0)
+        (void)first_error(&problems, err);
+    if (result == HUB_OK)
+        log_problems(&problems);
+    if (result == HUB_OK && problems.errors != 0)
+        result = HUB_CONFIG;
+    hub_problems_deinit(&problems);
+    return result;
+}
+
+static enum hub_result open_forward(struct hub *hub, struct hub_error *err)
+{
+    char folder[HUB_PATH_MAX], checkpoint[HUB_PATH_MAX];
+    HUB_TRY(hub_path(hub, "forward", folder, err));
+    HUB_TRY(hub_path(hub, "audit/checkpoint", checkpoint, err));
+    hub->signer =
+        (struct hub_signer){.public_key = hub_keys_sign_public(hub->keys), .sign = sign, .ctx = hub};
+    struct hub_forward_options options = {
+        .log = hub->log,
+        .bus = hub_bus_setup_bus(hub->bus),
+        .folder = folder,
+        .checkpoint = checkpoint,
+        .signer = &hub->signer,
+        .clock = hub->clock,
+        .disk = hub->disk,
+        .prepare = prepare,
+        .each_key = each_key,
+        .ctx = hub,
+    };
+    for (size_t i = 0; i < HUB_TOPIC_COUNT; i++)
+        options.topics[i] = hub_bus_setup_topic(hub->bus, (enum hub_topic)i);
+    return hub_forward_open(&options, &hub->forward, err);
+}
+
+enum hub_result hub_bus_start(struct hub *hub, struct hub_problems *problems, struct hub_error *err)
+{
+    char folder[HUB_PATH_MAX];
+    if (!hub_config_uses_kafka(hub->config))
+        return HUB_OK;
+    HUB_TRY(hub_path(hub, "forward", folder, err));
+    if ((hub->roles & HUB_RUN_FORWARD) == 0)
+        HUB_TRY(hub_forward_follow(hub->log, hub->disk, folder, err));
+    if (hub->roles == HUB_RUN_OFFLINE)
+        return HUB_OK;
+    HUB_TRY(hub_bus_setup_open(hub->config, &hub->bus, err));
+    if ((hub->roles & HUB_RUN_FORWARD) == 0)
+        return HUB_OK;
+    HUB_TRY(open_forward(hub, err));
+    if (hub_forward_begun(hub->forward))
+        return HUB_OK;
+    /* Never worked yet: a mistake of the configuration is said now. Brokers that are only away are waited for. */
+    size_t before = problems->errors;
+    enum hub_result result = hub_bus_setup_check(hub->bus, hub->roles, true, FIRST_CHECK_MS, problems, err);
+    if (result == HUB_NETWORK || result == HUB_TIMEOUT || result == HUB_BUSY) {
+        HUB_DIAG(HUB_DIAG_WARNING, component, "events wait in the event log", hub_diag_error(err));
+        *err = (struct hub_error){0};
+        return HUB_OK;
+    }
+    if (result == HUB_OK && problems->errors != before)
+        return hub_fail(err, HUB_CONFIG, "the topics are not as they must be", "run `chartline check --connect`");
+    return result;
+}
+
+void *hub_bus_forward(void *ctx)
+{
+    struct hub *hub = ctx;
+    uint32_t drain_ms = hub->config->limits.drain_ms;
+    hub_forward_run(hub->forward, &hub->stopping, drain_ms < DRAIN_MOST_MS ? (int)drain_ms : DRAIN_MOST_MS);
+    return NULL;
+}
+
+void hub_bus_stop(struct hub *hub)
+{
+    hub_forward_close(hub->forward);
+    hub->forward = NULL;
+    hub_bus_setup_close(hub->bus);
+    hub->bus = NULL;
+}
