@@ -66,9 +66,9 @@ class Hub:
         with open(path, "w", encoding="utf-8") as f:
             f.write(text.replace(old, new))
 
-    def start(self, env=None, timeout=60):
+    def start(self, env=None, timeout=60, roles=None):
         log = open(self.log_path, "ab")
-        self.process = subprocess.Popen([PROGRAM, "run"], cwd=self.dir, stdout=subprocess.PIPE, stderr=log,
+        self.process = subprocess.Popen([PROGRAM, "run", *(["--role", roles] if roles else [])], cwd=self.dir, stdout=subprocess.PIPE, stderr=log,
                                         env={**os.environ, **(env or {})})
         log.close()
         limit = time.monotonic() + timeout
