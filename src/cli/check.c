@@ -78,10 +78,25 @@ static void check_role(struct checking *c, const struct hub_role *role)
         "give it to those who hold the role and remove it here before real patients' data comes", "");
 }
 
+/* The hub's protect policy and those of feeds, each file once. */
+static void check_protect(struct checking *c)
+{
+    const struct hub_config *config = c->config;
+    hub_policy_free(hub_policy_load(config->policy_protect, config->schema_dir, c->problems));
+    for (size_t i = 0; i < config->feed_count; i++) {
+        const char *path = config->feeds[i].policy;
+        bool known = path == NULL || strcmp(path, config->policy_protect) == 0;
+        for (size_t k = 0; !known && k < i; k++)
+            known = config->feeds[k].policy != NULL && strcmp(config->feeds[k].policy, path) == 0;
+        if (!known)
+            hub_policy_free(hub_policy_load(path, config->schema_dir, c->problems));
+    }
+}
+
 /* NULL when they have errors. */
 static struct hub_roles *check_policies(struct checking *c)
 {
-    hub_policy_free(hub_policy_load(c->config->policy_protect, c->config->schema_dir, c->problems));
+    check_protect(c);
     struct hub_roles *roles = hub_roles_load(c->config->policy_access, c->config->folder, c->problems);
     for (size_t i = 0; roles != NULL && i < roles->count; i++)
         check_role(c, &roles->items[i]);

@@ -65,6 +65,7 @@ struct hub_feed {
     const char **trust_links; /* names of authorities whose PID-3 lists link; NULL ended */
     size_t trust_link_count;
     bool inverse_merge_reject;
+    const char *policy; /* protect policy of this feed; NULL: the hub's (policy_protect) */
 };
 
 struct hub_authority {

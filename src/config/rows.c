@@ -157,6 +157,8 @@ static const struct hub_option feed_rows[] = {
      .description = "how messages are answered"},
     {"identity", HUB_OPTION_SECTION, 0, .section = &feed_identity_section, .present_offset = NOWHERE,
      .description = "what this feed may say about who is who"},
+    {"policy", HUB_OPTION_PATH, AT(hub_feed, policy), .flags = RELOAD,
+     .description = "protect policy of this feed's messages; absent: `policy.protect`"},
     END,
 };
 static const struct hub_section feed_section = {

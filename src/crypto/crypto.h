@@ -1,4 +1,4 @@
-/* The primitives (libsodium; crypto_sodium.c is its only user; SHA-256 from OpenSSL in
+/* The primitives (libsodium; crypto_sodium.c is its only user; SHA-256, AES-256-GCM and HKDF from OpenSSL in
  * crypto_openssl.c). Nothing here knows about keys' purposes.
  * Any thread after hub_crypto_init. Lengths are fixed by the arrays. */
 #pragma once
@@ -11,6 +11,7 @@ enum {
     HUB_HASH_LEN = 32,    /* BLAKE2b-256, SHA-256 */
     HUB_HASH160_LEN = 20, /* BLAKE2b-160 */
     HUB_XNONCE_LEN = 24,
+    HUB_GCM_NONCE_LEN = 12,
     HUB_TAG_LEN = 16,
     HUB_SIGN_PUBLIC_LEN = 32,
     HUB_SIGN_SECRET_LEN = 64,
@@ -50,6 +51,15 @@ void hub_aead_seal(const uint8_t key[HUB_KEY_LEN], const uint8_t nonce[HUB_XNONC
 /* OUT has sealed.len - HUB_TAG_LEN bytes. HUB_CRYPTO when it does not verify (OUT is then zeroed). */
 enum hub_result hub_aead_open(const uint8_t key[HUB_KEY_LEN], const uint8_t nonce[HUB_XNONCE_LEN], struct hub_span aad,
                               struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
+
+/* AES-256-GCM (NIST SP 800-38D), 96-bit nonce, 128-bit tag behind the ciphertext. OUT as with hub_aead_*. The same
+ * nonce never twice under one key: it would give the authentication key away. HUB_NO_MEMORY: nothing was sealed. */
+enum hub_result hub_gcm_seal(const uint8_t key[HUB_KEY_LEN], const uint8_t nonce[HUB_GCM_NONCE_LEN], struct hub_span aad,
+                             struct hub_span plain, uint8_t *out) HUB_MUST_USE;
+enum hub_result hub_gcm_open(const uint8_t key[HUB_KEY_LEN], const uint8_t nonce[HUB_GCM_NONCE_LEN], struct hub_span aad,
+                             struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
+/* HKDF-SHA256 (RFC 5869): extract with SALT, expand with INFO (may be empty) to HUB_KEY_LEN bytes. HUB_NO_MEMORY. */
+enum hub_result hub_hkdf_sha256(struct hub_span key, struct hub_span salt, struct hub_span info, uint8_t out[HUB_KEY_LEN]) HUB_MUST_USE;
 
 /* Ed25519. */
 void hub_sign_keypair(uint8_t public_key[HUB_SIGN_PUBLIC_LEN], uint8_t secret_key[HUB_SIGN_SECRET_LEN]);

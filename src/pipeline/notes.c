@@ -120,8 +120,11 @@ enum hub_result hub_note_rules(struct hub *hub, const struct hub_rules *rules, s
 {
     const struct hub_config *config = hub_rules_config(rules);
     HUB_TRY(note_file(hub, HUB_AUDIT_CONFIG_LOADED, "configuration", NULL, config->path, err));
-    return note_file(hub, HUB_AUDIT_POLICY_LOADED, "protect", hub_policy_name(hub_rules_policy(rules)),
-                     config->policy_protect, err);
+    const char *path = NULL;
+    const struct hub_policy *policy;
+    for (size_t i = 0; (policy = hub_rules_policy_at(rules, i, &path)) != NULL; i++)
+        HUB_TRY(note_file(hub, HUB_AUDIT_POLICY_LOADED, "protect", hub_policy_name(policy), path, err));
+    return HUB_OK;
 }
 
 enum hub_result hub_note_stop(struct hub *hub, struct hub_error *err)

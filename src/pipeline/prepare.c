@@ -71,7 +71,7 @@ static enum hub_result seal_events(struct hub_work *work, int64_t received_us)
     HUB_ENSURE(item->events != NULL && item->event_lens != NULL, HUB_NO_MEMORY);
     for (uint32_t i = 0; i < events; i++) {
         size_t before = item->json.len;
-        HUB_TRY(hub_protect_seal(ingest->keys, hub_rules_policy(work->rules), work->arena,
+        HUB_TRY(hub_protect_seal(ingest->keys, work->feed->policy, work->arena,
                                  &work->decoded.events[i], &work->decoded, &work->origin, i, received_us,
                                  &item->json, &item->events[i], &work->err));
         HUB_TRY(hub_buf_result(&item->json));
@@ -158,7 +158,7 @@ static enum hub_result seal_dead_letter(struct hub_work *work, struct hub_span b
     memcpy(item->dedup.answer, answer, strlen(answer) + 1);
     hub_keys_event_id(ingest->keys, work->origin.feed_id, work->origin.sender, bytes, 0, 0, &id);
     memcpy(item->dedup.message_id, id.text, sizeof(id.text));
-    HUB_TRY(hub_protect_dead_letter(ingest->keys, work->arena, &id, bytes, work->decoded.trigger,
+    HUB_TRY(hub_protect_dead_letter(ingest->keys, work->feed->policy, work->arena, &id, bytes, work->decoded.trigger,
                                     &work->origin, &work->err, &item->json, &err));
     return hub_buf_result(&item->json);
 }

@@ -12,6 +12,7 @@ struct hub_rules_feed {
     const struct hub_feed *feed; /* of config->feeds, at the same place */
     const struct hub_format *format;
     void *context;
+    const struct hub_policy *policy; /* its own, or the hub's; there without FEEDS too */
 };
 
 struct hub_rules; /* hub_rules_config, ... are its only doors */
@@ -26,8 +27,9 @@ struct hub_rules *hub_rules_share(struct hub_rules *rules);
 void hub_rules_free(struct hub_rules *rules);
 
 const struct hub_config *hub_rules_config(const struct hub_rules *rules);
-const struct hub_policy *hub_rules_policy(const struct hub_rules *rules);
+/* Each policy that is in force once, the hub's first, with its file. NULL ends. */
+const struct hub_policy *hub_rules_policy_at(const struct hub_rules *rules, size_t index, const char **path);
 /* By name; "" is the first. NULL: none. */
 const struct hub_rules_feed *hub_rules_feed_named(const struct hub_rules *rules, struct hub_span name);
-/* Of the feed at INDEX of the configuration; opened with FEEDS only. */
+/* Of the feed at INDEX of the configuration; its format is opened with FEEDS only. */
 const struct hub_rules_feed *hub_rules_feed(const struct hub_rules *rules, size_t index);

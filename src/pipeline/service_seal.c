@@ -10,12 +10,13 @@
 
 enum { EVENT_BYTES_MAX = 1 << 29 };
 
-static enum hub_result seal_event(struct hub_request *request, const struct hub_rules *rules,
-                                  const struct hub_feed *feed, struct hub_event *event,
+static enum hub_result seal_event(struct hub_request *request, const struct hub_rules_feed *by,
+                                  struct hub_event *event,
                                   const struct hub_decoded *decoded, struct hub_span message, uint32_t index,
                                   struct hub_error *err)
 {
     struct hub *hub = request->hub;
+    const struct hub_feed *feed = by->feed;
     const struct hub_origin origin = {
         .feed_id = hub_span_str(feed->id), .feed_name = hub_span_str(feed->name), .message = message};
     struct hub_sealed sealed;
@@ -23,7 +24,7 @@ static enum hub_result seal_event(struct hub_request *request, const struct hub_
     char recorded[HUB_TIME_TEXT_LEN + 1];
     int64_t now = hub_clock_wall_us(hub->clock);
     hub_buf_init(&json, EVENT_BYTES_MAX, true);
-    enum hub_result result = hub_protect_seal(hub->keys, hub_rules_policy(rules), request->arena, event,
+    enum hub_result result = hub_protect_seal(hub->keys, by->policy, request->arena, event,
                                               decoded, &origin, index, now, &json, &sealed, err);
     if (result == HUB_OK) /* the secret must outlive us before anything sealed under it leaves */
         result = hub_keys_sync(hub->keys, err);
@@ -36,20 +37,20 @@ static enum hub_result seal_event(struct hub_request *request, const struct hub_
     return result;
 }
 
-static enum hub_result seal_message(struct hub_request *request, const struct hub_rules *rules,
-                                    const struct hub_rules_feed *feed, struct hub_span message,
+static enum hub_result seal_message(struct hub_request *request, const struct hub_rules_feed *feed,
+                                    struct hub_span message,
                                     struct hub_error *err)
 {
     struct hub_decoded decoded;
     memset(&decoded, 0, sizeof decoded);
     HUB_TRY(feed->format->decode(feed->context, request->arena, message, &decoded, err));
     for (uint32_t i = 0; i < decoded.event_count; i++)
-        HUB_TRY(seal_event(request, rules, feed->feed, &decoded.events[i], &decoded, message, i, err));
+        HUB_TRY(seal_event(request, feed, &decoded.events[i], &decoded, message, i, err));
     return HUB_OK;
 }
 
 static enum hub_result seal_json(struct hub_request *request, const struct hub_rules *rules,
-                                 const struct hub_feed *feed, struct hub_span bytes, struct hub_error *err)
+                                 const struct hub_rules_feed *feed, struct hub_span bytes, struct hub_error *err)
 {
     struct hub_json *tree = NULL;
     struct hub_event event;
@@ -62,7 +63,7 @@ static enum hub_result seal_json(struct hub_request *request, const struct hub_r
     event.time_source = "received";
     event.raw = bytes;
     const struct hub_decoded decoded = {.events = &event, .event_count = 1, .message_time = event.time};
-    return seal_event(request, rules, feed, &event, &decoded, bytes, 0, err);
+    return seal_event(request, feed, &event, &decoded, bytes, 0, err);
 }
 
 static enum hub_result seal(struct hub_request *request, const struct hub_rules *rules, struct hub_span name,
@@ -77,8 +78,8 @@ static enum hub_result seal(struct hub_request *request, const struct hub_rules 
                                    message.ptr[start] == '\r' || message.ptr[start] == '\n'))
         start++;
     if (start < message.len && message.ptr[start] == '{')
-        return seal_json(request, rules, feed->feed, message, err);
-    return seal_message(request, rules, feed, message, err);
+        return seal_json(request, rules, feed, message, err);
+    return seal_message(request, feed, message, err);
 }
 
 enum hub_result hub_service_event_seal(struct hub_request *request, struct hub_error *err)

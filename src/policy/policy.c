@@ -28,6 +28,28 @@ bool hub_data_class_of(struct hub_span name, enum hub_data_class *out)
     return false;
 }
 
+const char *hub_suite_name(enum hub_suite suite)
+{
+    switch (suite) {
+    case HUB_SUITE_XC20P:
+        return "xc20p";
+    case HUB_SUITE_AES256GCM:
+        return "aes256gcm";
+    }
+    return "";
+}
+
+bool hub_suite_of(struct hub_span name, enum hub_suite *out)
+{
+    for (unsigned i = HUB_SUITE_XC20P; i <= HUB_SUITE_AES256GCM; i++) {
+        if (hub_span_is(name, hub_suite_name((enum hub_suite)i))) {
+            *out = (enum hub_suite)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 void hub_policy_free(struct hub_policy *policy)
 {
     if (policy == NULL)
@@ -39,6 +61,11 @@ void hub_policy_free(struct hub_policy *policy)
 const char *hub_policy_name(const struct hub_policy *policy)
 {
     return policy->name;
+}
+
+enum hub_suite hub_policy_suite(const struct hub_policy *policy)
+{
+    return policy->suite;
 }
 
 const struct hub_policy_node *hub_policy_child(const struct hub_policy_node *node, const char *name,

@@ -16,6 +16,15 @@ enum hub_data_class { /* the number is the class byte of sealed fields */
     HUB_DATA_RAW = 6,
     HUB_DATA_CLASSES = 7
 };
+enum hub_suite { /* the number is the suite byte of sealed fields */
+    HUB_SUITE_XC20P = 1,     /* XChaCha20-Poly1305 */
+    HUB_SUITE_AES256GCM = 2, /* AES-256-GCM */
+};
+/* As a policy and the `seal` attribute write it: "xc20p", "aes256gcm". */
+const char *hub_suite_name(enum hub_suite suite);
+/* false when unknown. */
+bool hub_suite_of(struct hub_span name, enum hub_suite *out);
+
 /* "identity", ...; "clear" for 0. */
 const char *hub_data_class_name(enum hub_data_class class_);
 /* false when unknown. */
@@ -30,6 +39,8 @@ struct hub_policy *hub_policy_load(const char *path, const char *schema_dir, str
 void hub_policy_free(struct hub_policy *policy);
 /* "protect/2026-11@<16 hex of the file's BLAKE2b>", static for the policy's life. */
 const char *hub_policy_name(const struct hub_policy *policy);
+/* What events are sealed with under this policy; XC20P unless it says otherwise. */
+enum hub_suite hub_policy_suite(const struct hub_policy *policy);
 
 /* The node of a resource type, then of its elements step by step (arrays make no step). `class_` of a node:
  * what its subtree has unless a deeper node says otherwise. */

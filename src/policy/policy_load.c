@@ -349,8 +349,14 @@ static void load_name(struct loader *l, struct hub_yaml *root, struct hub_span t
 
 static void load_document(struct loader *l, struct hub_yaml *root, struct hub_span text)
 {
-    static const char *const known[] = {"policy", "default", "sensitive", "clear_labels", "resources", NULL};
+    static const char *const known[] = {"policy",       "suite",     "default", "sensitive",
+                                        "clear_labels", "resources", NULL};
     load_name(l, root, text);
+    struct hub_yaml *suite = hub_yaml_get(root, "suite");
+    l->policy->suite = HUB_SUITE_XC20P;
+    if (suite != NULL &&
+        (suite->type != HUB_YAML_SCALAR || !hub_suite_of(hub_span_str(suite->text), &l->policy->suite)))
+        problem(l, suite->line, "suite", "not a suite", "use xc20p or aes256gcm");
     struct hub_yaml *default_class = hub_yaml_get(root, "default");
     l->policy->default_class = HUB_DATA_CLINICAL;
     if (default_class != NULL &&

@@ -36,6 +36,7 @@ struct hub_policy {
     struct hub_arena arena;
     char name[96];
     enum hub_data_class default_class;
+    enum hub_suite suite;
     struct hub_policy_node root; /* children are resource types */
     struct hub_policy_node *any; /* rules of every type, "*" in the file */
     struct hub_policy_codes lifts;

@@ -6,15 +6,17 @@
 
 enum { LETTER_TEXT_MAX = 4096 };
 
-static enum hub_result letter_keys(struct hub_keys *keys, struct hub_field_keys *field, struct hub_error *err)
+static enum hub_result letter_keys(struct hub_keys *keys, enum hub_suite suite, struct hub_field_keys *field,
+                                   struct hub_error *err)
 {
     uint8_t secret[HUB_KEY_LEN], key[HUB_KEY_LEN];
     enum hub_result result = hub_keys_one_off(keys, secret, &field->secret_id);
+    field->suite = suite;
     hub_random(field->salt, sizeof field->salt);
     if (result == HUB_OK)
         result = hub_keys_class_current(keys, HUB_DATA_RAW, key, &field->class_id[HUB_DATA_RAW], err);
     if (result == HUB_OK)
-        hub_field_derive(field, HUB_DATA_RAW, key, secret);
+        result = hub_field_derive(field, HUB_DATA_RAW, key, secret);
     hub_mem_wipe(secret, sizeof secret);
     hub_mem_wipe(key, sizeof key);
     return result;
@@ -89,12 +91,12 @@ static enum hub_result write_letter(struct hub_arena *arena, const struct hub_fi
     bytes[HUB_SEALED_HEAD] = 'B';
     if (original.len != 0)
         memcpy(bytes + HUB_SEALED_HEAD + 1, original.ptr, original.len);
-    hub_field_seal(field, &place, HUB_DATA_RAW, 0, bytes, 1 + original.len);
+    HUB_TRY(hub_field_seal(field, &place, HUB_DATA_RAW, 0, bytes, 1 + original.len));
     return hub_gap_fill_text(json, &gap, HUB_SPAN("sealed"), hub_span_of(bytes, len));
 }
 
-enum hub_result hub_protect_dead_letter(struct hub_keys *keys, struct hub_arena *arena,
-                                        const struct hub_event_id *id, struct hub_span original,
+enum hub_result hub_protect_dead_letter(struct hub_keys *keys, const struct hub_policy *policy,
+                                        struct hub_arena *arena, const struct hub_event_id *id, struct hub_span original,
                                         const char *trigger, const struct hub_origin *origin,
                                         const struct hub_error *why, struct hub_buf *json,
                                         struct hub_error *err)
@@ -105,7 +107,7 @@ enum hub_result hub_protect_dead_letter(struct hub_keys *keys, struct hub_arena 
     struct hub_buf buf;
     enum hub_result result;
     hub_buf_init(&buf, LETTER_TEXT_MAX, false);
-    HUB_TRY_OUT(letter_keys(keys, &field, err));
+    HUB_TRY_OUT(letter_keys(keys, hub_policy_suite(policy), &field, err));
     hub_keys_scoped_token(keys, HUB_TOKEN_OF_EVENT, hub_span_str(id->text), &subject);
     hub_field_seal_write(&field, &buf);
     const struct hub_span seal = hub_arena_copy(arena, hub_buf_view(&buf));

@@ -7,25 +7,31 @@
 #define FIELD_LABEL "chartline field 1"
 #define COMMIT_LABEL "chartline commit 1"
 
-void hub_field_derive(struct hub_field_keys *f, enum hub_data_class class_,
-                      const uint8_t class_key[HUB_KEY_LEN], const uint8_t secret[HUB_KEY_LEN])
+enum hub_result hub_field_derive(struct hub_field_keys *f, enum hub_data_class class_,
+                                 const uint8_t class_key[HUB_KEY_LEN], const uint8_t secret[HUB_KEY_LEN])
 {
-    uint8_t field[sizeof FIELD_LABEL - 1 + HUB_KEY_LEN], commit[sizeof COMMIT_LABEL - 1 + HUB_SALT_LEN];
-    memcpy(field, FIELD_LABEL, sizeof FIELD_LABEL - 1);
-    memcpy(field + sizeof FIELD_LABEL - 1, secret, HUB_KEY_LEN);
-    hub_blake2b(class_key, hub_span_of(field, sizeof field), f->key[class_], HUB_KEY_LEN);
+    uint8_t input[sizeof FIELD_LABEL - 1 + HUB_KEY_LEN], commit[sizeof COMMIT_LABEL - 1 + HUB_SALT_LEN];
+    uint8_t field[HUB_KEY_LEN];
+    memcpy(input, FIELD_LABEL, sizeof FIELD_LABEL - 1);
+    memcpy(input + sizeof FIELD_LABEL - 1, secret, HUB_KEY_LEN);
+    hub_blake2b(class_key, hub_span_of(input, sizeof input), field, HUB_KEY_LEN);
     memcpy(commit, COMMIT_LABEL, sizeof COMMIT_LABEL - 1);
     memcpy(commit + sizeof COMMIT_LABEL - 1, f->salt, HUB_SALT_LEN);
-    hub_blake2b(f->key[class_], hub_span_of(commit, sizeof commit), f->commitment[class_], HUB_HASH_LEN);
-    f->have[class_] = true;
+    hub_blake2b(field, hub_span_of(commit, sizeof commit), f->commitment[class_], HUB_HASH_LEN);
+    enum hub_result result = hub_suite_key(f->suite, field, f->salt, f->key[class_]);
+    f->have[class_] = result == HUB_OK;
+    hub_mem_wipe(input, sizeof input);
     hub_mem_wipe(field, sizeof field);
+    return result;
 }
 
 /* --- the seal attribute --- */
 
 void hub_field_seal_write(const struct hub_field_keys *f, struct hub_buf *out)
 {
-    hub_buf_append_str(out, "1;xc20p;");
+    hub_buf_append_str(out, "1;");
+    hub_buf_append_str(out, hub_suite_name(f->suite));
+    hub_buf_append_byte(out, ';');
     hub_encode_append(HUB_BASE64URL, hub_span_of(f->salt, sizeof f->salt), out);
     hub_buf_append_byte(out, ';');
     hub_buf_append_str(out, f->secret_id.text);
@@ -71,7 +77,7 @@ enum hub_result hub_field_seal_parse(struct hub_span text, struct hub_field_keys
 {
     memset(out, 0, sizeof *out);
     HUB_ENSURE(hub_span_is(cut(&text, ';'), "1"), HUB_SYNTAX);
-    HUB_ENSURE(hub_span_is(cut(&text, ';'), "xc20p"), HUB_SYNTAX);
+    HUB_ENSURE(hub_suite_of(cut(&text, ';'), &out->suite), HUB_SYNTAX);
     HUB_ENSURE(parse_base64url(cut(&text, ';'), out->salt, sizeof out->salt), HUB_SYNTAX);
     HUB_ENSURE(parse_id(cut(&text, ';'), &out->secret_id), HUB_SYNTAX);
     while (text.len != 0) {
@@ -118,18 +124,10 @@ static bool unpad(struct hub_span padded, struct hub_span *content)
 
 /* --- sealing --- */
 
-static void field_nonce(const struct hub_field_keys *f, const uint8_t ordinal[4],
-                        uint8_t nonce[HUB_XNONCE_LEN])
-{
-    memcpy(nonce, f->salt, HUB_SALT_LEN);
-    memset(nonce + HUB_SALT_LEN, 0, 4);
-    memcpy(nonce + HUB_SALT_LEN + 4, ordinal, 4);
-}
-
 static void field_aad(const struct hub_field_keys *f, const struct hub_field_place *place,
                       enum hub_data_class class_, struct hub_lp *aad)
 {
-    const uint8_t suite = HUB_SUITE_XC20P, class_byte = (uint8_t)class_;
+    const uint8_t suite = (uint8_t)f->suite, class_byte = (uint8_t)class_;
     aad->len = 0;
     hub_lp_add(aad, hub_span_of(&suite, 1));
     hub_lp_add(aad, place->event_id);
@@ -140,27 +138,28 @@ static void field_aad(const struct hub_field_keys *f, const struct hub_field_pla
     hub_lp_add(aad, hub_span_of(place->remainder, HUB_HASH_LEN));
 }
 
-void hub_field_seal(const struct hub_field_keys *f, const struct hub_field_place *place,
-                    enum hub_data_class class_, uint32_t ordinal, uint8_t *buffer, size_t content_len)
+enum hub_result hub_field_seal(const struct hub_field_keys *f, const struct hub_field_place *place,
+                               enum hub_data_class class_, uint32_t ordinal, uint8_t *buffer,
+                               size_t content_len)
 {
     struct hub_lp aad;
-    uint8_t nonce[HUB_XNONCE_LEN];
     const size_t padded = padded_len(content_len);
     HUB_ASSERT(f->have[class_]);
-    buffer[0] = HUB_SUITE_XC20P;
+    buffer[0] = (uint8_t)f->suite;
     buffer[1] = (uint8_t)class_;
     hub_le32(buffer + 2, ordinal);
     uint8_t *plain = buffer + HUB_SEALED_HEAD;
     plain[content_len] = 0x80;
     memset(plain + content_len + 1, 0, padded - content_len - 1);
-    field_nonce(f, buffer + 2, nonce);
     field_aad(f, place, class_, &aad);
-    hub_aead_seal(f->key[class_], nonce, hub_lp_view(&aad), hub_span_of(plain, padded), plain);
+    return hub_suite_seal(f->suite, f->key[class_], f->salt, buffer + 2, hub_lp_view(&aad),
+                          hub_span_of(plain, padded), plain);
 }
 
 enum hub_result hub_field_class(struct hub_span sealed, enum hub_data_class *class_)
 {
-    HUB_ENSURE(sealed.len > HUB_SEALED_HEAD + HUB_TAG_LEN && sealed.ptr[0] == HUB_SUITE_XC20P, HUB_CRYPTO);
+    HUB_ENSURE(sealed.len > HUB_SEALED_HEAD + HUB_TAG_LEN, HUB_CRYPTO);
+    HUB_ENSURE(sealed.ptr[0] == HUB_SUITE_XC20P || sealed.ptr[0] == HUB_SUITE_AES256GCM, HUB_CRYPTO);
     HUB_ENSURE(sealed.ptr[1] > HUB_DATA_CLEAR && sealed.ptr[1] < HUB_DATA_CLASSES, HUB_CRYPTO);
     *class_ = (enum hub_data_class)sealed.ptr[1];
     return HUB_OK;
@@ -170,12 +169,11 @@ enum hub_result hub_field_open(const struct hub_field_keys *f, const struct hub_
                                struct hub_span sealed, uint8_t *out, struct hub_span *content)
 {
     struct hub_lp aad;
-    uint8_t nonce[HUB_XNONCE_LEN];
     enum hub_data_class class_;
     HUB_TRY(hub_field_class(sealed, &class_));
-    field_nonce(f, sealed.ptr + 2, nonce);
+    HUB_ENSURE(sealed.ptr[0] == (uint8_t)f->suite, HUB_CRYPTO);
     field_aad(f, place, class_, &aad);
     const struct hub_span body = hub_span_of(sealed.ptr + HUB_SEALED_HEAD, sealed.len - HUB_SEALED_HEAD);
-    HUB_TRY(hub_aead_open(f->key[class_], nonce, hub_lp_view(&aad), body, out));
+    HUB_TRY(hub_suite_open(f->suite, f->key[class_], f->salt, sealed.ptr + 2, hub_lp_view(&aad), body, out));
     return unpad(hub_span_of(out, body.len - HUB_TAG_LEN), content) ? HUB_OK : HUB_CRYPTO;
 }

@@ -54,8 +54,10 @@ static enum hub_result opening_key(struct hub_opening *o, enum hub_data_class cl
         return stays_masked(o->class_result[class_]) ? HUB_DENIED
                                                      : hub_fail(err, o->class_result[class_], NULL, NULL);
     memcpy(commitment, o->field.commitment[class_], sizeof commitment);
-    hub_field_derive(&o->field, class_, key, o->secret);
+    const enum hub_result derived = hub_field_derive(&o->field, class_, key, o->secret);
     hub_mem_wipe(key, sizeof key);
+    if (derived != HUB_OK)
+        return hub_fail(err, derived, NULL, NULL);
     if (!hub_crypto_equal(commitment, o->field.commitment[class_], sizeof commitment)) {
         o->field.have[class_] = false;
         o->asked[class_] = false;
@@ -76,9 +78,10 @@ enum hub_result hub_opening_field(struct hub_opening *o, struct hub_arena *arena
     uint8_t *plain = hub_arena_alloc(arena, sealed.len);
     if (plain == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    if (hub_field_open(&o->field, place, sealed, plain, content) != HUB_OK)
-        return hub_fail(err, HUB_CRYPTO, "a ciphertext, or what stands clear beside it, was changed", NULL);
-    return HUB_OK;
+    const enum hub_result result = hub_field_open(&o->field, place, sealed, plain, content);
+    return result == HUB_OK || result == HUB_NO_MEMORY
+               ? result
+               : hub_fail(err, HUB_CRYPTO, "a ciphertext, or what stands clear beside it, was changed", NULL);
 }
 
 /* --- places --- */

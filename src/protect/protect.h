@@ -39,9 +39,9 @@ enum hub_result hub_protect_seal(struct hub_keys *keys, const struct hub_policy 
                                  struct hub_event *event, const struct hub_decoded *message, const struct hub_origin *origin,
                                  uint32_t index, int64_t received_us, struct hub_buf *json, struct hub_sealed *out, struct hub_error *err) HUB_MUST_USE;
 
-/* A rejected message's original bytes, sealed under class raw with a one-off secret; JSON document of
- * docs/FORMATS.md "dead letter". */
-enum hub_result hub_protect_dead_letter(struct hub_keys *keys, struct hub_arena *arena, const struct hub_event_id *id,
+/* A rejected message's original bytes, sealed under class raw with a one-off secret, in the policy's suite; JSON
+ * document of docs/FORMATS.md "dead letter". */
+enum hub_result hub_protect_dead_letter(struct hub_keys *keys, const struct hub_policy *policy, struct hub_arena *arena, const struct hub_event_id *id,
                                         struct hub_span original, const char *trigger, const struct hub_origin *origin,
                                         const struct hub_error *why, struct hub_buf *json, struct hub_error *err) HUB_MUST_USE;
 

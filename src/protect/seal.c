@@ -27,11 +27,12 @@ static enum hub_result take_keys(struct sealer *s, struct hub_error *err)
                                  ? hub_keys_patient(s->keys, &s->prepared.subject, true, secret,
                                                     &s->field.secret_id, &s->new_secret, err)
                                  : hub_keys_one_off(s->keys, secret, &s->field.secret_id);
+    s->field.suite = hub_policy_suite(s->policy);
     hub_random(s->field.salt, sizeof s->field.salt);
     for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES && result == HUB_OK; c++) {
         result = hub_keys_class_current(s->keys, (enum hub_data_class)c, key, &s->field.class_id[c], err);
         if (result == HUB_OK)
-            hub_field_derive(&s->field, (enum hub_data_class)c, key, secret);
+            result = hub_field_derive(&s->field, (enum hub_data_class)c, key, secret);
     }
     hub_mem_wipe(secret, sizeof secret);
     hub_mem_wipe(key, sizeof key);
@@ -57,7 +58,7 @@ static enum hub_result seal_list(struct sealer *s, const struct hub_field_place 
     uint8_t *bytes = hub_arena_alloc(s->arena, len);
     HUB_ENSURE(bytes != NULL, HUB_NO_MEMORY);
     memcpy(bytes + HUB_SEALED_HEAD, list.ptr, list.len);
-    hub_field_seal(&s->field, place, class_, s->ordinal++, bytes, list.len);
+    HUB_TRY(hub_field_seal(&s->field, place, class_, s->ordinal++, bytes, list.len));
     *sealed = hub_span_of(bytes, len);
     return HUB_OK;
 }
@@ -112,7 +113,7 @@ static enum hub_result write_binary(struct sealer *s, const struct hub_json *bin
     const size_t begin = json->len;
     HUB_TRY(hub_gap_write(json, binary, HUB_SPAN("data"), &gap));
     place_of(s, hub_json_get_span(binary, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
-    hub_field_seal(&s->field, &place, class_, s->ordinal++, content->buffer, content->len);
+    HUB_TRY(hub_field_seal(&s->field, &place, class_, s->ordinal++, content->buffer, content->len));
     return hub_gap_fill_text(json, &gap, HUB_SPAN("data"),
                              hub_span_of(content->buffer, hub_field_sealed_len(content->len)));
 }

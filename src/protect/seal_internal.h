@@ -13,7 +13,6 @@
 #define HUB_FULL_URL "https://chartline.invalid/fhir/"
 
 enum {
-    HUB_SUITE_XC20P = 1,
     HUB_SALT_LEN = 16,
     HUB_SEALED_HEAD = 1 + 1 + 4, /* suite, class, ordinal */
     HUB_PAD_BLOCK = 64,
@@ -106,16 +105,19 @@ enum hub_result hub_identity_write(const struct hub_prepared *p, const struct hu
 
 /* Keys of one event: of the classes it may use. */
 struct hub_field_keys {
+    enum hub_suite suite;
     uint8_t salt[HUB_SALT_LEN];
     struct hub_key_id secret_id;
     bool have[HUB_DATA_CLASSES];
     struct hub_key_id class_id[HUB_DATA_CLASSES];
     uint8_t commitment[HUB_DATA_CLASSES][HUB_HASH_LEN];
-    uint8_t key[HUB_DATA_CLASSES][HUB_KEY_LEN];
+    uint8_t key[HUB_DATA_CLASSES][HUB_KEY_LEN]; /* suite 1: F; suite 2: the event key of F */
 };
-/* F from the class key and the patient's secret, and its commitment. */
-void hub_field_derive(struct hub_field_keys *f, enum hub_data_class class_,
-                      const uint8_t class_key[HUB_KEY_LEN], const uint8_t secret[HUB_KEY_LEN]);
+/* F from the class key and the patient's secret, its commitment, and what the suite makes of it. Suite and salt
+ * are set. HUB_NO_MEMORY. */
+enum hub_result hub_field_derive(struct hub_field_keys *f, enum hub_data_class class_,
+                                 const uint8_t class_key[HUB_KEY_LEN],
+                                 const uint8_t secret[HUB_KEY_LEN]) HUB_MUST_USE;
 /* The `seal` attribute, and back (keys are not filled; HUB_SYNTAX). */
 void hub_field_seal_write(const struct hub_field_keys *f, struct hub_buf *out);
 enum hub_result hub_field_seal_parse(struct hub_span text, struct hub_field_keys *out) HUB_MUST_USE;
@@ -127,14 +129,31 @@ struct hub_field_place {
 };
 /* Bytes of a sealed field for CONTENT_LEN bytes of content. */
 size_t hub_field_sealed_len(size_t content_len);
-/* BUFFER has hub_field_sealed_len bytes, the content at HUB_SEALED_HEAD; pads and seals in place. */
-void hub_field_seal(const struct hub_field_keys *f, const struct hub_field_place *place,
-                    enum hub_data_class class_, uint32_t ordinal, uint8_t *buffer, size_t content_len);
-/* Of bytes of a sealed field: its class. HUB_CRYPTO when they are none. */
+/* BUFFER has hub_field_sealed_len bytes, the content at HUB_SEALED_HEAD; pads and seals in place.
+ * HUB_NO_MEMORY. */
+enum hub_result hub_field_seal(const struct hub_field_keys *f, const struct hub_field_place *place,
+                               enum hub_data_class class_, uint32_t ordinal, uint8_t *buffer,
+                               size_t content_len) HUB_MUST_USE;
+/* Of bytes of a sealed field: its class. HUB_CRYPTO when they are none, of whatever suite. */
 enum hub_result hub_field_class(struct hub_span sealed, enum hub_data_class *class_) HUB_MUST_USE;
-/* OUT has sealed.len bytes; CONTENT is a view into it. HUB_CRYPTO. */
+/* OUT has sealed.len bytes; CONTENT is a view into it. HUB_CRYPTO, also when the field is of another suite than
+ * its seal. */
 enum hub_result hub_field_open(const struct hub_field_keys *f, const struct hub_field_place *place,
                                struct hub_span sealed, uint8_t *out, struct hub_span *content) HUB_MUST_USE;
+
+/* --- suite.c: what differs between the suites --- */
+
+/* From F and the event's salt: the key that its fields are sealed with. HUB_NO_MEMORY. */
+enum hub_result hub_suite_key(enum hub_suite suite, const uint8_t field[HUB_KEY_LEN],
+                              const uint8_t salt[HUB_SALT_LEN], uint8_t key[HUB_KEY_LEN]) HUB_MUST_USE;
+/* OUT has plain.len + HUB_TAG_LEN bytes, may be the plaintext's memory. ORDINAL is little endian. HUB_NO_MEMORY. */
+enum hub_result hub_suite_seal(enum hub_suite suite, const uint8_t key[HUB_KEY_LEN],
+                               const uint8_t salt[HUB_SALT_LEN], const uint8_t ordinal[4], struct hub_span aad,
+                               struct hub_span plain, uint8_t *out) HUB_MUST_USE;
+/* OUT has sealed.len - HUB_TAG_LEN bytes. HUB_CRYPTO. */
+enum hub_result hub_suite_open(enum hub_suite suite, const uint8_t key[HUB_KEY_LEN],
+                               const uint8_t salt[HUB_SALT_LEN], const uint8_t ordinal[4], struct hub_span aad,
+                               struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
 
 /* --- take.c --- */
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Opens a sealed event with nothing but docs/FORMATS.md and libsodium: the proof that the page is enough.
+"""Opens a sealed event with nothing but docs/FORMATS.md, libsodium and, for suite 2, libcrypto: the proof that the page is enough.
 
 usage: open_event.py EVENT.json KEYS.jsonl SIGNER ROLE.key SECRET
   EVENT.json   a CloudEvent as the event log or the bus has it
@@ -7,16 +7,18 @@ usage: open_event.py EVENT.json KEYS.jsonl SIGNER ROLE.key SECRET
   SIGNER       the hub's Ed25519 public key, base64
   ROLE.key     the role's secret key file
   SECRET       the patient's secret, 64 hex digits, as the key service gives it
-Prints the opened event in canonical form. Exit code 1: something does not verify; 77: libsodium is missing.
+Prints the opened event in canonical form. Exit code 1: something does not verify; 77: libsodium or libcrypto is missing.
 """
 import base64
 import ctypes
 import ctypes.util
 import hashlib
+import hmac
 import json
 import re
 import sys
 
+SUITES = {"xc20p": 1, "aes256gcm": 2}
 CLASSES = ["clear", "identity", "contact", "financial", "clinical", "sensitive", "raw"]
 SEALED = "urn:chartline:sealed"
 
@@ -51,6 +53,39 @@ def aead_open(key, nonce, aad, sealed):
     if rc != 0:
         raise Refused("a ciphertext, or what stands clear beside it, was changed")
     return out.raw[:len(sealed) - 16]
+
+
+def load_crypto():
+    name = ctypes.util.find_library("crypto") or "libcrypto.so.3"
+    try:
+        lib = ctypes.CDLL(name)
+    except OSError:
+        print("SKIP: libcrypto is not installed (Debian: apt install libssl3)", file=sys.stderr)
+        sys.exit(77)
+    lib.EVP_CIPHER_CTX_new.restype = lib.EVP_aes_256_gcm.restype = ctypes.c_void_p
+    return lib
+
+
+def gcm_open(key, nonce, aad, sealed):
+    """AES-256-GCM with a nonce of 12 bytes, the tag behind the ciphertext."""
+    lib, got = load_crypto(), ctypes.c_int()
+    context = ctypes.c_void_p(lib.EVP_CIPHER_CTX_new())
+    body, tag = sealed[:-16], sealed[-16:]
+    out = ctypes.create_string_buffer(max(len(body), 1))
+    good = (lib.EVP_DecryptInit_ex(context, ctypes.c_void_p(lib.EVP_aes_256_gcm()), None, key, nonce) == 1
+            and lib.EVP_DecryptUpdate(context, None, ctypes.byref(got), aad, len(aad)) == 1
+            and lib.EVP_DecryptUpdate(context, out, ctypes.byref(got), body, len(body)) == 1
+            and lib.EVP_CIPHER_CTX_ctrl(context, 0x11, 16, tag) == 1  # EVP_CTRL_AEAD_SET_TAG
+            and lib.EVP_DecryptFinal_ex(context, out, ctypes.byref(ctypes.c_int())) == 1)
+    lib.EVP_CIPHER_CTX_free(context)
+    if not good:
+        raise Refused("a ciphertext, or what stands clear beside it, was changed")
+    return out.raw[:len(body)]
+
+
+def hkdf(key, salt):
+    """HKDF-SHA256 (RFC 5869) without info, one block."""
+    return hmac.new(hmac.new(salt, key, "sha256").digest(), b"\x01", "sha256").digest()
 
 
 def box_open(secret, box):
@@ -125,13 +160,13 @@ def class_keys(lines, signer, role_secret):
 
 def parse_seal(text):
     version, suite, salt, secret_id, *rest = text.split(";")
-    if (version, suite) != ("1", "xc20p"):
+    if version != "1" or suite not in SUITES:
         raise Refused("a seal of another version")
     classes = {}
     for part in rest:
         name, key_id, commitment = re.fullmatch(r"([a-z]+)@([0-9a-f]{16}):([A-Za-z0-9_-]{43})", part).groups()
         classes[name] = (key_id, base64.urlsafe_b64decode(commitment + "="))
-    return base64.urlsafe_b64decode(salt + "=="), classes
+    return SUITES[suite], base64.urlsafe_b64decode(salt + "=="), classes
 
 
 def prefixed(parts):
@@ -141,14 +176,14 @@ def prefixed(parts):
 class Opener:
     def __init__(self, event, keys, secret):
         self.event_id, self.subject = event["id"].encode(), event["subject"].encode()
-        self.salt, self.classes = parse_seal(event["seal"])
+        self.suite, self.salt, self.classes = parse_seal(event["seal"])
         self.keys, self.secret = keys, secret
         self.binaries = []  # by ordinal: `data` of an opened Binary, else None
 
     def field(self, sealed, resource_id, remainder):
         """Content of one sealed field, None when the role has no key for its class."""
         suite, class_byte, ordinal = sealed[0], sealed[1], sealed[2:6]
-        if suite != 1 or not 1 <= class_byte <= 6:
+        if suite != self.suite or not 1 <= class_byte <= 6:
             raise Refused("not a sealed field")
         name = CLASSES[class_byte]
         if name not in self.classes:
@@ -160,8 +195,11 @@ class Opener:
         if keyed(field_key, b"chartline commit 1" + self.salt) != commitment:
             raise Refused("the key is not the one the seal commits to")
         rest = hashlib.blake2b(canonical(remainder).encode(), digest_size=32).digest()
-        aad = prefixed([b"\x01", self.event_id, self.subject, bytes([class_byte]), key_id.encode(), resource_id.encode(), rest])
-        plain = aead_open(field_key, self.salt + bytes(4) + ordinal, aad, sealed[6:])
+        aad = prefixed([bytes([suite]), self.event_id, self.subject, bytes([class_byte]), key_id.encode(), resource_id.encode(), rest])
+        if suite == 1:
+            plain = aead_open(field_key, self.salt + bytes(4) + ordinal, aad, sealed[6:])
+        else:
+            plain = gcm_open(hkdf(field_key, self.salt), bytes(8) + ordinal, aad, sealed[6:])
         content = plain.rstrip(b"\0")
         if not content.endswith(b"\x80"):
             raise Refused("padding")

@@ -283,7 +283,7 @@ static enum hub_result refuse(struct fixture *f, struct hub_arena *arena, struct
     hub_buf_init(&json, ARENA_MAX, false);
     hub_keys_event_id(f->keys, origin->feed_id, origin->sender, message(f), 0, 1, &id);
     enum hub_result result =
-        hub_protect_dead_letter(f->keys, arena, &id, message(f), "ADT^A01", origin, &why, &json, &err);
+        hub_protect_dead_letter(f->keys, f->policy, arena, &id, message(f), "ADT^A01", origin, &why, &json, &err);
     if (result == HUB_OK)
         result = hub_buf_result(&json);
     hub_buf_deinit(&json);

@@ -14,6 +14,8 @@
 #include "src/codec/encode.h"
 #include "src/protect/protect.h"
 
+#define POLICY CHARTLINE_SOURCE_DIR "/policies/protect/default.yaml"
+#define POLICY2 CHARTLINE_SOURCE_DIR "/tests/data/policy/suite2.yaml"
 #define READER CHARTLINE_SOURCE_DIR "/tests/conformance/open_event.py"
 
 static const char *const texts[] = {
@@ -40,6 +42,7 @@ enum { TEXTS = sizeof texts / sizeof texts[0] };
 struct place {
     char folder[64];
     char path[5][96]; /* event, keys, ward.pub, ward.key, store */
+    const char *policy;
     struct hub_keys *keys;
     struct hub_arena arena;
 };
@@ -75,6 +78,7 @@ static int setup(void **state)
     for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++)
         role.classes[c] = c != HUB_DATA_CONTACT;
     const struct hub_roles roles = {.items = &role, .count = 1};
+    p->policy = POLICY;
     hub_arena_init(&p->arena, 16 * 1024 * 1024);
     if (hub_role_key_create(p->path[2], p->path[3], "ward", NULL) != HUB_OK ||
         hub_keys_open(p->path[4], root, &roles, hub_clock_system(), true, &p->keys, NULL) != HUB_OK)
@@ -120,8 +124,7 @@ static void seal_event(struct place *p, const char *const *contents, size_t coun
     struct hub_problems problems;
     struct hub_error err;
     hub_problems_init(&problems);
-    struct hub_policy *policy = hub_policy_load(CHARTLINE_SOURCE_DIR "/policies/protect/default.yaml",
-                                                CHARTLINE_SOURCE_DIR "/schemas", &problems);
+    struct hub_policy *policy = hub_policy_load(p->policy, CHARTLINE_SOURCE_DIR "/schemas", &problems);
     assert_non_null(policy);
     hub_problems_deinit(&problems);
     for (size_t i = 0; i < count; i++) {
@@ -194,7 +197,7 @@ static void outside_reader_opens_what_the_page_says(void **state)
     const int code = read_outside(p, &sealed, got, sizeof got);
     if (code == 77 || code == 127) {
         print_message(
-            "SKIP: the outside reader needs python3 and libsodium (apt install python3 libsodium23)\n");
+            "SKIP: the outside reader needs python3, libsodium and libcrypto (apt install python3 libsodium23 libssl3)\n");
         hub_buf_deinit(&json);
         skip();
     }
@@ -345,6 +348,18 @@ static void outside_reader_refuses_a_changed_status(void **state)
     assert_int_equal(code, 1);
 }
 
+static void outside_reader_opens_suite_2(void **state)
+{
+    ((struct place *)*state)->policy = POLICY2;
+    outside_reader_opens_what_the_page_says(state);
+}
+
+static void outside_reader_refuses_a_changed_status_under_suite_2(void **state)
+{
+    ((struct place *)*state)->policy = POLICY2;
+    outside_reader_refuses_a_changed_status(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +367,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(outside_reader_restores_an_original_that_refers_to_large_values, setup, teardown),
         cmocka_unit_test_setup_teardown(an_original_whose_large_value_is_masked_stays_sealed, setup, teardown),
         cmocka_unit_test_setup_teardown(outside_reader_refuses_a_changed_status, setup, teardown),
+        cmocka_unit_test_setup_teardown(outside_reader_opens_suite_2, setup, teardown),
+        cmocka_unit_test_setup_teardown(outside_reader_refuses_a_changed_status_under_suite_2, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

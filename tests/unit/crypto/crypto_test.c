@@ -205,6 +205,83 @@ static void crypto_aead_refuses_every_flipped_byte(void **state)
     assert_int_equal(hub_aead_open(c.key, c.nonce, aad, sealed, plain), HUB_OK);
 }
 
+/* McGrew and Viega, The Galois/Counter Mode of Operation, test case 16. */
+static void gcm_vector(struct aead_case *c, uint8_t plain[60], uint8_t aad[20])
+{
+    (void)unhex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", c->key);
+    (void)unhex("cafebabefacedbaddecaf888", c->nonce);
+    (void)unhex("feedfacedeadbeeffeedfacedeadbeefabaddad2", aad);
+    (void)unhex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+                "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+                plain);
+    c->plain = hub_span_of(plain, 60);
+    c->sealed_len = 60 + HUB_TAG_LEN;
+}
+
+static void crypto_gcm_gives_the_papers_answer(void **state)
+{
+    (void)state;
+    struct aead_case c;
+    uint8_t plain[80], aad[20], opened[60];
+    gcm_vector(&c, plain, aad);
+    assert_int_equal(hub_gcm_seal(c.key, c.nonce, hub_span_of(aad, 20), c.plain, c.sealed), HUB_OK);
+    assert_hex(c.sealed, c.sealed_len,
+               "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+               "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
+               "76fc6ece0f4e1768cddf8853bb2d551b");
+    assert_int_equal(
+        hub_gcm_open(c.key, c.nonce, hub_span_of(aad, 20), hub_span_of(c.sealed, c.sealed_len), opened), HUB_OK);
+    assert_memory_equal(opened, plain, 60);
+    assert_int_equal(hub_gcm_seal(c.key, c.nonce, hub_span_of(aad, 20), c.plain, plain), HUB_OK); /* in place */
+    assert_memory_equal(plain, c.sealed, c.sealed_len);
+    assert_int_equal(hub_gcm_seal(c.key, c.nonce, HUB_SPAN_NONE, HUB_SPAN_NONE, c.sealed), HUB_OK);
+    assert_int_equal(hub_gcm_open(c.key, c.nonce, HUB_SPAN_NONE, hub_span_of(c.sealed, HUB_TAG_LEN), opened), HUB_OK);
+}
+
+static void crypto_gcm_refuses_every_flipped_byte(void **state)
+{
+    (void)state;
+    struct aead_case c;
+    uint8_t text[60], aad_bytes[20], plain[64];
+    static const uint8_t zero[64];
+    gcm_vector(&c, text, aad_bytes);
+    struct hub_span aad = hub_span_of(aad_bytes, 20), sealed = hub_span_of(c.sealed, c.sealed_len);
+    assert_int_equal(hub_gcm_seal(c.key, c.nonce, aad, c.plain, c.sealed), HUB_OK);
+    struct {
+        uint8_t *bytes;
+        size_t len;
+    } places[] = {
+        {c.sealed, c.sealed_len}, {aad_bytes, 20}, {c.nonce, HUB_GCM_NONCE_LEN}, {c.key, sizeof c.key}};
+    for (size_t p = 0; p < sizeof places / sizeof places[0]; p++) {
+        for (size_t i = 0; i < places[p].len; i++) {
+            places[p].bytes[i] ^= 0x10;
+            memset(plain, 0xee, sizeof plain);
+            assert_int_equal(hub_gcm_open(c.key, c.nonce, aad, sealed, plain), HUB_CRYPTO);
+            assert_memory_equal(plain, zero, c.plain.len);
+            places[p].bytes[i] ^= 0x10;
+        }
+    }
+    assert_int_equal(hub_gcm_open(c.key, c.nonce, aad, hub_span_of(c.sealed, c.sealed_len - 1), plain), HUB_CRYPTO);
+    assert_int_equal(hub_gcm_open(c.key, c.nonce, aad, hub_span_of(c.sealed, HUB_TAG_LEN - 1), plain), HUB_CRYPTO);
+    assert_int_equal(hub_gcm_open(c.key, c.nonce, aad, sealed, plain), HUB_OK);
+}
+
+/* RFC 5869 appendix A.1 and A.3, the first 32 bytes. */
+static void crypto_hkdf_gives_the_rfcs_answers(void **state)
+{
+    (void)state;
+    uint8_t key[22], salt[13], info[10], out[HUB_KEY_LEN];
+    memset(key, 0x0b, sizeof key);
+    (void)unhex("000102030405060708090a0b0c", salt);
+    (void)unhex("f0f1f2f3f4f5f6f7f8f9", info);
+    assert_int_equal(hub_hkdf_sha256(hub_span_of(key, sizeof key), hub_span_of(salt, sizeof salt),
+                                     hub_span_of(info, sizeof info), out),
+                     HUB_OK);
+    assert_hex(out, sizeof out, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
+    assert_int_equal(hub_hkdf_sha256(hub_span_of(key, sizeof key), HUB_SPAN_NONE, HUB_SPAN_NONE, out), HUB_OK);
+    assert_hex(out, sizeof out, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d");
+}
+
 /* RFC 8032 section 7.1, test 2. */
 static void crypto_sign_gives_the_rfcs_answer_and_refuses_tampering(void **state)
 {
@@ -287,6 +364,9 @@ int main(void)
         cmocka_unit_test(crypto_aead_gives_the_drafts_answer),
         cmocka_unit_test(crypto_aead_works_in_place),
         cmocka_unit_test(crypto_aead_refuses_every_flipped_byte),
+        cmocka_unit_test(crypto_gcm_gives_the_papers_answer),
+        cmocka_unit_test(crypto_gcm_refuses_every_flipped_byte),
+        cmocka_unit_test(crypto_hkdf_gives_the_rfcs_answers),
         cmocka_unit_test(crypto_sign_gives_the_rfcs_answer_and_refuses_tampering),
         cmocka_unit_test(crypto_box_public_key_is_the_rfcs),
         cmocka_unit_test(crypto_box_opens_only_with_its_secret_and_untampered),

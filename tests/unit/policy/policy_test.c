@@ -160,6 +160,20 @@ static void policy_deeper_rule_makes_its_ancestors_mixed(void **state)
     hub_problems_deinit(&problems);
 }
 
+static void policy_says_its_suite(void **state)
+{
+    (void)state;
+    struct hub_problems problems;
+    struct hub_policy *policy = load("policy: protect/test\nresources: {}\n", &problems);
+    assert_int_equal(hub_policy_suite(policy), HUB_SUITE_XC20P);
+    hub_policy_free(policy);
+    hub_problems_deinit(&problems);
+    policy = load("policy: protect/test\nsuite: aes256gcm\nresources: {}\n", &problems);
+    assert_int_equal(hub_policy_suite(policy), HUB_SUITE_AES256GCM);
+    hub_policy_free(policy);
+    hub_problems_deinit(&problems);
+}
+
 static void policy_name_changes_with_every_byte(void **state)
 {
     (void)state;
@@ -287,6 +301,7 @@ int main(void)
         cmocka_unit_test(policy_knows_what_a_valid_resource_needs),
         cmocka_unit_test(policy_lifts_listed_labels_and_codes_only),
         cmocka_unit_test(policy_deeper_rule_makes_its_ancestors_mixed),
+        cmocka_unit_test(policy_says_its_suite),
         cmocka_unit_test(policy_name_changes_with_every_byte),
         cmocka_unit_test(policy_that_seals_what_is_needed_is_refused),
         cmocka_unit_test(policy_mistakes_are_told_with_line_and_all_at_once),

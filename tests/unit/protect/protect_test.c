@@ -892,7 +892,7 @@ static char *dead_letter(struct fixture *f)
     (void)hub_fail(&why, HUB_REQUIRED, NULL, "send it");
     (void)hub_error_at(&why, "PID-3");
     hub_buf_init(&json, 1024 * 1024, false);
-    assert_int_equal(hub_protect_dead_letter(f->keys, &f->arena, &id, f->event.raw, "ADT^A01", &f->origin,
+    assert_int_equal(hub_protect_dead_letter(f->keys, f->policy, &f->arena, &id, f->event.raw, "ADT^A01", &f->origin,
                                              &why, &json, &err),
                      HUB_OK);
     char *out = (char *)(uintptr_t)hub_arena_copy(&f->arena, hub_buf_view(&json)).ptr;
