@@ -80,6 +80,8 @@ static void read_word(struct hub_span name, struct hub_span value, struct hub_en
         out->version = value;
     else if (hub_span_is(name, "list"))
         out->list = value;
+    else if (hub_span_is(name, "list-version"))
+        out->list_version = value;
     else if (hub_span_is(name, "list-marks"))
         out->list_marks = hub_span_is(value, "true");
     else if (hub_span_is(name, "measure"))

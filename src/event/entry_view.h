@@ -14,7 +14,7 @@ struct hub_entry_view {
     bool list_marks;
     struct hub_span facts[HUB_KEYS_MAX];
     uint32_t fact_count;
-    struct hub_span effective, version, list, measure, location, encounter;
+    struct hub_span effective, version, list, list_version, measure, location, encounter;
 };
 
 /* The first extension of RESOURCE with this url, NULL when there is none. */

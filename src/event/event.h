@@ -82,6 +82,7 @@ struct hub_entry {
     struct hub_when version;   /* RULES "version time"; absent = message time */
     struct hub_fact_key list;  /* the list this entry is stated in (AL1, DG1, PR1, IN1, NK1); absent = none */
     bool list_marks;           /* not being in the newest list only marks it (AL1), else it drops it */
+    struct hub_when listed;    /* when the list was stated, where `version` is the entry's own; absent = as `version` */
     struct hub_fact_key measure;  /* observation code, hashed with the subject; absent = none */
     struct hub_fact_key location; /* point of care, hashed with key M alone */
     struct hub_fact_key encounter; /* the encounter this belongs to (facts join on it); absent = none */

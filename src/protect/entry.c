@@ -68,6 +68,15 @@ static void add_token(struct builder *b, const char *label, const char *word, bo
     add_text(b, label, hub_span_str(token.text));
 }
 
+static void add_time(struct builder *b, const char *name, const struct hub_when *when)
+{
+    char time[HUB_TIME_TEXT_LEN + 1];
+    if (when->text.len == 0)
+        return;
+    hub_time_format(when->us, time);
+    add_text(b, name, hub_span_str(time));
+}
+
 /* In the order of the names. */
 static void add_all(struct builder *b, const struct hub_entry *e, bool sensitive)
 {
@@ -82,16 +91,14 @@ static void add_all(struct builder *b, const struct hub_entry *e, bool sensitive
     add_code(b, "kind", hub_kind_name(e->kind));
     add_token(b, "list", NULL, e->list.with_subject, &e->list);
     add_code(b, "list-marks", e->list_marks ? "true" : NULL);
+    if (e->list.part_count != 0)
+        add_time(b, "list-version", &e->listed);
     if (!sensitive) {
         add_token(b, "location", NULL, e->location.with_subject, &e->location);
         add_token(b, "measure", NULL, true, &e->measure);
     }
     add_code(b, "mode", mode_names[e->mode]);
-    if (e->version.text.len != 0) {
-        char time[HUB_TIME_TEXT_LEN + 1];
-        hub_time_format(e->version.us, time);
-        add_text(b, "version", hub_span_str(time));
-    }
+    add_time(b, "version", &e->version);
 }
 
 static enum hub_result push_extension(struct hub_arena *arena, struct hub_json *resource, struct hub_span text)

@@ -38,9 +38,10 @@ static enum hub_data_class deleted_class(const struct hub_take *t, struct hub_sp
     const struct hub_policy_node *node = t->root;
     enum hub_data_class class_ = otherwise;
     while (path.len != 0) {
-        const uint8_t *dot = memchr(path.ptr, '.', path.len);
+        const uint8_t *dot = memchr(path.ptr, '.', path.len), *group = memchr(path.ptr, '(', path.len);
         const size_t len = dot != NULL ? (size_t)(dot - path.ptr) : path.len;
-        node = hub_policy_child(node, (const char *)path.ptr, len);
+        const size_t name_len = group != NULL && group < path.ptr + len ? (size_t)(group - path.ptr) : len;
+        node = hub_policy_child(node, (const char *)path.ptr, name_len);
         if (node == NULL)
             break;
         class_ = hub_policy_node_class(node);

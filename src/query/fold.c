@@ -63,6 +63,81 @@ static bool is_unknown(const struct hub_json *resource, const struct hub_json *m
            hub_span_is(hub_json_get_span(list->first, "valueCode"), "unknown");
 }
 
+/* --- elements that several fields make: a field replaces and deletes its own items only --- */
+
+typedef struct hub_span (*group_of)(const struct hub_json *item);
+
+static struct hub_span extension_group(const struct hub_json *item)
+{
+    return hub_json_get_span(item, "url");
+}
+
+/* PID-13 and PID-14. */
+static struct hub_span telecom_group(const struct hub_json *item)
+{
+    return hub_span_is(hub_json_get_span(item, "use"), "work") ? HUB_SPAN("work") : HUB_SPAN("other");
+}
+
+static struct hub_span type_code(const struct hub_json *type)
+{
+    return hub_json_get_span(hub_json_at(hub_json_get(type, "coding"), 0), "code");
+}
+
+/* PV1-7, PV1-8, PV1-9, PV1-17. */
+static struct hub_span participant_group(const struct hub_json *item)
+{
+    return type_code(hub_json_at(hub_json_get(item, "type"), 0));
+}
+
+/* PID-19 and PID-20, which are told from a like number in PID-3 by its authority; numbers that MRG retired, each
+ * for itself; the others. Of a visit PV1-19 and PV1-50. */
+static struct hub_span identifier_group(const struct hub_json *item)
+{
+    const struct hub_span type = type_code(hub_json_get(item, "type")), system = hub_json_get_span(item, "system");
+    if (hub_span_is(hub_json_get_span(item, "use"), "old"))
+        return hub_json_get_span(item, "value");
+    if (hub_span_is(type, "SS") && hub_span_is(system, "http://hl7.org/fhir/sid/us-ssn"))
+        return type;
+    if (hub_span_is(type, "VN") || (hub_span_is(type, "DL") && system.len == 0))
+        return type;
+    return HUB_SPAN("other");
+}
+
+/* PD1-3 and PD1-4: by what they refer to. */
+static struct hub_span reference_group(const struct hub_json *item)
+{
+    struct hub_span type = HUB_SPAN_NONE, id = HUB_SPAN_NONE;
+    return query_reference(hub_json_get_span(item, "reference"), &type, &id) ? type : HUB_SPAN_NONE;
+}
+
+static group_of groups_of(struct hub_span type, struct hub_span key)
+{
+    static const struct {
+        const char *type, *element;
+        group_of group;
+    } known[] = {{"Patient", "telecom", telecom_group},
+                 {"Patient", "identifier", identifier_group},
+                 {"Patient", "generalPractitioner", reference_group},
+                 {"Encounter", "identifier", identifier_group},
+                 {"Encounter", "participant", participant_group}};
+    if (hub_span_is(key, "extension"))
+        return extension_group;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (hub_span_is(type, known[i].type) && hub_span_is(key, known[i].element))
+            return known[i].group;
+    }
+    return NULL;
+}
+
+static bool has_group(const struct hub_json *list, group_of group, struct hub_span name)
+{
+    for (const struct hub_json *item = list->first; item != NULL; item = item->next) {
+        if (hub_span_equal(group(item), name))
+            return true;
+    }
+    return false;
+}
+
 /* --- deleting --- */
 
 struct fold {
@@ -71,29 +146,71 @@ struct fold {
     struct hub_json *gone; /* names of elements that were deleted and not stated since */
 };
 
-/* PATH: "[Type.]element[.element]". */
+/* "element", "element(group)" or "element.member". */
+struct deletion {
+    struct hub_span element, group, member;
+};
+
+static bool read_deletion(struct hub_span type, struct hub_span path, struct deletion *out)
+{
+    size_t len = 0;
+    if (path.len > type.len && path.ptr[type.len] == '.' &&
+        hub_span_equal(hub_span_of(path.ptr, type.len), type)) /* with its type before it */
+        path = hub_span_of(path.ptr + type.len + 1, path.len - type.len - 1);
+    while (len < path.len && path.ptr[len] != '.' && path.ptr[len] != '(')
+        len++;
+    *out = (struct deletion){.element = hub_span_of(path.ptr, len)};
+    const struct hub_span rest = hub_span_of(path.ptr + len, path.len - len);
+    if (rest.len > 1 && rest.ptr[0] == '.')
+        out->member = hub_span_of(rest.ptr + 1, rest.len - 1);
+    if (rest.len > 2 && rest.ptr[0] == '(' && rest.ptr[rest.len - 1] == ')')
+        out->group = hub_span_of(rest.ptr + 1, rest.len - 2);
+    return len != 0 && !hub_span_is(out->element, "resourceType") && !hub_span_is(out->element, "id") &&
+           (rest.len == 0 || out->member.len != 0 || out->group.len != 0);
+}
+
+static void delete_group(struct hub_json *list, group_of group, struct hub_span name)
+{
+    size_t at = 0;
+    while (at < list->len) {
+        if (hub_span_equal(group(hub_json_at(list, at)), name))
+            (void)hub_json_remove_at(list, at);
+        else
+            at++;
+    }
+}
+
+static void delete_member(struct hub_json *object, const char *name)
+{
+    if (is_object(object))
+        (void)hub_json_remove(object, name);
+    for (struct hub_json *item = is_array(object) ? object->first : NULL; item != NULL; item = item->next)
+        delete_member(item, name);
+}
+
 static enum hub_result delete_path(struct fold *f, struct hub_span type, struct hub_span path)
 {
-    if (path.len > type.len && path.ptr[type.len] == '.' &&
-        hub_span_equal(hub_span_of(path.ptr, type.len), type))
-        path = hub_span_of(path.ptr + type.len + 1, path.len - type.len - 1);
-    const uint8_t *dot = path.len != 0 ? memchr(path.ptr, '.', path.len) : NULL;
-    struct hub_span top = hub_span_of(path.ptr, dot != NULL ? (size_t)(dot - path.ptr) : path.len);
-    struct hub_json *at = hub_json_get_n(f->out, (const char *)top.ptr, top.len);
-    if (top.len == 0 || hub_span_is(top, "resourceType") || hub_span_is(top, "id"))
+    struct deletion d;
+    if (!read_deletion(type, path, &d))
         return HUB_OK;
-    if (dot != NULL) {
-        struct hub_span rest = hub_arena_copy(f->arena, hub_span_of(dot + 1, path.len - top.len - 1));
-        HUB_ENSURE(rest.ptr != NULL, HUB_NO_MEMORY);
-        if (is_object(at))
-            (void)hub_json_remove(at, (const char *)rest.ptr);
+    const struct hub_span parts[] = {HUB_SPAN("_"), d.element}, member = hub_arena_copy(f->arena, d.member);
+    const struct hub_span both = hub_arena_concat(f->arena, parts, 2);
+    HUB_ENSURE(both.ptr != NULL && member.ptr != NULL, HUB_NO_MEMORY);
+    const char *sibling = (const char *)both.ptr, *name = sibling + 1;
+    struct hub_json *at = hub_json_get(f->out, name);
+    group_of group = groups_of(type, d.element);
+    if (d.member.len != 0)
+        delete_member(at, (const char *)member.ptr);
+    else if (d.group.len != 0 && group != NULL && is_array(at))
+        delete_group(at, group, d.group);
+    if (d.member.len + d.group.len != 0) {
+        if (at != NULL && (is_array(at) || is_object(at)) && at->len == 0)
+            (void)hub_json_remove(f->out, name);
         return HUB_OK;
     }
-    char *name = hub_arena_printf(f->arena, "_%.*s", (int)top.len, (const char *)top.ptr);
-    HUB_ENSURE(name != NULL, HUB_NO_MEMORY);
+    (void)hub_json_remove(f->out, sibling);
     (void)hub_json_remove(f->out, name);
-    (void)hub_json_remove(f->out, name + 1);
-    return hub_json_set_c(f->gone, name + 1, hub_json_bool(f->arena, true));
+    return hub_json_set_c(f->gone, name, hub_json_bool(f->arena, true));
 }
 
 static enum hub_result delete_all(struct fold *f, const struct hub_json *resource)
@@ -108,46 +225,6 @@ static enum hub_result delete_all(struct fold *f, const struct hub_json *resourc
 }
 
 /* --- replacing --- */
-
-typedef struct hub_span (*group_of)(const struct hub_json *item);
-
-static struct hub_span extension_group(const struct hub_json *item)
-{
-    return hub_json_get_span(item, "url");
-}
-
-/* PID-13 and PID-14 are two fields of one element. */
-static struct hub_span telecom_group(const struct hub_json *item)
-{
-    return hub_span_is(hub_json_get_span(item, "use"), "work") ? HUB_SPAN("work") : HUB_SPAN("other");
-}
-
-/* PV1-7, PV1-8, PV1-9, PV1-17 likewise. */
-static struct hub_span participant_group(const struct hub_json *item)
-{
-    return hub_json_get_span(
-        hub_json_at(hub_json_get(hub_json_at(hub_json_get(item, "type"), 0), "coding"), 0), "code");
-}
-
-static group_of groups_of(struct hub_span type, struct hub_span key)
-{
-    if (hub_span_is(key, "extension"))
-        return extension_group;
-    if (hub_span_is(type, "Patient") && hub_span_is(key, "telecom"))
-        return telecom_group;
-    if (hub_span_is(type, "Encounter") && hub_span_is(key, "participant"))
-        return participant_group;
-    return NULL;
-}
-
-static bool has_group(const struct hub_json *list, group_of group, struct hub_span name)
-{
-    for (const struct hub_json *item = list->first; item != NULL; item = item->next) {
-        if (hub_span_equal(group(item), name))
-            return true;
-    }
-    return false;
-}
 
 static bool is_own(struct hub_span url)
 {
@@ -172,10 +249,21 @@ static enum hub_result replace_groups(struct fold *f, const struct hub_json *lis
     return after->len != 0 ? hub_json_set(f->out, list->key, list->key_len, after) : HUB_OK;
 }
 
+/* PID-12, the county, without PID-11: the address it belongs to is known. */
+static bool is_county_alone(struct hub_span type, const struct hub_json *member, const struct hub_json *before)
+{
+    const struct hub_json *first = is_array(member) && member->len == 1 ? member->first : NULL;
+    return hub_span_is(type, "Patient") && hub_span_is(key_of(member), "address") && is_object(first) &&
+           first->len == 1 && hub_json_get(first, "district") != NULL && is_array(before);
+}
+
 static enum hub_result replace_member(struct fold *f, struct hub_span type, const struct hub_json *member)
 {
     struct hub_span key = key_of(member);
     struct hub_json *before = hub_json_get_n(f->out, member->key, member->key_len);
+    if (is_county_alone(type, member, before) && is_object(before->first))
+        return hub_json_set_c(before->first, "district",
+                              hub_json_copy(f->arena, hub_json_get(member->first, "district")));
     group_of group = is_array(member) ? groups_of(type, key) : NULL;
     if (group != NULL)
         return replace_groups(f, member, group);
@@ -187,6 +275,43 @@ static enum hub_result replace_member(struct fold *f, struct hub_span type, cons
         return HUB_OK;
     }
     return hub_json_set(f->out, member->key, member->key_len, hub_json_copy(f->arena, member));
+}
+
+/* deceased[x] and multipleBirth[x] have one value: another one takes its place. */
+static const char *choice_of(struct hub_span key)
+{
+    static const char *const choices[] = {"deceased", "multipleBirth"};
+    if (key.len != 0 && key.ptr[0] == '_')
+        key = hub_span_of(key.ptr + 1, key.len - 1);
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        const size_t len = strlen(choices[i]);
+        if (key.len > len && memcmp(key.ptr, choices[i], len) == 0)
+            return choices[i];
+    }
+    return NULL;
+}
+
+static bool has_choice(const struct hub_json *resource, const char *choice)
+{
+    for (const struct hub_json *m = resource->first; m != NULL; m = m->next) {
+        if (choice_of(key_of(m)) == choice)
+            return true;
+    }
+    return false;
+}
+
+static enum hub_result drop_other_choices(struct fold *f, struct hub_span key)
+{
+    const char *choice = choice_of(key);
+    for (struct hub_json *m = f->out->first, *next; m != NULL && choice != NULL; m = next) {
+        next = m->next;
+        if (choice_of(key_of(m)) != choice || hub_span_equal(key_of(m), key))
+            continue;
+        const struct hub_span name = hub_arena_copy(f->arena, key_of(m));
+        HUB_ENSURE(name.ptr != NULL, HUB_NO_MEMORY);
+        (void)hub_json_remove(f->out, (const char *)name.ptr);
+    }
+    return HUB_OK;
 }
 
 /* A primitive and its _sibling are one element. */
@@ -212,6 +337,8 @@ static enum hub_result add_version(struct fold *f, const struct version *v)
         if (key.len == 0 || hub_span_is(key, "id") || is_unknown(v->resource, member))
             continue;
         HUB_TRY(drop_sibling(f, v->resource, member));
+        if (member->key[0] != '_')
+            HUB_TRY(drop_other_choices(f, key));
         HUB_TRY(replace_member(f, type, member));
     }
     struct hub_json *period = hub_json_get(f->out, "period");
@@ -234,11 +361,16 @@ static enum hub_result fold_init(struct fold *f, struct hub_arena *arena)
 /* What fillers say stands only where no other version said anything. */
 static enum hub_result fill_rest(struct fold *f, const struct fold *fill)
 {
+    const struct hub_json *said = hub_json_copy(f->arena, f->out); /* before the first filler */
+    HUB_ENSURE(said != NULL, HUB_NO_MEMORY);
     for (const struct hub_json *member = fill->out->first; member != NULL; member = member->next) {
         const char *plain = member->key[0] == '_' ? member->key + 1 : member->key;
         size_t plain_len = (size_t)member->key_len - (plain != member->key);
         char *sibling = hub_arena_printf(f->arena, "_%.*s", (int)plain_len, plain);
         HUB_ENSURE(sibling != NULL, HUB_NO_MEMORY);
+        const char *choice = choice_of(key_of(member));
+        if (choice != NULL && has_choice(said, choice))
+            continue;
         if (hub_json_get_n(f->gone, plain, plain_len) == NULL &&
             hub_json_get_n(f->out, plain, plain_len) == NULL &&
             (member->key[0] == '_' || hub_json_get(f->out, sibling) == NULL))

@@ -145,6 +145,12 @@ static int compare_listed(const void *a, const void *b)
     const struct version *x = *(struct version *const *)a;
     const struct version *y = *(struct version *const *)b;
     int d = compare_lists(x, y);
+    if (d == 0)
+        d = order(x->listed_us, y->listed_us);
+    if (d == 0)
+        d = order(x->message_us, y->message_us);
+    if (d == 0)
+        d = hub_span_compare(x->event, y->event);
     return d != 0 ? d : query_compare(x, y);
 }
 

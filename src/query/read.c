@@ -51,6 +51,9 @@ static void read_times(struct version *v)
     if (!hub_moment_us(v->view.version, &version_us))
         version_us = v->message_us;
     v->order_us = version_us < v->recorded_us ? version_us : v->recorded_us;
+    if (!hub_moment_us(v->view.list_version, &v->listed_us))
+        v->listed_us = version_us;
+    v->listed_us = v->listed_us < v->recorded_us ? v->listed_us : v->recorded_us;
 }
 
 static enum hub_result read_one(struct view *view, const struct hub_json *record,

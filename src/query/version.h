@@ -10,6 +10,7 @@ struct version {
     struct hub_entry_view view;
     struct hub_span id, event, source, subject, trigger, effective, recorded;
     int64_t effective_us, order_us, message_us, recorded_us; /* order_us = min(version time, recorded time) */
+    int64_t listed_us; /* the same of its list */
     uint64_t ordinal;
     bool support; /* no entry: something an entry refers to */
     bool retired; /* its subject was merged into another token of the chart */

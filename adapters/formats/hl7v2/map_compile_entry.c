@@ -266,7 +266,7 @@ static void compile_named_key(struct map_compiler *c, struct hub_yaml *yaml, con
 
 const struct map_entry *map_compile_entry(struct map_compiler *c, struct hub_yaml *yaml)
 {
-    static const char *const known[] = {"kind", "keys", "tie", "mode", "act", "first_class", "effective", "version", "list",
+    static const char *const known[] = {"kind", "keys", "tie", "mode", "act", "first_class", "effective", "version", "list", "list_version",
                                         "list_marks", "measure", "location", "encounter", "timed", "note", NULL};
     static const char *const modes[] = {"replace", "fold", "fill", "status", NULL};
     static const char *const acts[] = {"state", "withdraw", "cancel_transfer", "cancel_admission", "cancel_discharge", NULL};
@@ -288,6 +288,7 @@ const struct map_entry *map_compile_entry(struct map_compiler *c, struct hub_yam
     compile_first_class(c, hub_yaml_get(yaml, "first_class"), entry);
     compile_times(c, hub_yaml_get(yaml, "effective"), &entry->effective);
     compile_times(c, hub_yaml_get(yaml, "version"), &entry->version);
+    compile_times(c, hub_yaml_get(yaml, "list_version"), &entry->list_version);
     compile_named_key(c, yaml, "list", &entry->list);
     entry->list_marks = map_yaml_bool(c, yaml, "list_marks", false);
     compile_named_key(c, yaml, "measure", &entry->measure);

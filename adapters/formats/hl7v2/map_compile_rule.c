@@ -7,7 +7,7 @@ enum { RULE_DEPTH_MAX = 8, CASE_VALUES_MAX = 64 };
 
 static const char *const known_rule_keys[] = {"id",    "from",  "to",    "type", "codes", "value", "format", "when",    "fallback",
                                               "otherwise", "join", "by", "cases", "rules", "ref",   "all",    "match",   "back",
-                                              "display", "note", "after", NULL};
+                                              "display", "deletes", "note", "after", NULL};
 
 static const struct {
     const char *name;
@@ -302,6 +302,7 @@ static struct map_rule *compile_rule(struct map_compiler *c, struct hub_yaml *ya
     if (rule->id == NULL)
         map_problem(c, yaml->line, "a rule without id", NULL);
     rule->join = hub_yaml_get_text(yaml, "join");
+    rule->deletes = hub_yaml_get_text(yaml, "deletes");
     if (rule->join != NULL && strcmp(rule->join, "\\n") == 0)
         rule->join = "\n";
     rule->fallback = map_yaml_bool(c, yaml, "fallback", false);

@@ -70,6 +70,9 @@ static enum hub_result fill_entry(struct map_run *run, struct map_res *res, stru
         event->time_source = source;
     }
     const char *ignored = NULL;
+    if (entry->list_version.count != 0 && out->list.part_count != 0 &&
+        !read_time(&scope, &entry->list_version, &out->listed, &ignored))
+        out->listed = run->message_time;
     if (!read_time(&scope, &entry->version, &out->version, &ignored))
         memset(&out->version, 0, sizeof out->version);
     return HUB_OK;

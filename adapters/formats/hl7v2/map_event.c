@@ -177,14 +177,32 @@ static bool has_extension(const struct hub_json *resource, const char *url)
     return false;
 }
 
-static enum hub_result write_deleted(struct map_run *run, struct map_res *res, const struct map_deleted *deleted)
+/* What "" in the rule's field deletes: what the rule says, one member of an element that several fields make
+ * (period.end), or the whole element, which another rule may have given a value; then NULL. */
+static const char *deleted_path(struct map_run *run, const struct map_res *res, const struct map_rule *rule, enum hub_result *result)
 {
-    const struct hub_step *first = &deleted->rule->to.steps[0];
-    const char *path = deleted->top;
-    if (first->url != NULL ? has_extension(res->json, first->url) : has_element(res->json, deleted->top))
-        return HUB_OK;
+    const struct hub_step *first = &rule->to.steps[0];
+    const char *path = rule->deletes;
+    if (path != NULL)
+        return path;
+    if (first->url != NULL ? has_extension(res->json, first->url) : false)
+        return NULL;
     if (first->url != NULL)
         path = hub_arena_printf(run->arena, "%s(%s)", first->name.ptr, first->url);
+    else if (rule->to.count > 1 && first->kind == HUB_STEP_MEMBER && first->name.ptr == rule->to.top)
+        path = hub_arena_printf(run->arena, "%s.%s", rule->to.top, rule->to.steps[1].name.ptr);
+    else
+        return has_element(res->json, rule->to.top) ? NULL : rule->to.top;
+    *result = path != NULL ? HUB_OK : HUB_NO_MEMORY;
+    return path;
+}
+
+static enum hub_result write_deleted(struct map_run *run, struct map_res *res, const struct map_deleted *deleted)
+{
+    enum hub_result result = HUB_OK;
+    const char *path = deleted_path(run, res, deleted->rule, &result);
+    if (path == NULL)
+        return result;
     struct hub_json *list = hub_json_get(res->json, "extension");
     for (const struct hub_json *item = list != NULL ? list->first : NULL; item != NULL; item = item->next) {
         if (hub_span_is(hub_json_get_span(item, "url"), "urn:chartline:deleted") && hub_span_is(hub_json_get_span(item, "valueString"), path))

@@ -202,6 +202,7 @@ struct map_rule {
     const struct hub_json *value;
     const struct map_format *format;
     const char *join; /* NULL: none */
+    const char *deletes; /* what "" in its field deletes; NULL: the element it writes */
     const struct map_rule *otherwise;
     const struct map_path *by;
     const struct map_case *cases;
@@ -238,6 +239,7 @@ struct map_entry {
     struct map_times effective;
     struct map_times version;
     struct map_key list;
+    struct map_times list_version;
     bool list_marks;
     bool untimed; /* its effective time does not count for the event's */
     bool alone;   /* it does where nothing else of the event has one */

@@ -438,7 +438,7 @@ static enum hub_result note_deleted(struct map_scope *scope, const struct map_ru
             continue;
         struct map_deleted *deleted = HUB_ARENA_NEW(arena_of(scope), struct map_deleted);
         HUB_ENSURE(deleted != NULL, HUB_NO_MEMORY);
-        *deleted = (struct map_deleted){rule->to.top, rule, raw, scope->res->deleted};
+        *deleted = (struct map_deleted){rule, raw, scope->res->deleted};
         scope->res->deleted = deleted;
         return HUB_OK;
     }

@@ -73,7 +73,6 @@ struct map_line {
 };
 
 struct map_deleted {
-    const char *top;
     const struct map_rule *rule;
     struct hub_span at;
     struct map_deleted *next;

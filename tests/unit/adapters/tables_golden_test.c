@@ -80,6 +80,8 @@ static struct hub_json *entry_json(const struct hub_entry *entry)
     set_text(out, "effective", entry->effective.text);
     set_text(out, "version", entry->version.text);
     set_key(out, "list", &entry->list);
+    if (entry->listed.text.len != 0)
+        set_text(out, "list_version", entry->listed.text);
     if (entry->list_marks)
         set(out, "list_marks", hub_json_bool(&arena, true));
     set_key(out, "measure", &entry->measure);

@@ -56,6 +56,87 @@ static void query_deleted_fields_go_and_may_come_back(void **state)
     assert_string_equal(element("p4", "birthDate"), "\"1971-01-01\"");
 }
 
+static void query_a_deleted_part_leaves_the_rest_of_its_element(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold",
+                 ",\"telecom\":[{\"use\":\"home\",\"value\":\"1\"},{\"use\":\"work\",\"value\":\"2\"}],"
+                 "\"address\":[{\"city\":\"X\",\"district\":\"Y\"},{\"city\":\"Z\",\"district\":\"Y\"}],"
+                 "\"generalPractitioner\":[{\"reference\":\"Organization/1\"},{\"reference\":\"Practitioner/2\"}]");
+    (void)extended("p2", 20, "", "telecom(work)");
+    (void)extended("p3", 30, "", "Patient.address.district");
+    (void)extended("p4", 40, "", "generalPractitioner(Organization)");
+    assert_string_equal(element("p4", "telecom"), "[{\"use\":\"home\",\"value\":\"1\"}]");
+    assert_string_equal(element("p4", "address"), "[{\"city\":\"X\"},{\"city\":\"Z\"}]");
+    assert_string_equal(element("p4", "generalPractitioner"), "[{\"reference\":\"Practitioner/2\"}]");
+    (void)extended("p5", 50, ",\"telecom\":[{\"use\":\"work\",\"value\":\"3\"}]", "telecom(other)");
+    assert_string_equal(element("p5", "telecom"), "[{\"use\":\"work\",\"value\":\"3\"}]");
+    (void)extended("p6", 60, "", "telecom(work)");
+    assert_string_equal(element("p6", "telecom"), "");
+}
+
+static void query_an_extension_is_deleted_by_its_url(void **state)
+{
+    (void)state;
+    (void)extended("p1", 10, "", "name");
+    struct hub_json *list = hub_json_get(hub_json_get(records[0], "resource"), "extension");
+    assert_int_equal(hub_json_push(list, parse("{\"url\":\"http://x.example/a.b\",\"valueString\":\"1\"}")), HUB_OK);
+    assert_int_equal(hub_json_push(list, parse("{\"url\":\"http://x.example/c\",\"valueString\":\"2\"}")), HUB_OK);
+    (void)extended("p2", 20, "", "extension(http://x.example/a.b)");
+    assert_string_equal(element("p2", "extension"), "[{\"url\":\"http://x.example/c\",\"valueString\":\"2\"}]");
+}
+
+static void query_numbers_of_other_fields_stay(void **state)
+{
+    (void)state;
+#define NUMBER(code, system, value)                                                                          \
+    "{" system "\"type\":{\"coding\":[{\"code\":\"" code "\"}]},\"value\":\"" value "\"}"
+    demographics("p1", "1a", 10, "fold",
+                 ",\"identifier\":[" NUMBER("MR", "\"system\":\"urn:a\",", "1") "," NUMBER(
+                     "SS", "\"system\":\"http://hl7.org/fhir/sid/us-ssn\",", "2") "," NUMBER("DL", "", "3") "]");
+    demographics("p2", "1a", 20, "fold", ",\"identifier\":[" NUMBER("MR", "\"system\":\"urn:a\",", "4") "]");
+    assert_string_equal(element("p2", "identifier"),
+                        "[" NUMBER("SS", "\"system\":\"http://hl7.org/fhir/sid/us-ssn\",", "2") "," NUMBER("DL", "", "3") "," NUMBER("MR", "\"system\":\"urn:a\",", "4") "]");
+    (void)extended("p3", 30, "", "identifier(SS)");
+    assert_string_equal(element("p3", "identifier"),
+                        "[" NUMBER("DL", "", "3") "," NUMBER("MR", "\"system\":\"urn:a\",", "4") "]");
+#undef NUMBER
+}
+
+static void query_retired_numbers_stay_beside_those_in_use(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold", ",\"identifier\":[{\"value\":\"1\"},{\"use\":\"old\",\"value\":\"2\"}]");
+    demographics("p2", "1a", 20, "fold", ",\"identifier\":[{\"value\":\"1\"},{\"use\":\"old\",\"value\":\"3\"}]");
+    demographics("p3", "1a", 30, "fold", ",\"identifier\":[{\"value\":\"4\"}]");
+    assert_string_equal(element("p3", "identifier"),
+                        "[{\"use\":\"old\",\"value\":\"2\"},{\"use\":\"old\",\"value\":\"3\"},{\"value\":\"4\"}]");
+}
+
+static void query_a_choice_has_one_value(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold", ",\"deceasedBoolean\":true,\"multipleBirthInteger\":2");
+    demographics("p2", "1a", 20, "fold", ",\"deceasedDateTime\":\"2026-05-01\"");
+    assert_string_equal(element("p2", "deceasedBoolean"), "");
+    assert_string_equal(element("p2", "deceasedDateTime"), "\"2026-05-01\"");
+    assert_string_equal(element("p2", "multipleBirthInteger"), "2");
+    demographics("p3", "1a", 30, "fold", ",\"deceasedBoolean\":false");
+    assert_string_equal(element("p3", "deceasedDateTime"), "");
+    assert_string_equal(element("p3", "deceasedBoolean"), "false");
+    demographics("p4", "1a", 40, "fill", ",\"deceasedDateTime\":\"2026-05-02\",\"multipleBirthBoolean\":true");
+    assert_string_equal(element("p3", "deceasedDateTime"), "");
+    assert_string_equal(element("p3", "multipleBirthBoolean"), "");
+}
+
+static void query_a_county_alone_is_no_other_address(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold", ",\"address\":[{\"city\":\"X\"},{\"city\":\"Z\"}]");
+    demographics("p2", "1a", 20, "fold", ",\"address\":[{\"district\":\"Y\"}]");
+    assert_string_equal(element("p2", "address"), "[{\"city\":\"X\",\"district\":\"Y\"},{\"city\":\"Z\"}]");
+}
+
 static void query_fillers_fill_only_what_no_adt_said(void **state)
 {
     (void)state;
@@ -235,6 +316,23 @@ static void query_update_with_another_place_is_a_flagged_move(void **state)
     assert_string_equal(element("l0", "extension"), "");
 }
 
+static void query_a_deleted_end_leaves_the_start_of_a_visit(void **state)
+{
+    (void)state;
+    visit("v1", "ADT^A01", 10, NULL,
+          ",\"status\":\"in-progress\",\"period\":{\"start\":\"2026-05-01\",\"end\":\"2026-05-02\"},"
+          "\"hospitalization\":{\"admitSource\":{\"text\":\"a\"},\"dischargeDisposition\":{\"text\":\"b\"}},"
+          "\"participant\":[{\"type\":[{\"coding\":[{\"code\":\"ATND\"}]}]},{\"type\":[{\"coding\":[{\"code\":\"REF\"}]}]}]");
+    visit("v2", "ADT^A08", 20, NULL, ",\"status\":\"unknown\",\"period\":{\"start\":\"2026-05-03\"}");
+    struct hub_json *list = hub_json_get(hub_json_get(records[1], "resource"), "extension");
+    static const char *const gone[] = {"period.end", "hospitalization.dischargeDisposition", "participant(REF)"};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(hub_json_push(list, parse(hub_arena_printf(&arena, "{\"url\":\"urn:chartline:deleted\",\"valueString\":\"%s\"}", gone[i]))), HUB_OK);
+    assert_string_equal(element("v2", "period"), "{\"start\":\"2026-05-03\"}");
+    assert_string_equal(element("v2", "hospitalization"), "{\"admitSource\":{\"text\":\"a\"}}");
+    assert_string_equal(element("v2", "participant"), "[{\"type\":[{\"coding\":[{\"code\":\"ATND\"}]}]}]");
+}
+
 /* --- lists --- */
 
 static void listed(const char *kind, const char *type, const char *id, const char *fact, const char *event,
@@ -275,6 +373,64 @@ static void query_dropped_cover_and_kin_stay_as_cancelled(void **state)
     listed("related-person", "RelatedPerson", "r1", "f", "e1", NULL, 10, false, NULL);
     listed("related-person", "RelatedPerson", "r2", "g", "e2", NULL, 20, false, NULL);
     assert_string_equal(shown(), "r1:inactive r2:active");
+}
+
+/* What a list is emptied by: an entry of its own that withdraws, in the list. */
+static void emptied(const char *kind, const char *type, const char *id, const char *event, const char *source, int time)
+{
+    say((struct say){.event = event,
+                     .time = time,
+                     .source = source,
+                     .entry = {.type = type, .id = id, .kind = kind, .facts = "none", .class_ = 1, .act = "withdraw", .list = "list", .effective = 1}});
+}
+
+static void query_an_emptied_list_drops_what_it_had(void **state)
+{
+    static const struct {
+        const char *kind, *type, *after;
+    } kinds[] = {{"condition", "Condition", "other"},
+                 {"procedure", "Procedure", "other"},
+                 {"coverage", "Coverage", "a:cancelled b:cancelled other"},
+                 {"related-person", "RelatedPerson", "a:inactive b:inactive other:active"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        record_count = 0;
+        listed(kinds[i].kind, kinds[i].type, "a", "f", "e1", NULL, 10, false, NULL);
+        listed(kinds[i].kind, kinds[i].type, "b", "g", "e1", NULL, 10, false, NULL);
+        listed(kinds[i].kind, kinds[i].type, "other", "h", "e0", "/feeds/two", 10, false, NULL);
+        emptied(kinds[i].kind, kinds[i].type, "none", "e2", NULL, 20);
+        assert_string_equal(shown(), kinds[i].after);
+        listed(kinds[i].kind, kinds[i].type, "c", "f", "e3", NULL, 30, false, NULL); /* a later list names it again */
+        assert_non_null(strstr(shown(), "c"));
+    }
+}
+
+static void query_a_list_is_as_new_as_its_message_not_as_its_entries(void **state)
+{
+    (void)state;
+    listed("condition", "Condition", "c1", "f", "e1", NULL, 10, false, NULL);
+    listed("condition", "Condition", "c2", "g", "e1", NULL, 10, false, NULL);
+    listed("condition", "Condition", "c3", "g", "e2", NULL, 20, false, NULL);
+    /* c1 was diagnosed after c3: DG1-19, the entry's version */
+    static const int versions[] = {9, 5, 5}, lists[] = {10, 10, 20};
+    for (size_t i = 0; i < 3; i++) {
+        struct hub_json *ext = hub_json_at(hub_json_get(hub_json_get(records[i], "resource"), "extension"), 0);
+        const char *words = hub_arena_printf(&arena, "class=1 effective=%s fact=%s kind=condition list=list list-version=%s version=%s",
+                                             minute(&arena, 1), i == 0 ? "f" : "g", minute(&arena, lists[i]), minute(&arena, versions[i]));
+        assert_int_equal(hub_json_set_string(&arena, ext, "valueString", hub_span_str(words)), HUB_OK);
+    }
+    assert_string_equal(shown(), "c3<c2");
+}
+
+static void query_an_action_withdraws_without_a_list(void **state)
+{
+    (void)state;
+    listed("condition", "Condition", "c1", "f", "e1", NULL, 10, false, NULL);
+    listed("condition", "Condition", "c2", "g", "e1", NULL, 10, false, NULL);
+    say((struct say){.event = "e2", .time = 20, .entry = {.type = "Condition", .id = "c3", .kind = "condition", .facts = "h", .class_ = 1, .effective = 1}});
+    assert_string_equal(shown(), "c1 c2 c3"); /* an added one drops no other */
+    say((struct say){.event = "e3", .time = 30, .entry = {.type = "Condition", .id = "c4", .kind = "condition", .facts = "f", .class_ = 1, .act = "withdraw", .effective = 1}});
+    assert_string_equal(shown(), "c2 c3");
 }
 
 #define ALLERGY(code)                                                                                        \
@@ -352,6 +508,16 @@ int main(void)
         TEST(query_patient_folds_field_by_field),
         TEST(query_home_and_work_phones_are_two_fields),
         TEST(query_deleted_fields_go_and_may_come_back),
+        TEST(query_a_deleted_part_leaves_the_rest_of_its_element),
+        TEST(query_an_extension_is_deleted_by_its_url),
+        TEST(query_numbers_of_other_fields_stay),
+        TEST(query_retired_numbers_stay_beside_those_in_use),
+        TEST(query_a_choice_has_one_value),
+        TEST(query_a_county_alone_is_no_other_address),
+        TEST(query_a_deleted_end_leaves_the_start_of_a_visit),
+        TEST(query_an_emptied_list_drops_what_it_had),
+        TEST(query_a_list_is_as_new_as_its_message_not_as_its_entries),
+        TEST(query_an_action_withdraws_without_a_list),
         TEST(query_fillers_fill_only_what_no_adt_said),
         TEST(query_a_chart_of_fillers_shows_the_newest),
         TEST(query_demographics_follow_the_survivor),
