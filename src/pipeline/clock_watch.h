@@ -1,7 +1,7 @@
 /* What the hub thinks of the machine's clock. Recorded times never depend on it alone (they increase strictly); but
  * what is removed by its age does, so a clock that jumps must not make everything old at once. Beside the wall clock
  * goes the time that the hub has seen pass: never ahead of the wall clock, and never faster than twice the monotonic
- * clock. After a jump (or a long stop) it catches up in as much time as it was behind. Kept in <data_dir>/clock over
+ * clock. After a jump (or a long stop) it catches up in as much time as it was behind. Kept in <data_dir>/snapshots/clock over
  * restarts. Any thread. */
 #pragma once
 

@@ -23,6 +23,7 @@ enum {
     IDLE_MS = 100,                      /* how often a full disk is looked at again */
     KEYS_MAX = 64,                      /* key records in a group; more wait for the next one */
     RETRY_US = 1000,
+    INDEX_RETRY_US = 500 * 1000, /* between two tries to open an index that failed */
 };
 
 static const char component[] = "commit";
@@ -50,6 +51,8 @@ struct hub_commit {
                                             group */
     size_t item_count;
     size_t record_count;    /* of the group, in the log's buffer */
+    bool index_behind;        /* its store failed: nothing is decided before it is brought up to the log's end */
+    int64_t index_tried_us;   /* monotonic */
     bool keys_looked; /* all records of the key store are in the log, as far as known */
 };
 
@@ -74,6 +77,11 @@ void hub_commit_item_free(struct hub_commit_item *item)
     hub_mem_free(item->events);
     hub_mem_free(item->event_lens);
     hub_mem_free(item);
+}
+
+static bool is_message(const struct hub_commit_item *item)
+{
+    return item->kind == HUB_RECORD_MESSAGE || item->kind == HUB_RECORD_REJECTED;
 }
 
 static void done(struct hub_commit_item *item)
@@ -226,6 +234,18 @@ static enum hub_result write_new_keys(struct hub_commit *commit, struct hub_erro
     return emission.result;
 }
 
+static void die(struct hub_commit *commit, struct hub_error *err)
+{
+    commit->dead = true;
+    if (err->result != HUB_CORRUPT)
+        err->result = HUB_IO;
+    atomic_store(&commit->closed, true);
+    HUB_DIAG(HUB_DIAG_ERROR, component, "nothing more is stored or acknowledged: a write failed",
+             hub_diag_error(err));
+    if (commit->fatal != NULL)
+        commit->fatal(commit->fatal_ctx, err);
+}
+
 /* --- writing --- */
 
 /* Keys first: nothing sealed may reach the disk, not even unsynced, before the key that opens it is durable.
@@ -240,6 +260,14 @@ static enum hub_result store_keys(struct hub_commit *commit, struct hub_error *e
     return HUB_OK;
 }
 
+static void leave_index(struct hub_commit *commit, const struct hub_error *err)
+{
+    commit->index_behind = true;
+    commit->index_tried_us = hub_clock_mono_us(commit->clock);
+    hub_index_discard(commit->index);
+    hub_commit_space_ran_out(&commit->space, HUB_ROOM_INDEX, err);
+}
+
 /* The whole group from the log's buffer to the index. */
 static enum hub_result store(struct hub_commit *commit, struct hub_error *err)
 {
@@ -250,20 +278,32 @@ static enum hub_result store(struct hub_commit *commit, struct hub_error *err)
         hub_crash_point(HUB_CRASH_AFTER_SYNC);
     }
     hub_crash_point(HUB_CRASH_BEFORE_INDEX);
-    enum hub_result result = hub_index_write(commit->index, err);
+    if (hub_index_write(commit->index, err) != HUB_OK) /* the records are durable, and the answers good */
+        leave_index(commit, err);
     hub_crash_point(HUB_CRASH_AFTER_INDEX);
-    return result == HUB_OK ? HUB_OK : HUB_IO;
+    return HUB_OK;
 }
 
-static void die(struct hub_commit *commit, struct hub_error *err)
+/* --- an index that fails --- */
+
+/* False: not yet. It is derived: opened anew, and brought up to the log's end by the records themselves. */
+static bool index_is_back(struct hub_commit *commit, struct hub_error *err)
 {
-    commit->dead = true;
-    err->result = HUB_IO;
-    atomic_store(&commit->closed, true);
-    HUB_DIAG(HUB_DIAG_ERROR, component, "nothing more is stored or acknowledged: a write failed",
-             hub_diag_error(err));
-    if (commit->fatal != NULL)
-        commit->fatal(commit->fatal_ctx, err);
+    int64_t now = hub_clock_mono_us(commit->clock);
+    if (!commit->index_behind)
+        return true;
+    if (now - commit->index_tried_us < INDEX_RETRY_US)
+        return false;
+    commit->index_tried_us = now;
+    enum hub_result result = hub_index_recover(commit->index, commit->log, err);
+    if (result == HUB_CORRUPT)
+        die(commit, err);
+    commit->index_behind = result != HUB_OK;
+    if (result == HUB_OK)
+        hub_commit_space_stored(&commit->space);
+    else
+        hub_commit_space_ran_out(&commit->space, HUB_ROOM_INDEX, err);
+    return result == HUB_OK;
 }
 
 /* Everything decided together shares the fate of the write. */
@@ -274,15 +314,14 @@ static void settle(struct hub_commit *commit, enum hub_result stored, struct hub
     if (stored == HUB_QUOTA) {
         commit->keys_looked = false;
         hub_index_discard(commit->index);
-        hub_commit_space_ran_out(&commit->space);
-        HUB_DIAG(HUB_DIAG_WARNING, component, "no space: messages are not taken until there is",
-                 hub_diag_error(err));
+        if (!commit->index_behind)
+            hub_commit_space_ran_out(&commit->space, HUB_ROOM_DISK, err);
     } else if (stored != HUB_OK) {
         die(commit, err);
     }
     for (size_t i = 0; i < commit->item_count; i++) {
         struct hub_commit_item *item = commit->items[i];
-        if (stored == HUB_QUOTA && item->result == HUB_OK && !commit->stored_before[i])
+        if (stored == HUB_QUOTA && (item->result == HUB_IO || (item->result == HUB_OK && !commit->stored_before[i])))
             item->result = HUB_QUOTA;
         else if (stored != HUB_OK && stored != HUB_QUOTA)
             item->result = HUB_IO;
@@ -320,35 +359,59 @@ static void collect(struct hub_commit *commit)
     }
 }
 
+/* Whether something of a message was stored: commands' entries say nothing about room for messages. */
+static bool stored_messages(const struct hub_commit *commit)
+{
+    for (size_t i = 0; i < commit->item_count; i++)
+        if (is_message(commit->items[i]) && commit->items[i]->result == HUB_OK && !commit->items[i]->duplicate)
+            return true;
+    return false;
+}
+
+static void decide_and_store(struct hub_commit *commit, uint64_t coming, struct hub_error *err)
+{
+    bool full = hub_commit_space_full(&commit->space, commit->log, coming);
+    hub_crash_point(HUB_CRASH_BEFORE_APPEND);
+    enum hub_result result = hub_log_reserve(commit->log, coming, err);
+    if (result == HUB_OK)
+        result = write_new_keys(commit, err);
+    for (size_t i = 0; i < commit->item_count && result == HUB_OK; i++) {
+        enum hub_result decided = decide(commit, i, full, err);
+        commit->items[i]->result = decided;
+        if (decided == HUB_IO) { /* the index cannot be asked now: nothing of this group is stored */
+            leave_index(commit, err);
+            result = HUB_QUOTA;
+        } else if (decided == HUB_CORRUPT || decided == HUB_INTERNAL) {
+            result = decided; /* duplicates are not known any more */
+        }
+    }
+    hub_crash_point(HUB_CRASH_AFTER_APPEND);
+    if (result == HUB_OK)
+        result = store(commit, err);
+    settle(commit, result, err);
+    if (result == HUB_OK && !commit->index_behind && stored_messages(commit))
+        hub_commit_space_stored(&commit->space);
+}
+
+static void refuse_group(struct hub_commit *commit, enum hub_result result)
+{
+    for (size_t i = 0; i < commit->item_count; i++)
+        commit->items[i]->result = result;
+}
+
 static void run_group(struct hub_commit *commit)
 {
     struct hub_error err = {0};
-    enum hub_result result;
     uint64_t coming = 0;
     commit->record_count = 0;
     for (size_t i = 0; i < commit->item_count; i++)
         coming += item_bytes(commit->items[i]);
-    bool full = hub_commit_space_full(&commit->space, commit->log, coming);
-    if (commit->dead) {
-        result = hub_fail(&err, HUB_IO, "the event log stopped", NULL);
-        for (size_t i = 0; i < commit->item_count; i++)
-            commit->items[i]->result = result;
-    } else {
-        hub_crash_point(HUB_CRASH_BEFORE_APPEND);
-        result = hub_log_reserve(commit->log, coming, &err);
-        if (result == HUB_OK)
-            result = write_new_keys(commit, &err);
-        for (size_t i = 0; i < commit->item_count && result == HUB_OK; i++) {
-            enum hub_result decided = decide(commit, i, full, &err);
-            commit->items[i]->result = decided;
-            if (decided == HUB_IO || decided == HUB_CORRUPT || decided == HUB_INTERNAL)
-                result = decided; /* the index cannot be asked: duplicates are not known any more */
-        }
-        hub_crash_point(HUB_CRASH_AFTER_APPEND);
-        if (result == HUB_OK)
-            result = store(commit, &err);
-        settle(commit, result, &err);
-    }
+    if (commit->dead)
+        refuse_group(commit, HUB_IO);
+    else if (!index_is_back(commit, &err))
+        refuse_group(commit, commit->dead ? HUB_IO : HUB_QUOTA);
+    else
+        decide_and_store(commit, coming, &err);
     hub_crash_point(HUB_CRASH_BEFORE_DONE);
     for (size_t i = 0; i < commit->item_count; i++)
         done(commit->items[i]);
@@ -367,8 +430,11 @@ static void *run(void *arg)
             break;
         bool full = atomic_load(&commit->space.full);
         hub_queue_wait(commit->queue, full ? IDLE_MS : -1);
-        if (full)
+        if (full && !commit->dead) {
+            struct hub_error err = {0};
+            (void)index_is_back(commit, &err);
             (void)hub_commit_space_full(&commit->space, commit->log, 0);
+        }
     }
     return NULL;
 }
@@ -418,7 +484,7 @@ enum hub_result hub_commit_start(const struct hub_commit_options *options, const
 enum hub_result hub_commit_submit(struct hub_commit *commit, struct hub_commit_item *item)
 {
     enum hub_result result = HUB_OK;
-    bool message = item->kind == HUB_RECORD_MESSAGE || item->kind == HUB_RECORD_REJECTED;
+    bool message = is_message(item);
     atomic_fetch_add(&commit->submitting, 1);
     if (atomic_load(&commit->closed))
         result = HUB_CLOSED;
@@ -546,4 +612,9 @@ void hub_commit_stats(struct hub_commit *commit, struct hub_commit_stats *out)
 bool hub_commit_full(struct hub_commit *commit)
 {
     return atomic_load(&commit->space.full);
+}
+
+enum hub_commit_room hub_commit_room(struct hub_commit *commit)
+{
+    return atomic_load(&commit->space.room);
 }

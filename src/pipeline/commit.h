@@ -47,6 +47,7 @@ struct hub_commit_options {
     uint32_t wait_us;       /* how long a group waits for company, when the one before had some */
     uint64_t reserve_bytes; /* below this much free space no message is taken (audit entries are) */
     uint64_t data_bytes;    /* quota of data_dir, 0 = none */
+    uint64_t log_bytes;     /* quota of the event log, 0 = none */
     const char *data_dir;   /* NULL: no space is checked */
 };
 struct hub_commit_stats { /* of the data directory, not of the process */
@@ -75,8 +76,18 @@ enum hub_result hub_commit_state(struct hub_commit *commit, const char *what, co
 enum hub_result hub_commit_wait(struct hub_commit *commit, struct hub_commit_item *item) HUB_MUST_USE;
 /* Commits what is queued, then ends the thread. */
 void hub_commit_stop(struct hub_commit *commit);
-/* No message is taken: the disk or the quota is full, as seen last. Any thread. */
+enum hub_commit_room {
+    HUB_ROOM_OK,
+    HUB_ROOM_RESERVE,    /* free space is below limits.reserve_bytes */
+    HUB_ROOM_DATA_QUOTA, /* limits.data_bytes */
+    HUB_ROOM_LOG_QUOTA,  /* limits.log_bytes */
+    HUB_ROOM_DISK,       /* the event log's disk said that it is full */
+    HUB_ROOM_INDEX,      /* the index cannot be written; nothing at all is stored until it can */
+};
+/* No message is taken: the disk or a quota is full, as seen last. Any thread. */
 bool hub_commit_full(struct hub_commit *commit);
+/* Why not, until messages are stored again. Any thread. */
+enum hub_commit_room hub_commit_room(struct hub_commit *commit);
 void hub_commit_stats(struct hub_commit *commit, struct hub_commit_stats *out);
 
 /* Zeroed, with buffers that take BYTES_MAX; NULL: out of memory. */
@@ -89,6 +100,9 @@ void hub_commit_item_free(struct hub_commit_item *item);
 enum hub_result hub_index_open(const char *folder, struct hub_log *log, struct hub_index **out, struct hub_error *err) HUB_MUST_USE;
 /* The store alone, made when it is not there. */
 enum hub_result hub_index_store_open(const char *folder, struct hub_kv **out, struct hub_error *err) HUB_MUST_USE;
+/* After its store failed: opened anew beneath, and brought up to the log's end again. The committer's thread; on failure
+ * it may be tried again. */
+enum hub_result hub_index_recover(struct hub_index *index, struct hub_log *log, struct hub_error *err) HUB_MUST_USE;
 /* Over a store opened with hub_index_families(); KV is the index's afterwards, also on failure. */
 enum hub_result hub_index_open_kv(struct hub_kv *kv, struct hub_log *log, struct hub_index **out, struct hub_error *err) HUB_MUST_USE;
 const char *const *hub_index_families(void);

@@ -55,6 +55,13 @@ enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_P
     return HUB_OK;
 }
 
+bool hub_path_ends(const char *path, const char *end)
+{
+    size_t len = strlen(path);
+    size_t end_len = strlen(end);
+    return len >= end_len && strcmp(path + len - end_len, end) == 0;
+}
+
 void hub_fatal(const struct hub_error *err)
 {
     char text[512];
@@ -65,7 +72,8 @@ void hub_fatal(const struct hub_error *err)
 
 static void on_fatal(void *ctx, const struct hub_error *err)
 {
-    (void)ctx;
+    if (err->result == HUB_CORRUPT && hub_path_ends(err->path, "/index"))
+        hub_snapshot_mark_damaged(ctx, HUB_SNAPSHOT_INDEX);
     hub_fatal(err);
 }
 
@@ -209,6 +217,7 @@ static enum hub_result start_commit(struct hub *hub, struct hub_error *err)
         .wait_us = limits->commit_wait_us,
         .reserve_bytes = limits->reserve_bytes,
         .data_bytes = limits->data_bytes,
+        .log_bytes = limits->log_bytes,
         .data_dir = hub->config->data_dir,
     };
     HUB_TRY(hub_snapshot_open_store(hub, HUB_SNAPSHOT_INDEX, open_index_store, err));
@@ -230,7 +239,9 @@ static enum hub_result open_keeper(struct hub *hub, struct hub_error *err)
 {
     char path[HUB_PATH_MAX];
     struct hub_commit_stats stats;
-    HUB_TRY(hub_path(hub, "clock", path, err));
+    HUB_TRY(hub_path(hub, "snapshots", path, err));
+    HUB_TRY(hub->disk->ops->mkdir(hub->disk, path, err));
+    HUB_TRY(hub_path(hub, "snapshots/clock", path, err));
     hub_commit_stats(hub->commit, &stats);
     HUB_TRY(hub_clock_watch_open(&hub->clock_watch, path, hub->clock, hub->disk, (int64_t)stats.last_recorded_us, err));
     return hub_keeper_open(hub, &hub->keeper, err);

@@ -69,12 +69,15 @@ struct hub {
     pthread_t applier, auditor, keeper_thread, forwarder;
     atomic_ullong applied; /* position of the timeline */
     atomic_bool sick;      /* the timeline cannot go on; ingest does */
+    atomic_bool lagging;   /* the timeline waits for its store to take writes again */
 };
 
 /* <data_dir>/NAME into OUT; HUB_CONFIG when it is too long. */
 enum { HUB_PATH_MAX = 4096 };
 enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_PATH_MAX],
                          struct hub_error *err) HUB_MUST_USE;
+
+bool hub_path_ends(const char *path, const char *end);
 
 /* --- apply.c: the timeline follows the log --- */
 

@@ -10,8 +10,18 @@
 #include "src/base/diag.h"
 #include "src/base/thread.h"
 #include "src/pipeline/retain.h"
+#include "src/store/kv.h"
 
-enum { APPLY_WAIT_MS = 100, RETRY_WAIT_MS = 1000, AUDIT_STEP_MS = 200, REFUSED_SECOND_US = 1000000, OTHER_FILES = 1024 };
+enum {
+    APPLY_WAIT_MS = 100,
+    RETRY_WAIT_MS = 500,
+    RETRY_SLOW = 10, /* from so many tries in a row on, as many times as long between them */
+    REOPEN_AFTER = 3,
+    AUDIT_STEP_MS = 200,
+    AUDIT_PATIENCE_US = 60 * 1000000,
+    REFUSED_SECOND_US = 1000000,
+    OTHER_FILES = 1024,
+};
 
 static const char component[] = "hub";
 
@@ -36,29 +46,68 @@ static void give_way(void)
         return; /* only slower */
 }
 
+/* Space and the disk may come back, memory too; what was pending is read from the log again. */
+static bool passes(enum hub_result result)
+{
+    return result == HUB_IO || hub_result_row(result)->class == HUB_CLASS_RETRY;
+}
+
+/* One line when it begins to wait, one when it goes on. A store that keeps failing is opened anew, but not while the
+ * disk is full: then it could not be opened at all, and what it holds could not be read. */
+static void wait_for_store(struct hub *hub, unsigned failures, const struct hub_error *err)
+{
+    struct hub_error again = {0};
+    if (failures == 1)
+        HUB_DIAG(HUB_DIAG_WARNING, component, "the timeline waits until its store takes writes again; messages are still taken",
+                 hub_diag_error(err));
+    atomic_store(&hub->lagging, true);
+    hub_log_wait(hub->log, UINT64_MAX, failures < RETRY_SLOW ? RETRY_WAIT_MS : RETRY_WAIT_MS * RETRY_SLOW);
+    if (failures >= REOPEN_AFTER && !hub_commit_full(hub->commit) && hub_kv_reopen(hub->timeline_kv, &again) != HUB_OK)
+        return; /* the next step says so again */
+    if (hub_timeline_reset(hub->timeline, &again) == HUB_OK)
+        atomic_store(&hub->applied, hub_timeline_position(hub->timeline));
+}
+
+static void stand_still(struct hub *hub, const struct hub_error *err)
+{
+    atomic_store(&hub->sick, true);
+    if (err->result == HUB_CORRUPT && hub_path_ends(err->path, "/timeline")) {
+        hub_snapshot_mark_damaged(hub, HUB_SNAPSHOT_TIMELINE);
+        HUB_DIAG(HUB_DIAG_ERROR, component,
+                 "the timeline's store is damaged and stands still; messages are still taken (restart: it is put back from the "
+                 "newest snapshot)",
+                 hub_diag_error(err));
+        return;
+    }
+    HUB_DIAG(HUB_DIAG_ERROR, component, "the timeline stands still; messages are still taken", hub_diag_error(err));
+}
+
 /* The timeline follows the log. What it cannot apply does not stop the intake: events are safe in the log. */
 static void *apply(void *ctx)
 {
     struct hub *hub = ctx;
+    unsigned failures = 0;
     give_way();
     while (!atomic_load(&hub->stopping)) {
         struct hub_error err = {0};
-        hub_log_wait(hub->log, atomic_load(&hub->applied), APPLY_WAIT_MS);
+        if (failures == 0)
+            hub_log_wait(hub->log, atomic_load(&hub->applied), APPLY_WAIT_MS);
         enum hub_result result = hub_apply_step(hub, &hub->stopping, &err);
-        if (result == HUB_OK)
+        if (result == HUB_OK) {
+            if (failures != 0)
+                HUB_DIAG(HUB_DIAG_NOTICE, component, "the timeline goes on");
+            failures = 0;
+            atomic_store(&hub->lagging, false);
             continue;
+        }
         if (err.result == HUB_OK)
             (void)hub_fail(&err, result, "the timeline cannot follow the event log", NULL);
         hub_timeline_forget(hub->timeline);
-        if (hub_result_row(result)->class == HUB_CLASS_RETRY) {
-            HUB_DIAG(HUB_DIAG_WARNING, component, "the timeline waits", hub_diag_error(&err));
-            hub_log_wait(hub->log, UINT64_MAX, RETRY_WAIT_MS);
-            continue;
+        if (!passes(result)) {
+            stand_still(hub, &err);
+            break;
         }
-        atomic_store(&hub->sick, true);
-        HUB_DIAG(HUB_DIAG_ERROR, component, "the timeline stands still; messages are still taken",
-                 hub_diag_error(&err));
-        break;
+        wait_for_store(hub, ++failures, &err);
     }
     return NULL;
 }
@@ -81,11 +130,22 @@ static bool wait_for_step(struct hub *hub)
     return stop;
 }
 
-/* An audit log that cannot be written must not go unnoticed: the hub ends (fail closed). */
+/* An audit log that cannot be written must not go unnoticed: entries are safe in the event log, and the tree waits for
+ * space as long as it takes; a disk that fails for longer than a while ends the hub (fail closed). */
+static void wait_for_tree(int64_t now_us, int64_t *since_us, enum hub_result result, const struct hub_error *err)
+{
+    if (!passes(result) || (*since_us != 0 && result == HUB_IO && now_us - *since_us > AUDIT_PATIENCE_US))
+        hub_fatal(err);
+    if (*since_us == 0)
+        HUB_DIAG(HUB_DIAG_WARNING, component, "the audit tree waits until its files can be written again", hub_diag_error(err));
+    *since_us = *since_us != 0 ? *since_us : now_us;
+}
+
 static void *audit(void *ctx)
 {
     struct hub *hub = ctx;
     int64_t second_over_us = 0;
+    int64_t waits_since_us = 0;
     bool stop = false;
     give_way();
     while (!stop) {
@@ -98,12 +158,13 @@ static void *audit(void *ctx)
         enum hub_result result = hub_note_refused_logins(hub, over, &err);
         if (result == HUB_OK)
             result = hub_audit_catch_up(hub, false, &err);
-        if (result == HUB_QUOTA || result == HUB_NO_MEMORY || result == HUB_BUSY || result == HUB_OK) {
-            if (result != HUB_OK)
-                HUB_DIAG(HUB_DIAG_WARNING, component, "the audit tree waits", hub_diag_error(&err));
+        if (result != HUB_OK) {
+            wait_for_tree(now_us, &waits_since_us, result, &err);
             continue;
         }
-        hub_fatal(&err);
+        if (waits_since_us != 0)
+            HUB_DIAG(HUB_DIAG_NOTICE, component, "the audit tree goes on");
+        waits_since_us = 0;
     }
     return NULL;
 }

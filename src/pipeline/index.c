@@ -316,6 +316,17 @@ out:
     return result;
 }
 
+enum hub_result hub_index_recover(struct hub_index *index, struct hub_log *log, struct hub_error *err)
+{
+    hub_index_forget_staged(index);
+    HUB_TRY(hub_kv_reopen(index->kv, err));
+    index->position = 0;
+    memset(&index->stats, 0, sizeof index->stats);
+    HUB_TRY(load_meta(index, err));
+    index->written = index->position;
+    return catch_up(index, log, err);
+}
+
 enum hub_result hub_index_open_kv(struct hub_kv *kv, struct hub_log *log, struct hub_index **out,
                                   struct hub_error *err)
 {

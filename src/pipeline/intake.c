@@ -10,6 +10,7 @@
 enum {
     ARENA_FACTOR = 16, /* a decoded and sealed message against its bytes */
     ARENA_BASE = 32 * 1024 * 1024,
+    NO_ROOM_MS = 100, /* how soon it is looked again whether there is space */
     RETRY_MS = 5, /* the committer's queue was full */
     EXPECTED_MAX = 256 * 1024,
     IN_FLIGHT_FACTOR = 2, /* message and sealed form, before the latter is known */
@@ -194,6 +195,10 @@ static void resume_if_busy(struct hub_intake *intake)
         hub_batches_wake(&intake->batches);
     if (!intake->was_busy || intake->parked != NULL)
         return;
+    if (hub_commit_full(intake->ingest->commit)) { /* nobody is read for nothing */
+        hub_net_timer_set(intake->retry, NO_ROOM_MS);
+        return;
+    }
     intake->was_busy = false;
     intake->resume(intake->resume_ctx);
 }
@@ -371,6 +376,11 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
 {
     uint64_t budget = delivery->bytes.len * IN_FLIGHT_FACTOR;
     HUB_ASSERT(delivery->reply != NULL && delivery->sender != NULL);
+    if (hub_commit_full(intake->ingest->commit)) {
+        intake->was_busy = true;
+        hub_net_timer_set(intake->retry, NO_ROOM_MS);
+        return HUB_BUSY;
+    }
     if (intake->parked != NULL || !take_budget(intake, budget)) {
         intake->was_busy = true;
         /* the budget may be used up by other workers only, whose answers nobody tells this one of */

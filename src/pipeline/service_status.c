@@ -115,6 +115,25 @@ static uint64_t events_applied(uint64_t events, uint64_t lag)
     return events > lag ? events - lag : 0;
 }
 
+static const char *room_text(enum hub_commit_room room)
+{
+    switch (room) {
+    case HUB_ROOM_OK:
+        break;
+    case HUB_ROOM_RESERVE:
+        return "free space is below limits.reserve_bytes: enlarge the disk or remove other files";
+    case HUB_ROOM_DATA_QUOTA:
+        return "limits.data_bytes is reached: raise it or retire records (chartline log retain)";
+    case HUB_ROOM_LOG_QUOTA:
+        return "limits.log_bytes is reached: raise it or retire records (chartline log retain)";
+    case HUB_ROOM_DISK:
+        return "the disk of the event log is full: make room";
+    case HUB_ROOM_INDEX:
+        return "the message index cannot be written: make room, look at the disk";
+    }
+    return "";
+}
+
 enum hub_result hub_service_status(struct hub_request *request, struct hub_error *err)
 {
     struct hub *hub = request->hub;
@@ -151,12 +170,15 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     member(&out, "records", durable);
     member(&out, "applied", events_applied(stats.events, lag));
     member(&out, "lag", lag);
-    text_member(&out, "space", hub_commit_full(hub->commit) ? "full" : "ok");
+    enum hub_commit_room room = hub_commit_room(hub->commit);
+    text_member(&out, "space", room != HUB_ROOM_OK || hub_commit_full(hub->commit) ? "full" : "ok");
+    if (room != HUB_ROOM_OK)
+        text_member(&out, "space_why", room_text(room));
     int64_t clock_off_us = 0;
     text_member(&out, "clock", hub_clock_state_name(hub_clock_watch_state(&hub->clock_watch, &clock_off_us)));
     if (clock_off_us != 0)
         member(&out, "clock_off_s", (uint64_t)clock_off_us / 1000000);
-    text_member(&out, "timeline", atomic_load(&hub->sick) ? "failed" : "ok");
+    text_member(&out, "timeline", atomic_load(&hub->sick) ? "failed" : atomic_load(&hub->lagging) ? "waiting" : "ok");
     member(&out, "audit_entries", hub_audit_size(hub->audit));
     member(&out, "connections", hub->ingest_open ? (uint64_t)atomic_load(&hub->ingest.connections) : 0);
     member(&out, "in_flight_bytes", hub->ingest_open ? atomic_load(&hub->ingest.in_flight_bytes) : 0);

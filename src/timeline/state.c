@@ -246,8 +246,7 @@ static enum hub_result read_position(struct hub_timeline *t, struct hub_error *e
 
 enum hub_result hub_timeline_reset(struct hub_timeline *t, struct hub_error *err)
 {
-    forget_pending(t);
-    hub_arena_reset(&t->scratch);
+    hub_timeline_forget(t);
     return read_position(t, err);
 }
 

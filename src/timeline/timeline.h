@@ -55,8 +55,7 @@ enum hub_result hub_timeline_each_chart(struct hub_timeline *timeline, bool (*ca
 struct hub_json *hub_chart_json(struct hub_arena *arena, const struct hub_chart *chart);
 /* All entry records (JSON, sealed) of one token, those of an event together. */
 enum hub_result hub_timeline_each_entry(struct hub_timeline *timeline, struct hub_span token, bool (*callback)(void *ctx, struct hub_span key, struct hub_span record), void *ctx, struct hub_error *err) HUB_MUST_USE;
-/* After a failure of apply or flush: what was pending is forgotten, the position is again as the store has it (which
- * may have been opened anew beneath). The applier's thread. */
+/* Forgets what is pending, and the position is again as the store has it, which may have been opened anew beneath. */
 enum hub_result hub_timeline_reset(struct hub_timeline *timeline, struct hub_error *err) HUB_MUST_USE;
 /* How far the timeline in any store that was opened with hub_timeline_families() got. */
 enum hub_result hub_timeline_kv_position(struct hub_kv *kv, uint64_t *position, struct hub_error *err) HUB_MUST_USE;
