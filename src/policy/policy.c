@@ -123,6 +123,9 @@ bool hub_policy_node_needed(const struct hub_policy_node *node)
 static bool codes_have(const struct hub_policy_codes *codes, struct hub_span system, struct hub_span code)
 {
     const struct hub_policy_code wanted = {system, code};
+    const unsigned bit = hub_policy_code_bit(code);
+    if ((codes->filter[bit / 64] >> bit % 64 & 1) == 0)
+        return false;
     size_t low = 0, high = codes->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;

@@ -220,6 +220,10 @@ static void load_codes(struct loader *l, const struct hub_yaml *list, struct hub
             (struct hub_policy_code){hub_span_of(copy.ptr, system_len),
                                      hub_span_of(copy.ptr + system_len + 1, copy.len - system_len - 1)};
     }
+    for (size_t i = 0; i < codes->count; i++) {
+        const unsigned bit = hub_policy_code_bit(codes->items[i].code);
+        codes->filter[bit / 64] |= UINT64_C(1) << bit % 64;
+    }
     if (codes->count > 1)
         qsort(codes->items, codes->count, sizeof *codes->items, code_order);
 }

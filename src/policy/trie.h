@@ -30,7 +30,13 @@ struct hub_policy_code {
 struct hub_policy_codes {
     struct hub_policy_code *items; /* sorted once compiled */
     size_t count;
+    uint64_t filter[8]; /* a bit for each code's ends and length: most codes of an event are not in the list */
 };
+
+static inline unsigned hub_policy_code_bit(struct hub_span code)
+{
+    return code.len == 0 ? 0 : (code.ptr[0] * 37u + code.ptr[code.len - 1] * 11u + (unsigned)code.len) % 512;
+}
 
 struct hub_policy {
     struct hub_arena arena;
