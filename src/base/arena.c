@@ -45,6 +45,7 @@ void hub_arena_reset(struct hub_arena *arena)
     arena->first = arena->current = kept;
     arena->used = 0;
     arena->failed = false;
+    arena->capped = false;
     arena->pos = arena->end = NULL;
     if (kept != NULL) {
         kept->next = NULL;
@@ -69,8 +70,10 @@ static int chunk_add(struct hub_arena *arena, size_t need)
     if (size < need)
         size = need;
     size_t held = arena->used + (size_t)(arena->end - arena->pos);
-    if (need > arena->bytes_max || held > arena->bytes_max - need)
+    if (need > arena->bytes_max || held > arena->bytes_max - need) {
+        arena->capped = true;
         return -1;
+    }
     if (size > arena->bytes_max - held)
         size = need;
     struct hub_arena_chunk *chunk = hub_mem_resize(NULL, sizeof *chunk + size);

@@ -20,6 +20,7 @@ struct hub_arena {
     uint8_t *end;
     size_t used; /* bytes handed out, chunk tails included */
     size_t bytes_max;
+    bool capped; /* one of them because of BYTES_MAX, not for want of memory */
     bool failed; /* an allocation returned NULL since the last reset: what was made may lack something */
 };
 

@@ -88,6 +88,7 @@ struct hub_limits {
     uint32_t pending;         /* messages in flight per connection, 64 */
     uint32_t segments;        /* HL7 segments a message, 100000 */
     uint32_t resources;       /* an event, 20000 */
+    uint32_t repetitions;     /* of a field, 10000 */
     uint32_t patients;        /* a message, 1000 */
     uint32_t batch_messages;  /* messages of a batch, 10000 */
     uint32_t chart_tokens;    /* 100 */

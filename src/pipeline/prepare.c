@@ -6,6 +6,7 @@
 
 enum {
     HEAD_MAX = 4096,
+    LETTER_BASE = 1024 * 1024, /* beside the message itself */
 };
 
 const char hub_prepare_accepted[] = "AA";
@@ -158,9 +159,13 @@ static enum hub_result seal_dead_letter(struct hub_work *work, struct hub_span b
     memcpy(item->dedup.answer, answer, strlen(answer) + 1);
     hub_keys_event_id(ingest->keys, work->origin.feed_id, work->origin.sender, bytes, 0, 0, &id);
     memcpy(item->dedup.message_id, id.text, sizeof(id.text));
-    HUB_TRY(hub_protect_dead_letter(ingest->keys, work->feed->policy, work->arena, &id, bytes, work->decoded.trigger,
-                                    &work->origin, &work->err, &item->json, &err));
-    return hub_buf_result(&item->json);
+    struct hub_arena arena; /* the message's own may be what it used up */
+    hub_arena_init(&arena, bytes.len * 2 + LETTER_BASE);
+    enum hub_result result =
+        hub_protect_dead_letter(ingest->keys, work->feed->policy, &arena, &id, bytes, work->decoded.trigger,
+                                &work->origin, &work->err, &item->json, &err);
+    hub_arena_deinit(&arena);
+    return result != HUB_OK ? result : hub_buf_result(&item->json);
 }
 
 /* Of a message that is too large only its head is looked at, for the answer. What was read of it is kept, which
@@ -198,6 +203,9 @@ enum hub_result hub_prepare(struct hub_work *work)
         memcpy(work->item->dedup.answer, hub_prepare_accepted, strlen(hub_prepare_accepted) + 1);
         return HUB_OK;
     }
+    if (work->verdict == HUB_NO_MEMORY && work->arena->capped) /* it would be so every time it is sent */
+        work->verdict = hub_fail(&work->err, HUB_TOO_LARGE, "the message takes more memory than one may",
+                                 "send it in several messages");
     if (!rejects(work->verdict))
         return work->verdict;
     if (work->err.result != work->verdict) /* a result without details */

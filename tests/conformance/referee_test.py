@@ -5,8 +5,9 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from harness import *  # noqa: E402,F403
+from large_test import document, ed, oru, plain  # noqa: E402
 
-FOLDERS = [os.path.join(ROOT, "tests", "data", "demo"), os.path.join(SHARED, "corpus", "hl7v2")]
+FOLDERS = [os.path.join(ROOT, "tests", "data", "demo"), os.path.join(ROOT, "tests", "data", "map"), os.path.join(SHARED, "corpus", "hl7v2")]
 REFEREE = os.path.join(ROOT, "scripts", "referee")
 
 
@@ -51,5 +52,19 @@ def sealed_bundles_are_valid_fhir():
         hub.close()
 
 
+def large_values_are_valid_fhir():
+    text = "lorem ipsum " * 6000
+    hub = Hub()
+    try:
+        path = os.path.join(hub.base, "large.hl7")
+        with open(path, "wb") as f:
+            f.write(oru("LARGE", [ed(plain(document(60000))), f"OBX|2|FT|X^Y^L||{text}||||||F", f"NTE|1||{text}"]))
+        bundle = json.loads(run("map", path, "--ndjson")[0])["bundles"][0]
+        check(sum(e["resource"]["resourceType"] == "Binary" for e in bundle["entry"]) == 3, "not every large value is a Binary")
+        judge([("plain", bundle)] + [("sealed", json.loads(line)["data"]) for line in run("seal", path, cwd=hub.dir)[0].splitlines()])
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
-    main([mapped_bundles_are_valid_fhir, sealed_bundles_are_valid_fhir])
+    main([mapped_bundles_are_valid_fhir, sealed_bundles_are_valid_fhir, large_values_are_valid_fhir])

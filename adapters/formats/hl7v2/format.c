@@ -10,7 +10,7 @@
 #include "src/codec/charset.h"
 #include "src/codec/tz.h"
 
-enum { SEGMENTS_MAX = 100000, RESOURCES_MAX = 20000, PATIENTS_MAX = 1000, BATCH_MAX = 10000 }; /* without configured limits */
+enum { SEGMENTS_MAX = 100000, REPETITIONS_MAX = 10000, RESOURCES_MAX = 20000, PATIENTS_MAX = 1000, BATCH_MAX = 10000 }; /* without configured limits */
 
 struct context {
     struct map_tables *tables;
@@ -19,6 +19,7 @@ struct context {
     enum hub_ack_mode ack_mode;
     struct hub_map_options options;
     uint32_t segments_max;
+    uint32_t repetitions_max;
     uint32_t batch_max; /* messages of a batch */
 };
 
@@ -72,6 +73,7 @@ static void *format_open(const struct hub_config *config, const struct hub_feed 
     context->charset_overrides = feed != NULL && feed->charset_override;
     context->ack_mode = feed != NULL ? feed->ack_mode : HUB_ACK_AUTO;
     context->segments_max = limit(config, config->limits.segments, SEGMENTS_MAX);
+    context->repetitions_max = limit(config, config->limits.repetitions, REPETITIONS_MAX);
     context->batch_max = limit(config, config->limits.batch_messages, BATCH_MAX);
     context->options = (struct hub_map_options){
         .config = config,
@@ -240,6 +242,36 @@ static enum hub_result refuse_batch(const struct context *context, struct hub_ar
     return hub_fail(err, HUB_SYNTAX, "a batch where one message is expected", "send the batch again");
 }
 
+static uint32_t count_repetitions(struct hub_span field, uint8_t separator)
+{
+    uint32_t count = 1;
+    struct hub_span part;
+    while (hub_hl7_cut(&field, separator, &part) && field.ptr != NULL)
+        count++;
+    return count;
+}
+
+/* Each repetition becomes a tree of its own: millions of them are no message that anybody means. */
+static enum hub_result check_repetitions(const struct context *context, const struct hub_hl7 *message, struct hub_error *err)
+{
+    const uint8_t separator = message->delimiters.repetition;
+    for (size_t i = 0; i < message->segment_count; i++) {
+        const struct hub_hl7_segment *segment = &message->segments[i];
+        if (segment->bytes.len <= context->repetitions_max)
+            continue;
+        for (uint32_t n = 1; n <= segment->field_count; n++) {
+            struct hub_span field = hub_hl7_field(segment, n);
+            if (field.len < context->repetitions_max || count_repetitions(field, separator) <= context->repetitions_max)
+                continue;
+            (void)hub_fail(err, HUB_TOO_MANY, "a field with more repetitions than limits.repetitions", "send it in several messages, or raise the limit");
+            (void)hub_error_at(err, "%s[%u]-%u", segment->id, (unsigned)segment->occurrence, (unsigned)n);
+            hub_error_number(err, context->repetitions_max);
+            return HUB_TOO_MANY;
+        }
+    }
+    return HUB_OK;
+}
+
 static enum hub_result decode_with(const struct context *context, struct hub_arena *arena, struct hub_span bytes, unsigned flags,
                                    struct hub_decoded *out, struct hub_json **report, struct hub_error *err)
 {
@@ -261,6 +293,7 @@ static enum hub_result decode_with(const struct context *context, struct hub_are
     out->application = header_value(&input.message, 3, 1);
     out->facility = header_value(&input.message, 4, 1);
     HUB_TRY(check_header(context, &input.message, err));
+    HUB_TRY(check_repetitions(context, &input.message, err));
     struct hub_map_trace *trace = NULL;
     if (flags != 0) {
         trace = hub_map_trace_new(arena, &input.message, flags);

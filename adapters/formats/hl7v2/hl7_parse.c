@@ -369,7 +369,11 @@ static enum hub_result read_segments(struct reader *reader, struct hub_span text
         if (is_blank(line))
             continue;
         if (reader->message->segment_count == reader->segments_cap) {
-            (void)hub_fail(err, HUB_TOO_MANY, "more segments than limits.segments", NULL);
+            char id[ID_LEN + 1];
+            read_id(line, reader->message->delimiters.field, id);
+            (void)hub_fail(err, HUB_TOO_MANY, "more segments than limits.segments", "send it in several messages, or raise the limit");
+            if (id[0] != '\0')
+                (void)hub_error_at(err, "%s", id);
             hub_error_number(err, reader->segments_cap);
             return HUB_TOO_MANY;
         }

@@ -453,7 +453,8 @@ static enum hub_result refuse_second_pid(struct map_run *run)
 static enum hub_result check_patients(struct map_run *run)
 {
     if (run->patient_count > run->options->patients_max) {
-        (void)hub_fail(run->err, HUB_TOO_MANY, "a message about more patients than limits.patients", NULL);
+        (void)hub_fail(run->err, HUB_TOO_MANY, "a message about more patients than limits.patients", "send it in several messages, or raise the limit");
+        (void)hub_error_at(run->err, "PID[%u]", run->options->patients_max + 1);
         hub_error_number(run->err, run->options->patients_max);
         return HUB_TOO_MANY;
     }

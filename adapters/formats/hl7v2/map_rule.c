@@ -11,7 +11,10 @@ static struct hub_arena *arena_of(const struct map_scope *scope)
 enum hub_result map_new_resource(struct map_run *run, const char *type, struct map_res **out)
 {
     if (run->res_count >= run->options->resources_max) {
-        (void)hub_fail(run->err, HUB_TOO_MANY, "an event with more resources than limits.resources", NULL);
+        (void)hub_fail(run->err, HUB_TOO_MANY, "an event with more resources than limits.resources", "send it in several messages, or raise the limit");
+        if (run->previous != NULL) /* the segment at work */
+            (void)hub_error_at(run->err, "%s[%u]", run->previous->hl7->id, (unsigned)run->previous->hl7->occurrence);
+        hub_error_number(run->err, run->options->resources_max);
         return HUB_TOO_MANY;
     }
     if (run->res_count == run->res_cap) {
