@@ -351,18 +351,24 @@ enum hub_result hub_session_patient(struct hub_request *request, struct hub_span
     return HUB_OK;
 }
 
-void hub_session_catch_up(struct hub_request *request)
+enum hub_result hub_session_catch_up(struct hub_request *request, struct hub_error *err)
 {
     struct hub *hub = request->hub;
     uint64_t durable = hub_log_durable(hub->log);
     struct timespec at;
-    if (!hub->applier_running)
-        return;
     (void)clock_gettime(CLOCK_MONOTONIC, &at);
     at.tv_sec += CATCH_UP_MS / 1000;
     (void)pthread_mutex_lock(&hub->run_lock);
-    while (atomic_load(&hub->applied) < durable && !atomic_load(&hub->stopping) && !atomic_load(&hub->sick) &&
+    while (hub->applier_running && atomic_load(&hub->applied) < durable && !atomic_load(&hub->stopping) &&
+           !atomic_load(&hub->sick) &&
            pthread_cond_clockwait(&hub->run_changed, &hub->run_lock, CLOCK_MONOTONIC, &at) == 0)
         ;
     (void)pthread_mutex_unlock(&hub->run_lock);
+    uint64_t applied = atomic_load(&hub->applied);
+    if (applied >= durable)
+        return HUB_OK;
+    (void)hub_fail(err, HUB_BUSY, "the timeline is behind the messages stored, a chart would not be whole",
+                   "try again; `chartline status` shows how far behind it is and why");
+    hub_error_number(err, (int64_t)(durable - applied));
+    return HUB_BUSY;
 }

@@ -328,7 +328,7 @@ static enum hub_result find_patient(struct finder *finder, struct hub_span text)
     struct hub_token token;
     struct hub_chart chart;
     HUB_TRY(hub_session_patient(request, text, &token, finder->err));
-    hub_session_catch_up(request);
+    HUB_TRY(hub_session_catch_up(request, finder->err));
     struct hub_span *own = HUB_ARENA_ARRAY(request->arena, struct hub_span, 1);
     HUB_ENSURE(own != NULL, HUB_NO_MEMORY);
     own[0] = hub_arena_copy(request->arena, hub_span_str(token.text));

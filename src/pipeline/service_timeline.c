@@ -22,7 +22,7 @@ static enum hub_result resolve(struct hub_request *request, struct hub_span text
 {
     struct hub_token token;
     HUB_TRY(hub_session_patient(request, text, &token, err));
-    hub_session_catch_up(request);
+    HUB_TRY(hub_session_catch_up(request, err));
     struct hub_span asked = hub_arena_copy(request->arena, hub_span_str(token.text));
     HUB_ENSURE(asked.ptr != NULL, HUB_NO_MEMORY);
     enum hub_result found = chart_of(request, asked, chart, err);
@@ -87,7 +87,7 @@ enum hub_result hub_service_timeline_list(struct hub_request *request, struct hu
 {
     struct hub_arena arena;
     struct list list = {.request = request, .arena = &arena, .result = HUB_OK};
-    hub_session_catch_up(request);
+    HUB_TRY(hub_session_catch_up(request, err));
     HUB_TRY(hub_session_note_read(request, NULL, 0, NULL, 0, err));
     hub_arena_init(&arena, CHART_ARENA);
     enum hub_result result = hub_timeline_each_chart(request->hub->timeline, list_one, &list, err);
@@ -319,7 +319,7 @@ enum hub_result hub_service_timeline_digest(struct hub_request *request, struct 
     bool content = hub_span_is(what, "content");
     if (!content && what.len != 0 && !hub_span_is(what, "state"))
         return hub_fail(err, HUB_USAGE, "a digest is of state or of content", NULL);
-    hub_session_catch_up(request);
+    HUB_TRY(hub_session_catch_up(request, err));
     if (content) /* every chart is opened, if only to be hashed */
         HUB_TRY(hub_session_note_read(request, NULL, 0, NULL, 0, err));
     HUB_TRY(content ? content_digest(request, digest, err)

@@ -61,8 +61,9 @@ enum hub_result hub_session_patient(struct hub_request *request, struct hub_span
 /* Nothing but tokens and key ids may get into the audit log, whatever a request calls so. */
 bool hub_session_is_token(struct hub_span text);
 bool hub_session_is_key_id(struct hub_span text);
-/* Waits until the timeline has everything that is durable now (a reader sees what it was told is stored). */
-void hub_session_catch_up(struct hub_request *request);
+/* Waits until the timeline has everything that is durable now (a reader sees what it was told is stored). HUB_BUSY: it has not got
+ * that far after ten seconds: nobody is shown a chart that lacks something. */
+enum hub_result hub_session_catch_up(struct hub_request *request, struct hub_error *err) HUB_MUST_USE;
 
 hub_service_fn hub_service_find(struct hub_span op, const char **name);
 

@@ -101,5 +101,23 @@ def a_stay_reads_the_same_in_any_order():
         hub.close()
 
 
+def a_chart_that_lacks_a_stored_message_is_not_shown():
+    hub = Hub().start(roles="ingest")  # stores and acknowledges; nobody applies
+    try:
+        first = adt("A01", 1, "20260301090500", "900", pv1=pv1("4WEST", "V900"))
+        check(ack_code(send_all(hub, [first])[0])[0] in ("AA", "CA"), "not accepted")
+        read = ("timeline", f"{AUTHORITY}|900", *hub.as_role("clinician"))
+        out, err = run(*read, cwd=hub.dir, expect=None)
+        check("behind" in err and "try again" in err, f"{out}{err}")
+        check("Okafor" not in out, "a chart was shown")
+        hub.stop()
+        hub.start()
+        hub.caught_up()
+        check("Okafor" in hub.cli(*read), "no chart once everything was applied")
+        hub.stop()
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
-    main([a_stay_reads_the_same_in_any_order])
+    main([a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])
