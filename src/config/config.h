@@ -90,6 +90,7 @@ struct hub_limits {
     uint32_t resources;       /* an event, 20000 */
     uint32_t repetitions;     /* of a field, 10000 */
     uint32_t patients;        /* a message, 1000 */
+    uint32_t parts;           /* of a message that is sent in parts, 1000 */
     uint32_t batch_messages;  /* messages of a batch, 10000 */
     uint32_t chart_tokens;    /* 100 */
     uint32_t queue;           /* messages waiting for the committer, 4096 */

@@ -314,6 +314,8 @@ static const struct hub_option limit_rows[] = {
      .description = "resources of an event"},
     {"patients", HUB_OPTION_COUNT, LIMIT(patients), "1000", 1, 100000, .flags = RELOAD,
      .description = "patients of a message"},
+    {"parts", HUB_OPTION_COUNT, LIMIT(parts), "1000", 1, 100000, .flags = RELOAD,
+     .description = "parts of a message that is sent in parts (DSC), together no larger than `message_bytes`"},
     {"batch_messages", HUB_OPTION_COUNT, LIMIT(batch_messages), "10000", 1, 1000000, .flags = RELOAD,
      .description = "messages (and batches) of a batch"},
     {"chart_tokens", HUB_OPTION_COUNT, LIMIT(chart_tokens), "100", 1, 10000,

@@ -147,6 +147,8 @@ struct hub_decoded {
     struct hub_span reply_head; /* what hub_format.reply needs of the message (for HL7 v2 its MSH segment) */
     uint64_t sequence;          /* the sender's own count of its messages (MSH-13), 0 = none */
     struct hub_span sequence_source; /* whose count: MSH-3 and MSH-4 as sent */
+    struct hub_span before, after; /* HUB_CONTINUED: the pointers to the part before this one and to the one behind it;
+                                      empty: it is the first, the last */
     struct hub_span application, facility; /* who it says it is from (MSH-3 and MSH-4, first component) */
     bool readable; /* the syntax is good and there is an id to answer to: what fails then is its content
                       (ack.on_error: accept) */

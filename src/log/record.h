@@ -39,7 +39,8 @@ void hub_record_begin(struct hub_buf *out, enum hub_record_kind kind, int64_t re
 void hub_record_add(struct hub_buf *out, enum hub_section_kind kind, struct hub_span bytes);
 void hub_record_add_dedup(struct hub_buf *out, const struct hub_dedup *dedup);
 
-/* "feed ID paused", "feed ID listening", "deadletter ID resolved"; texts without spaces. */
+/* "feed ID paused", "feed ID listening", "deadletter ID resolved", "part ID MESSAGE-ID" (the last part of a
+ * message that came in parts, by the id of its own bytes, and the message they made); texts without spaces. */
 void hub_record_add_state(struct hub_buf *out, const char *what, const char *id, const char *state);
 
 struct hub_record_view { /* borrowed from the payload */

@@ -33,6 +33,10 @@ struct hub_verdict {
  * verdict, same bytes. */
 enum { HUB_ANSWER_SEPARATOR = 0x1c }; /* FS, which ends a frame of MLLP and so cannot be part of one */
 
+/* JOIN (optional): a message that was sent in parts, which decode answers with HUB_CONTINUED and their pointers (only
+ * with a feed's rules; `map` shows a part as it stands): the whole from the bytes of its parts, in order, in the
+ * arena. */
+
 /* INSPECT (optional): decode for a person, without feed rules (a lenient decode: merges and deletes that no
  * table implements are mapped as far as known). CONTEXT may come from open with FEED NULL, which is lenient by
  * itself; CONFIG then only needs schema_dir (and authorities, limits if wanted). OUT as decode's. *REPORT, a JSON object:
@@ -73,6 +77,8 @@ struct hub_format {
                              struct hub_error *err);
     enum hub_result (*bundle)(void *context, const struct hub_parts *parts, const struct hub_span *answers,
                               const struct hub_verdict *whole, struct hub_buf *out);
+    enum hub_result (*join)(void *context, struct hub_arena *arena, const struct hub_span *parts, size_t count,
+                            struct hub_span *out, struct hub_error *err);
 };
 
 /* --- transports --- */

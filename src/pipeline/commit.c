@@ -76,6 +76,7 @@ void hub_commit_item_free(struct hub_commit_item *item)
     hub_buf_deinit(&item->audit);
     hub_mem_free(item->events);
     hub_mem_free(item->event_lens);
+    hub_mem_free(item->resolves);
     hub_mem_free(item);
 }
 
@@ -162,6 +163,8 @@ static enum hub_result decide_message(struct hub_commit *commit, size_t at, stru
         return decide_duplicate(commit, at, &stored, err);
     if (result != HUB_OK && result != HUB_NOT_FOUND)
         return result;
+    if (item->known)
+        return HUB_NOT_FOUND;
     if (result == HUB_OK && kind == HUB_RECORD_REJECTED) {
         kind = HUB_RECORD_REPEATED;
         facts.repeats = stored.repeats;

@@ -27,6 +27,10 @@ struct hub_commit_item {
     size_t event_count;
     struct hub_error why;          /* REJECTED */
     struct hub_buf audit;          /* any kind: further entries, each as be32 length and bytes, without times (the committer adds none) */
+    char (*resolves)[33];          /* MESSAGE, REJECTED: dead letters that this one is done with, heap array */
+    size_t resolve_count;
+    char last_part[33];            /* MESSAGE, REJECTED: this one was joined of parts; the id of the last one's bytes, else "" */
+    bool known;                    /* MESSAGE: nothing but the answer that this message id got before; HUB_NOT_FOUND when it is gone */
     uint64_t bytes;                /* for the in-flight budget */
     /* filled by the committer */
     enum hub_result result;        /* HUB_OK: durable (or a duplicate of something durable); HUB_TOO_LARGE, HUB_NO_MEMORY: this
@@ -92,7 +96,7 @@ void hub_commit_stats(struct hub_commit *commit, struct hub_commit_stats *out);
 
 /* Zeroed, with buffers that take BYTES_MAX; NULL: out of memory. */
 struct hub_commit_item *hub_commit_item_new(size_t bytes_max);
-/* Frees json, audit, events and event_lens too. NULL is fine. */
+/* Frees json, audit, events, event_lens and resolves too. NULL is fine. */
 void hub_commit_item_free(struct hub_commit_item *item);
 
 /* The index: opened over its store in FOLDER, brought up to the log's end. HUB_CORRUPT: it has seen more than the
@@ -114,6 +118,8 @@ struct hub_kv *hub_index_kv(struct hub_index *index);
 enum hub_result hub_index_kv_position(struct hub_kv *kv, const struct hub_log *log, uint64_t *position, struct hub_error *err) HUB_MUST_USE;
 /* An operator paused the feed with this permanent id. Any thread. */
 enum hub_result hub_index_feed_paused(struct hub_index *index, const char *feed_id, bool *paused, struct hub_error *err) HUB_MUST_USE;
+/* The id of the message that was joined when this last part came (hub_commit_item.last_part). HUB_NOT_FOUND. Any thread. */
+enum hub_result hub_index_joined(struct hub_index *index, struct hub_span part_id, char out[33], struct hub_error *err) HUB_MUST_USE;
 struct hub_index_message { /* one stored message or dead letter */
     uint64_t record; /* number in the log */
     int64_t recorded_us, last_us;

@@ -180,6 +180,10 @@ enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_
         hub_buf_append_span(out, hub_buf_view(&item->json));
         break;
     }
+    for (size_t i = 0; i < item->resolve_count; i++)
+        hub_record_add_state(out, "deadletter", item->resolves[i], "resolved");
+    if (item->last_part[0] != '\0')
+        hub_record_add_state(out, "part", item->last_part, item->dedup.message_id);
     given_entries(item, out);
     return result != HUB_OK ? result : hub_buf_result(out);
 }

@@ -255,6 +255,8 @@ static enum hub_result open_ingest(struct hub *hub, struct hub_error *err)
     ingest->rules = hub->rules;
     ingest->commit = hub->commit;
     ingest->forward = hub->forward;
+    ingest->index = hub->index;
+    ingest->log = hub->log;
     ingest->wake = wake_auditor;
     ingest->wake_ctx = hub;
     ingest->record_bytes_max = record_bytes_max(hub->config);

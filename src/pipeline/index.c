@@ -153,14 +153,13 @@ size_t hub_index_control_key(struct hub_span token, uint64_t record, uint8_t out
     return len + 9;
 }
 
-size_t hub_index_feed_key(struct hub_span feed_id, char out[HUB_INDEX_FEED_KEY_MAX])
+size_t hub_index_state_key(const char *prefix, struct hub_span id, char out[HUB_INDEX_FEED_KEY_MAX])
 {
-    static const char prefix[] = "feed:";
-    size_t head = sizeof(prefix) - 1;
-    size_t len = feed_id.len < HUB_INDEX_FEED_KEY_MAX - head ? feed_id.len : HUB_INDEX_FEED_KEY_MAX - head;
+    size_t head = strlen(prefix);
+    size_t len = id.len < HUB_INDEX_FEED_KEY_MAX - head ? id.len : HUB_INDEX_FEED_KEY_MAX - head;
     memcpy(out, prefix, head);
     if (len != 0)
-        memcpy(out + head, feed_id.ptr, len);
+        memcpy(out + head, id.ptr, len);
     return head + len;
 }
 
@@ -271,12 +270,26 @@ enum hub_result hub_index_feed_paused(struct hub_index *index, const char *feed_
     char key[HUB_INDEX_FEED_KEY_MAX];
     struct hub_kv_value value;
     *paused = false;
-    size_t len = hub_index_feed_key(hub_span_str(feed_id), key);
+    size_t len = hub_index_state_key("feed:", hub_span_str(feed_id), key);
     enum hub_result result = hub_kv_get(index->kv, HUB_INDEX_META, hub_span_of(key, len), &value, err);
     if (result == HUB_NOT_FOUND)
         return HUB_OK;
     HUB_TRY(result);
     *paused = hub_span_is(value.bytes, "paused");
+    hub_kv_value_free(&value);
+    return HUB_OK;
+}
+
+enum hub_result hub_index_joined(struct hub_index *index, struct hub_span part_id, char out[33],
+                                 struct hub_error *err)
+{
+    char key[HUB_INDEX_FEED_KEY_MAX];
+    struct hub_kv_value value;
+    size_t len = hub_index_state_key("part:", part_id, key);
+    HUB_TRY(hub_kv_get(index->kv, HUB_INDEX_META, hub_span_of(key, len), &value, err));
+    (void)snprintf(out, HUB_INDEX_ID_MAX + 1, "%.*s",
+                   (int)(value.bytes.len < HUB_INDEX_ID_MAX ? value.bytes.len : HUB_INDEX_ID_MAX),
+                   (const char *)value.bytes.ptr);
     hub_kv_value_free(&value);
     return HUB_OK;
 }

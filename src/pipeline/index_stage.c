@@ -213,18 +213,20 @@ static enum hub_result damaged(struct hub_error *err, uint64_t number)
     return HUB_CORRUPT;
 }
 
-static enum hub_result read_sections(struct hub_record_view *view, struct hub_dedup *dedup, uint64_t *events)
+static enum hub_result read_sections(struct hub_record_view *view, struct hub_dedup *dedup, uint64_t *events, bool *states)
 {
     enum hub_section_kind kind;
     struct hub_span bytes;
     enum hub_result result;
     memset(dedup, 0, sizeof *dedup);
     *events = 0;
+    *states = false;
     while ((result = hub_record_next(view, &kind, &bytes)) == HUB_OK) {
         if (kind == HUB_SECTION_EVENT)
             ++*events;
         if (kind == HUB_SECTION_DEDUP)
             HUB_TRY(hub_record_dedup(bytes, dedup));
+        *states = *states || kind == HUB_SECTION_STATE;
     }
     return result == HUB_END ? HUB_OK : result;
 }
@@ -323,7 +325,10 @@ static enum hub_result apply_states(struct hub_index *index, uint64_t number, st
             return damaged(err, number);
         if (hub_span_is(state.what, "feed"))
             hub_kv_batch_put(index->batch, index->kv, HUB_INDEX_META,
-                             hub_span_of(key, hub_index_feed_key(state.id, key)), state.state);
+                             hub_span_of(key, hub_index_state_key("feed:", state.id, key)), state.state);
+        if (hub_span_is(state.what, "part"))
+            hub_kv_batch_put(index->batch, index->kv, HUB_INDEX_META,
+                             hub_span_of(key, hub_index_state_key("part:", state.id, key)), state.state);
         if (hub_span_is(state.what, "deadletter"))
             HUB_TRY(apply_resolved(index, state.id, err));
     }
@@ -336,17 +341,21 @@ enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct
     struct hub_record_view view;
     struct hub_dedup dedup;
     uint64_t events = 0;
+    bool states = false;
     HUB_ASSERT(number == index->position + 1);
     if (hub_record_parse(payload, &view) != HUB_OK)
         return damaged(err, number);
     const struct hub_span sections = view.sections;
-    if (read_sections(&view, &dedup, &events) != HUB_OK)
+    if (read_sections(&view, &dedup, &events, &states) != HUB_OK)
         return damaged(err, number);
     switch (view.kind) {
     case HUB_RECORD_MESSAGE:
     case HUB_RECORD_REJECTED:
     case HUB_RECORD_REPEATED:
         HUB_TRY(apply_message(index, number, &view, &dedup, err));
+        view.sections = sections;
+        if (states) /* the parts it was joined from */
+            HUB_TRY(apply_states(index, number, view, err));
         break;
     case HUB_RECORD_KEY:
         view.sections = sections;

@@ -55,7 +55,7 @@ enum hub_result hub_index_read(struct hub_index *index, unsigned family, struct 
                                struct hub_index_message *out, struct hub_error *err) HUB_MUST_USE;
 /* The key of a token's use in RECORD; 0 is the token's first use. Returns its length. */
 size_t hub_index_control_key(struct hub_span token, uint64_t record, uint8_t out[HUB_INDEX_CONTROL_KEY_MAX]);
-/* In META: "feed:" and the feed's id. Returns its length. */
-size_t hub_index_feed_key(struct hub_span feed_id, char out[HUB_INDEX_FEED_KEY_MAX]);
+/* In META: "feed:" and the feed's id, or "part:" and the id of a last part. Returns its length. */
+size_t hub_index_state_key(const char *prefix, struct hub_span id, char out[HUB_INDEX_FEED_KEY_MAX]);
 enum hub_result hub_index_no_memory(struct hub_error *err);
 void hub_index_forget_staged(struct hub_index *index);

@@ -133,6 +133,8 @@ static void count(struct message *message, enum hub_result outcome, bool duplica
         atomic_fetch_add(&feed->failed, 1);
     else if (duplicate)
         atomic_fetch_add(&feed->duplicates, 1);
+    else if (message->verdict == HUB_CONTINUED)
+        atomic_fetch_add(&feed->parts, 1);
     else if (message->verdict != HUB_OK)
         atomic_fetch_add(&feed->rejected, 1);
     else
@@ -333,6 +335,16 @@ static void count_received(struct hub_intake *intake, const struct hub_intake_so
     atomic_store(&counts->last_us, hub_clock_wall_us(intake->ingest->clock));
 }
 
+/* The parts before it came over the same connection and are not stored yet. */
+static bool must_wait(const struct hub_intake *intake, const struct hub_intake_source *source,
+                      const struct hub_work *work)
+{
+    bool under_way = false;
+    for (const struct message *m = intake->messages; m != NULL && work->part_missing && !under_way; m = m->next)
+        under_way = m->verdict == HUB_CONTINUED && m->feed == source->counts && strcmp(m->sender, source->sender) == 0;
+    return under_way;
+}
+
 enum hub_result hub_intake_take(struct hub_intake *intake, const struct hub_intake_source *source)
 {
     struct hub_ingest *ingest = intake->ingest;
@@ -354,6 +366,11 @@ enum hub_result hub_intake_take(struct hub_intake *intake, const struct hub_inta
     enum hub_result result = work.item == NULL ? HUB_NO_MEMORY : hub_prepare(&work);
     if (work.item != NULL)
         intake->expected = work.item->json.len < EXPECTED_MAX ? work.item->json.len : EXPECTED_MAX;
+    if (result == HUB_OK && must_wait(intake, source, &work)) {
+        hub_arena_reset(&intake->arena);
+        hub_commit_item_free(work.item);
+        return HUB_BUSY;
+    }
     struct message *message = result == HUB_OK ? message_new(intake, &work, source) : NULL;
     if (message != NULL)
         note_sequence(ingest, source->counts, &work);
@@ -404,6 +421,7 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
     enum hub_result result = hub_batches_add(&intake->batches, &source);
     if (result == HUB_NOT_FOUND)
         result = hub_intake_take(intake, &source);
+    intake->was_busy = intake->was_busy || result == HUB_BUSY;
     if (result != HUB_OK)
         hub_intake_give_back(intake, budget);
     return result;

@@ -25,6 +25,7 @@ struct hub_ingest_feed {
     atomic_llong connections;
     atomic_ullong received, accepted, rejected, duplicates, failed, bytes, logins_refused, frames_refused;
     atomic_ullong sequence_gaps, noise_bytes; /* noise: what stood between frames */
+    atomic_ullong parts; /* of messages sent in parts, without the last ones */
     atomic_ullong batches, batches_faulty; /* envelopes; of them with wrong counts or headers */
     struct hub_sequences sequences; /* under the lock of hub_ingest */
     atomic_llong last_us; /* wall time of the last message */
@@ -37,6 +38,8 @@ struct hub_ingest {
     struct hub_keys *keys;
     struct hub_commit *commit;
     struct hub_forward *forward;   /* NULL: the bus is the event log itself */
+    struct hub_index *index;
+    struct hub_log *log;
     struct hub_rules *rules;       /* that a new intake begins with; the owner's */
     struct hub_ingest_feed *feeds; /* as the configuration's */
     size_t feed_count;

@@ -35,6 +35,7 @@ struct hub_batch {
     size_t taken, settled;
     size_t waiting_bytes;
     int64_t recorded_us;
+    bool busy;              /* the next message waits for one before it */
     enum hub_result result; /* HUB_OK, or why there will be no answer */
 };
 
@@ -196,6 +197,7 @@ void hub_batch_answered(struct hub_batch *batch, uint64_t number, enum hub_resul
                         const struct hub_verdict *verdict, struct hub_span answer)
 {
     batch->settled++;
+    batch->busy = false;
     batch->waiting_bytes -= batch->parts.messages[number].len;
     if (result != HUB_OK) {
         batch->result = result;
@@ -214,7 +216,7 @@ void hub_batch_answered(struct hub_batch *batch, uint64_t number, enum hub_resul
 static bool may_take(const struct hub_batch *batch)
 {
     bool more = batch->result == HUB_OK && batch->source.connection != NULL && batch->taken < batch->parts.count;
-    return more && batch->taken - batch->settled < WINDOW &&
+    return more && !batch->busy && batch->taken - batch->settled < WINDOW &&
            (batch->waiting_bytes < WINDOW_BYTES || batch->taken == batch->settled) &&
            !hub_intake_parked(batch->batches->intake);
 }
@@ -229,6 +231,9 @@ static void take_one(struct hub_batch *batch)
     source.ticket = batch->taken;
     source.batch = batch;
     enum hub_result result = hub_intake_take(batch->batches->intake, &source);
+    batch->busy = result == HUB_BUSY;
+    if (batch->busy)
+        return;
     if (result != HUB_OK) {
         batch->result = result; /* the hub's own trouble: no answer to any of them */
         return;
@@ -269,6 +274,8 @@ static void on_slice(void *ctx)
 
 void hub_batches_wake(struct hub_batches *batches)
 {
+    for (struct hub_batch *batch = batches->first; batch != NULL; batch = batch->next)
+        batch->busy = false;
     if (batches->first != NULL)
         hub_net_timer_set(batches->slice, 0);
 }

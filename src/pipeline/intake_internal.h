@@ -24,7 +24,7 @@ struct hub_intake_source {
     uint64_t ticket;
     struct hub_batch *batch; /* the ticket is its number in there; NULL: it came alone */
 };
-/* HUB_OK: it is on its way, its answer will come. */
+/* HUB_OK: it is on its way, its answer will come. HUB_BUSY: when one that is on its way has come back. */
 enum hub_result hub_intake_take(struct hub_intake *intake, const struct hub_intake_source *source) HUB_MUST_USE;
 /* A message waits for room in the committer's queue: nothing else may be taken now. */
 bool hub_intake_parked(const struct hub_intake *intake);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "src/base/mem.h"
+#include "src/pipeline/continued.h"
 
 enum {
     HEAD_MAX = 4096,
@@ -131,10 +132,10 @@ static enum hub_result check_sender(struct hub_work *work)
 }
 
 /* RULES, on_error: what reads as a message and cannot be mapped must not block its sender's queue. What is no
- * message, or is past a limit, is refused all the same. */
+ * message, is past a limit, or lacks the parts before it, is refused all the same. */
 static bool accepts_anyway(const struct hub_work *work)
 {
-    return work->feed->feed->on_error == HUB_ON_ERROR_ACCEPT && work->decoded.readable &&
+    return work->feed->feed->on_error == HUB_ON_ERROR_ACCEPT && work->decoded.readable && !work->part_missing &&
            hub_result_row(work->verdict)->class == HUB_CLASS_REJECT;
 }
 
@@ -144,7 +145,7 @@ static enum hub_result seal_dead_letter(struct hub_work *work, struct hub_span b
     struct hub_ingest *ingest = work->ingest;
     struct hub_commit_item *item = work->item;
     const char *answer =
-        accepts_anyway(work) ? hub_prepare_accepted : hub_result_row(work->verdict)->ack_code;
+        accepts_anyway(work) || work->verdict == HUB_CONTINUED ? hub_prepare_accepted : hub_result_row(work->verdict)->ack_code;
     struct hub_event_id id;
     struct hub_error err = {0};
     hub_buf_reset(&item->json);
@@ -184,6 +185,28 @@ static enum hub_result process_oversize(struct hub_work *work, struct hub_span b
     return seal_dead_letter(work, bytes);
 }
 
+/* The last part of a message: from here on it is the whole one, answered by the part's own header. */
+static enum hub_result decode_joined(struct hub_work *work, struct hub_span *bytes)
+{
+    const struct hub_decoded part = work->decoded;
+    enum hub_result taken = hub_continued_take(work, bytes);
+    if (taken != HUB_OK) {
+        work->item->last_part[0] = '\0';
+        return taken;
+    }
+    work->joined = true;
+    if (work->item->known)
+        return HUB_OK;
+    work->origin.message = *bytes;
+    work->err = (struct hub_error){.result = HUB_OK};
+    enum hub_result result =
+        work->feed->format->decode(work->feed->context, work->arena, *bytes, &work->decoded, &work->err);
+    work->decoded.reply_head = part.reply_head;
+    work->decoded.sequence = part.sequence;
+    fill_dedup(work);
+    return result == HUB_CONTINUED ? hub_fail(&work->err, HUB_SYNTAX, "parts that make no whole message", NULL) : result;
+}
+
 enum hub_result hub_prepare(struct hub_work *work)
 {
     struct hub_span bytes = work->origin.message;
@@ -195,7 +218,11 @@ enum hub_result hub_prepare(struct hub_work *work)
     fill_dedup(work);
     if (work->decoded.readable && work->feed->feed->sender_count != 0 && check_sender(work) != HUB_OK)
         work->verdict = HUB_DENIED;
-    if (work->verdict == HUB_OK) {
+    if (work->verdict == HUB_CONTINUED)
+        work->verdict = decode_joined(work, &bytes);
+    if (work->verdict == HUB_OK && work->item->known) {
+        work->item->kind = HUB_RECORD_MESSAGE;
+    } else if (work->verdict == HUB_OK) {
         note_authorities(work);
         work->verdict = seal_events(work, received_us);
     }

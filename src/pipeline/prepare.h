@@ -19,7 +19,9 @@ struct hub_work {
     /* made */
     struct hub_decoded decoded; /* in the arena */
     struct hub_error err;
-    enum hub_result verdict; /* HUB_OK or why it is rejected */
+    enum hub_result verdict; /* HUB_OK or why it is rejected; HUB_CONTINUED: a part, kept until the others have come */
+    bool part_missing;       /* rejected, for a part before it is not stored (yet) */
+    bool joined;             /* of parts: origin.message is the whole */
 };
 
 /* The reason of what was larger than limits.message_bytes: of such a dead letter only the beginning is kept.

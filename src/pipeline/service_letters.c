@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "src/base/mem.h"
+#include "src/pipeline/letters.h"
 #include "src/pipeline/prepare.h"
 #include "src/pipeline/session.h"
 
@@ -25,58 +26,13 @@ struct replay {
     struct hub_span original;
 };
 
-/* --- reading --- */
-
-static enum hub_result load(struct replay *replay)
-{
-    struct hub_log_reader *reader = NULL;
-    struct hub_record_view record;
-    struct hub_span payload, bytes;
-    enum hub_section_kind kind;
-    uint64_t number = 0;
-    enum hub_result result;
-    replay->document = NULL;
-    HUB_TRY(hub_log_reader_open(replay->request->hub->log, replay->index.record, &reader, replay->err));
-    HUB_TRY_OUT(hub_log_reader_next(reader, &number, &payload, replay->err));
-    HUB_TRY_OUT(hub_record_parse(payload, &record));
-    while ((result = hub_record_next(&record, &kind, &bytes)) == HUB_OK) {
-        if (kind != HUB_SECTION_DEAD_LETTER)
-            continue;
-        bytes = hub_arena_copy(replay->arena, bytes);
-        HUB_TRY_OUT(bytes.ptr != NULL ? HUB_OK : HUB_NO_MEMORY);
-        HUB_TRY_OUT(hub_json_parse(replay->arena, bytes, &replay->document, replay->err));
-    }
-    result = replay->document != NULL
-                 ? HUB_OK
-                 : hub_fail(replay->err, HUB_CORRUPT, "a dead letter is not in its record", NULL);
-out:
-    hub_log_reader_close(reader);
-    return result;
-}
-
-static enum hub_result class_key(void *ctx, const struct hub_key_id *id, uint8_t key[HUB_KEY_LEN])
-{
-    enum hub_data_class class_;
-    return hub_keys_class_by_id(((struct hub *)ctx)->keys, id, key, &class_, NULL);
-}
-
-static enum hub_result one_off(void *ctx, const struct hub_key_id *id, const struct hub_token *subject,
-                               uint8_t secret[HUB_KEY_LEN])
-{
-    static const struct hub_token none = {""};
-    (void)subject;
-    return hub_keys_secret(((struct hub *)ctx)->keys, id, &none, secret, NULL);
-}
-
 /* The hub opens the letter itself: a read like any other, in the audit log before it is done. */
 static enum hub_result open_letter(struct replay *replay)
 {
-    struct hub *hub = replay->request->hub;
-    const struct hub_opener opener = {.class_key = class_key, .patient_secret = one_off, .ctx = hub};
     const struct hub_span raw = HUB_SPAN("raw");
     HUB_TRY(hub_session_note_read(replay->request, &replay->id, 1, &raw, 1, replay->err));
-    return hub_protect_open_dead_letter(replay->arena, replay->document, &opener, &replay->original,
-                                        replay->err);
+    return hub_letter_open(replay->request->hub->keys, replay->arena, replay->document, &replay->original,
+                           replay->err);
 }
 
 static const struct hub_rules_feed *feed_of(const struct replay *replay)
@@ -156,7 +112,7 @@ static enum hub_result commit(struct replay *replay, struct hub_work *work)
     struct hub *hub = replay->request->hub;
     if (work->verdict != HUB_OK)
         return conclude(replay, "rejected", &work->err);
-    if (!hub_span_is(replay->id, work->item->dedup.message_id))
+    if (!work->joined && !hub_span_is(replay->id, work->item->dedup.message_id))
         return hub_fail(replay->err, HUB_CORRUPT, "a dead letter's original is not the message of its id",
                         NULL);
     HUB_TRY(add_entry(replay, work->item));
@@ -202,7 +158,8 @@ static enum hub_result replay_letter(struct replay *replay)
     struct hub_index_message now;
     struct hub_error why = {0};
     HUB_TRY(hub_index_dead_letter(replay->request->hub->index, replay->id, &replay->index, replay->err));
-    HUB_TRY(load(replay));
+    HUB_TRY(hub_letter_load(replay->request->hub->log, replay->index.record, replay->arena,
+                            &replay->document, replay->err));
     HUB_TRY(hub_index_message(replay->request->hub->index, replay->id, &now, replay->err));
     if (now.kind == HUB_RECORD_MESSAGE) /* the sender was faster */
         return conclude(replay, "duplicate", NULL);

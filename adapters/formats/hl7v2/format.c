@@ -5,6 +5,7 @@
 #include "adapters/formats/hl7v2/ack.h"
 #include "adapters/formats/hl7v2/hl7_batch.h"
 #include "adapters/formats/hl7v2/hl7_charset.h"
+#include "adapters/formats/hl7v2/hl7_part.h"
 #include "adapters/formats/hl7v2/map.h"
 #include "src/base/mem.h"
 #include "src/codec/charset.h"
@@ -188,6 +189,20 @@ static enum hub_result refuse_another(const struct hub_hl7 *message, struct hub_
                    : HUB_OK;
 }
 
+static enum hub_result check_part(const struct context *context, const struct hub_hl7 *message, struct hub_span bytes,
+                                  struct hub_decoded *out, struct hub_error *err)
+{
+    struct hub_charset_shape shape;
+    if (context->options.lenient)
+        return HUB_OK;
+    hub_hl7_part(message, &out->before, &out->after);
+    if (out->before.len == 0 && out->after.len == 0)
+        return HUB_OK;
+    if (hub_charset_wide(bytes, &shape) != NULL)
+        return hub_fail(err, HUB_SYNTAX, "parts of a message in UTF-16 or UTF-32 cannot be joined", "send it in UTF-8, or in one piece");
+    return hub_fail(err, HUB_CONTINUED, NULL, NULL);
+}
+
 /* What a refused message is called in logs and lists. */
 static void name_message(const struct hub_hl7 *message, struct hub_decoded *out)
 {
@@ -294,6 +309,7 @@ static enum hub_result decode_with(const struct context *context, struct hub_are
     out->facility = header_value(&input.message, 4, 1);
     HUB_TRY(check_header(context, &input.message, err));
     HUB_TRY(check_repetitions(context, &input.message, err));
+    HUB_TRY(check_part(context, &input.message, bytes, out, err));
     struct hub_map_trace *trace = NULL;
     if (flags != 0) {
         trace = hub_map_trace_new(arena, &input.message, flags);
@@ -342,6 +358,13 @@ static enum hub_result format_bundle(void *instance, const struct hub_parts *par
     return hub_hl7_bundle(context->ack_mode, parts, answers, whole, out);
 }
 
+static enum hub_result format_join(void *instance, struct hub_arena *arena, const struct hub_span *parts, size_t count,
+                                   struct hub_span *out, struct hub_error *err)
+{
+    const struct context *context = instance;
+    return hub_hl7_join(arena, parts, count, context->segments_max, out, err);
+}
+
 const struct hub_format hub_format_hl7v2 = {
     .name = "hl7v2",
     .check = format_check,
@@ -353,4 +376,5 @@ const struct hub_format hub_format_hl7v2 = {
     .envelope = hub_hl7_is_batch,
     .split = format_split,
     .bundle = format_bundle,
+    .join = format_join,
 };
