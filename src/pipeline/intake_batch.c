@@ -7,6 +7,7 @@
 #include "src/pipeline/intake_internal.h"
 
 enum {
+    NO_ROOM_MS = 100,           /* how soon it is looked again whether there is space */
     SLICE_US = 2000,            /* of the worker's time, at least one message */
     WINDOW = 256,               /* messages of one batch on their way */
     WINDOW_BYTES = 1024 * 1024, /* of them, one may be larger by itself */
@@ -213,12 +214,18 @@ void hub_batch_answered(struct hub_batch *batch, uint64_t number, enum hub_resul
 
 /* --- a slice of work --- */
 
+/* No space: what is not taken yet waits for it, as what is not read yet does. */
+static bool is_full(const struct hub_batches *batches)
+{
+    return hub_commit_full(hub_intake_ingest(batches->intake)->commit);
+}
+
 static bool may_take(const struct hub_batch *batch)
 {
     bool more = batch->result == HUB_OK && batch->source.connection != NULL && batch->taken < batch->parts.count;
     return more && !batch->busy && batch->taken - batch->settled < WINDOW &&
            (batch->waiting_bytes < WINDOW_BYTES || batch->taken == batch->settled) &&
-           !hub_intake_parked(batch->batches->intake);
+           !hub_intake_parked(batch->batches->intake) && !is_full(batch->batches);
 }
 
 static void take_one(struct hub_batch *batch)
@@ -270,6 +277,8 @@ static void on_slice(void *ctx)
     }
     if (again)
         hub_net_timer_set(batches->slice, 0);
+    else if (batches->first != NULL && is_full(batches))
+        hub_net_timer_set(batches->slice, NO_ROOM_MS);
 }
 
 void hub_batches_wake(struct hub_batches *batches)

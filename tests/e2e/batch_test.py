@@ -261,6 +261,49 @@ def a_kill_in_the_middle_loses_and_doubles_nothing():
         calm.close()
 
 
+def a_batch_is_finished_before_a_stop_and_given_up_without_its_sender():
+    hub = Hub().start()
+    try:
+        messages = patients(MANY, "D")
+        sender = hub.connect(timeout=60)
+        sender.send(wrap(messages))
+        wait_for(lambda: hub.json("status")["feeds"][0]["batches"] == 1, "the batch did not arrive")
+        hub.stop()
+        got = codes(sender.receive())
+        check([c for c, _ in got] == ["AA"] * MANY, "a stop in the middle of a batch")
+        hub.start()
+        check(hub.json("status")["events"] == MANY, "events")
+        messages = patients(MANY, "G")
+        sender = hub.connect(timeout=60)
+        sender.send(wrap(messages, "GONE"))
+        wait_for(lambda: hub.json("status")["feeds"][0]["batches"] == 1, "the batch did not arrive")
+        sender.close()
+        wait_for(lambda: hub.json("status")["in_flight_bytes"] == 0 and hub.json("status")["connections"] == 0, "a batch without its sender is kept")
+        check([c for c, _ in codes(hub.connect(timeout=60).exchange(wrap(messages, "GONE")))] == ["AA"] * MANY, "the batch again")
+        status = hub.caught_up()
+        check(status["events"] == 2 * MANY and status["in_flight_bytes"] == 0, f"{status}")
+    finally:
+        hub.close()
+
+
+def a_batch_waits_for_space_and_goes_on():
+    hub = Hub()
+    try:
+        hub.edit("idle: 10m", "idle: 10m, reserve_bytes: 1TiB")
+        hub.start()
+        sender = hub.connect(timeout=30)
+        sender.send(wrap(patients(20)))
+        time.sleep(1)
+        check(hub.json("status")["events"] == 0 and hub.json("status")["space"] == "full", "stored without space")
+        sender.close()
+        hub.stop()
+        hub.edit(", reserve_bytes: 1TiB", "")
+        hub.start()
+        check([c for c, _ in codes(hub.connect().exchange(wrap(patients(20))))] == ["AA"] * 20, "with space")
+    finally:
+        hub.close()
+
+
 def commands_read_and_send_batches():
     hub = Hub().start()
     try:
@@ -292,5 +335,6 @@ def commands_read_and_send_batches():
 if __name__ == "__main__":
     main([every_message_of_a_batch_has_its_own_fate, wrong_counts_are_told_and_the_messages_stay, broken_envelopes_do_not_take_messages_with_them,
           messages_of_a_batch_ask_for_their_own_answers, a_batch_sent_again_gets_the_same_answer, a_large_batch_does_not_hold_up_others,
-          a_batch_past_the_limit_is_refused_whole, commands_read_and_send_batches,
+          a_batch_past_the_limit_is_refused_whole, a_batch_is_finished_before_a_stop_and_given_up_without_its_sender,
+          a_batch_waits_for_space_and_goes_on, commands_read_and_send_batches,
           a_kill_in_the_middle_loses_and_doubles_nothing])
