@@ -181,7 +181,6 @@ static void forget_pending(struct hub_timeline *t)
     if (t->text.cap > TEXT_KEPT) {
         const size_t bytes_max = t->text.bytes_max;
         hub_buf_deinit(&t->text);
-    hub_buf_deinit(&t->group.records);
         hub_buf_init(&t->text, bytes_max, false);
     }
     if (t->pending_cap > 4096 && t->pending_count < t->pending_cap / 16) {
@@ -324,6 +323,7 @@ void hub_timeline_close(struct hub_timeline *t)
     hub_arena_deinit(&t->arena);
     hub_arena_deinit(&t->scratch);
     hub_buf_deinit(&t->text);
+    hub_buf_deinit(&t->group.records);
     hub_mem_free(t);
 }
 
