@@ -57,7 +57,7 @@ static enum hub_result reach(struct check *c, struct hub_error *err)
                 *err = c->client.trouble;
             return c->client.trouble.result;
         }
-        return hub_kafka_explain(err, code, NULL, false);
+        return hub_kafka_explain(err, code, NULL);
     }
 }
 
@@ -71,7 +71,7 @@ static rd_kafka_event_t *answer(struct check *c, struct hub_error *err)
     }
     if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR)
         return event;
-    (void)hub_kafka_explain(err, rd_kafka_event_error(event), rd_kafka_event_error_string(event), false);
+    (void)hub_kafka_explain(err, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
     rd_kafka_event_destroy(event);
     return NULL;
 }

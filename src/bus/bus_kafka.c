@@ -110,11 +110,9 @@ static void name_broker(struct hub_error *err, const char *reason)
     (void)hub_error_at(err, "%.*s", (int)len, start + 3);
 }
 
-enum hub_result hub_kafka_explain(struct hub_error *err, rd_kafka_resp_err_t code, const char *reason,
-                                  bool configured_cert)
+enum hub_result hub_kafka_explain(struct hub_error *err, rd_kafka_resp_err_t code, const char *reason)
 {
     const char *text = reason != NULL ? reason : "";
-    (void)configured_cert;
     for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++) {
         if ((causes[i].code != 0 && causes[i].code != code) ||
             (causes[i].part[0] != '\0' && strstr(text, causes[i].part) == NULL))
@@ -132,7 +130,7 @@ enum hub_result hub_kafka_explain(struct hub_error *err, rd_kafka_resp_err_t cod
 enum hub_result hub_kafka_explain_error(struct hub_error *err, rd_kafka_error_t *error)
 {
     enum hub_result result =
-        hub_kafka_explain(err, rd_kafka_error_code(error), rd_kafka_error_string(error), false);
+        hub_kafka_explain(err, rd_kafka_error_code(error), rd_kafka_error_string(error));
     rd_kafka_error_destroy(error);
     return result;
 }
@@ -147,7 +145,13 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     (void)rk;
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client->trouble.result != HUB_OK)
         return;
-    enum hub_result result = hub_kafka_explain(&err, (rd_kafka_resp_err_t)code, reason, false);
+    enum hub_result result = hub_kafka_explain(&err, (rd_kafka_resp_err_t)code, reason);
+    /* the library shows a certificate only to a broker that names its authority */
+    if (client->cert && strstr(reason, "alert certificate required") != NULL) {
+        result = hub_fail(&err, HUB_AUTH, "the client certificate is not from an authority that the broker trusts",
+                          "set bus.kafka.tls.cert to a certificate from the brokers' client authority");
+        name_broker(&err, reason);
+    }
     if (client->trouble.result == HUB_AUTH && result == HUB_NETWORK)
         return;
     if (client->trouble.what != err.what)
@@ -303,6 +307,7 @@ rd_kafka_conf_t *hub_kafka_conf(struct hub_kafka_bus *bus, enum hub_kafka_kind k
     const struct hub_bus_options *o = &bus->options;
     enum hub_result result = HUB_OK;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    client->cert = o->cert != NULL;
     set_brokers(conf, o, &result, err);
     hub_kafka_set(conf, "client.id", o->client_id, &result, err);
     hub_kafka_set(conf, "socket.keepalive.enable", "true", &result, err);

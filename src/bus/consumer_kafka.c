@@ -125,7 +125,7 @@ static enum hub_result subscribe(struct consumer *c, const char *const *topics, 
         (void)rd_kafka_topic_partition_list_add(list, topics[i], RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t code = rd_kafka_subscribe(c->client.rk, list);
     rd_kafka_topic_partition_list_destroy(list);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL, false);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL);
 }
 
 static enum hub_result open_client(struct consumer *c, struct hub_kafka_bus *bus,
@@ -229,7 +229,7 @@ static enum hub_result give_error(struct consumer *c, struct hub_bus_event *even
     rd_kafka_resp_err_t code = c->message->err;
     char text[512];
     if (rd_kafka_fatal_error(c->client.rk, text, sizeof text) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        (void)hub_kafka_explain(err, rd_kafka_fatal_error(c->client.rk, text, sizeof text), text, false);
+        (void)hub_kafka_explain(err, rd_kafka_fatal_error(c->client.rk, text, sizeof text), text);
         return HUB_CLOSED;
     }
     switch ((int)code) {
@@ -244,7 +244,7 @@ static enum hub_result give_error(struct consumer *c, struct hub_bus_event *even
     case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
         return HUB_OK; /* the loss itself is told on its own */
     }
-    (void)hub_kafka_explain(&c->client.trouble, code, rd_kafka_message_errstr(c->message), false);
+    (void)hub_kafka_explain(&c->client.trouble, code, rd_kafka_message_errstr(c->message));
     return HUB_OK;
 }
 
@@ -321,7 +321,7 @@ enum hub_result hub_kafka_seek(struct hub_bus_consumer *consumer, const struct h
     rd_kafka_topic_partition_list_t *list = list_of(place, 1);
     enum hub_result result = settle(err, rd_kafka_seek_partitions(of(consumer)->client.rk, list, SEEK_MS));
     if (result == HUB_OK && list->elems[0].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        result = hub_kafka_explain(err, list->elems[0].err, NULL, false);
+        result = hub_kafka_explain(err, list->elems[0].err, NULL);
     rd_kafka_topic_partition_list_destroy(list);
     return result;
 }
@@ -334,7 +334,7 @@ enum hub_result hub_kafka_pause(struct hub_bus_consumer *consumer, const struct 
     rd_kafka_resp_err_t code =
         paused ? rd_kafka_pause_partitions(rk, list) : rd_kafka_resume_partitions(rk, list);
     rd_kafka_topic_partition_list_destroy(list);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL, false);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL);
 }
 
 /* --- offsets --- */
@@ -359,7 +359,7 @@ enum hub_result hub_kafka_commit_offsets(struct hub_bus_consumer *consumer,
     case RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST:
         return hub_fail(err, HUB_DENIED, "the partition is another member's by now", NULL);
     }
-    return hub_kafka_explain(err, code, NULL, false);
+    return hub_kafka_explain(err, code, NULL);
 }
 
 enum hub_result hub_kafka_committed(struct hub_bus_consumer *consumer, struct hub_bus_place *places,
@@ -373,7 +373,7 @@ enum hub_result hub_kafka_committed(struct hub_bus_consumer *consumer, struct hu
         places[i].leader_epoch = rd_kafka_topic_partition_get_leader_epoch(&list->elems[i]);
     }
     rd_kafka_topic_partition_list_destroy(list);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL, false);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL);
 }
 
 enum hub_result hub_kafka_offsets(struct hub_bus_consumer *consumer, const char *topic, int32_t partition,
@@ -381,7 +381,7 @@ enum hub_result hub_kafka_offsets(struct hub_bus_consumer *consumer, const char 
 {
     rd_kafka_resp_err_t code =
         rd_kafka_query_watermark_offsets(of(consumer)->client.rk, topic, partition, oldest, end, timeout_ms);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL, false);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL);
 }
 
 enum hub_result hub_kafka_partition_count(struct hub_bus_consumer *consumer, const char *topic,
@@ -391,7 +391,7 @@ enum hub_result hub_kafka_partition_count(struct hub_bus_consumer *consumer, con
     const rd_kafka_metadata_t *metadata = NULL;
     rd_kafka_topic_t *handle = rd_kafka_topic_new(c->client.rk, topic, NULL);
     if (handle == NULL)
-        return hub_kafka_explain(err, rd_kafka_last_error(), NULL, false);
+        return hub_kafka_explain(err, rd_kafka_last_error(), NULL);
     rd_kafka_resp_err_t code = rd_kafka_metadata(c->client.rk, 0, handle, &metadata, timeout_ms);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = metadata->topics[0].err;
@@ -400,5 +400,5 @@ enum hub_result hub_kafka_partition_count(struct hub_bus_consumer *consumer, con
     if (metadata != NULL)
         rd_kafka_metadata_destroy(metadata);
     rd_kafka_topic_destroy(handle);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL, false);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL);
 }

@@ -15,6 +15,7 @@ struct hub_kafka_bus {
  * thread that polls. */
 struct hub_kafka_client {
     rd_kafka_t *rk;
+    bool cert; /* a client certificate is configured */
     struct hub_error trouble; /* result HUB_OK: none known */
     uint64_t retries;
     uint32_t brokers_up;
@@ -40,10 +41,8 @@ enum hub_result hub_kafka_client_open(struct hub_kafka_client *client, enum hub_
                                       rd_kafka_conf_t *conf, struct hub_error *err) HUB_MUST_USE;
 void hub_kafka_client_close(struct hub_kafka_client *client);
 
-/* The cause of what the library reports, in our words. CONFIGURED_CERT: a client certificate is shown.
- * REASON may be NULL. Returns ERR's result. */
-enum hub_result hub_kafka_explain(struct hub_error *err, rd_kafka_resp_err_t code, const char *reason,
-                                  bool configured_cert);
+/* The cause of what the library reports, in our words. REASON may be NULL. Returns ERR's result. */
+enum hub_result hub_kafka_explain(struct hub_error *err, rd_kafka_resp_err_t code, const char *reason);
 /* The same for an error object, which is freed. */
 enum hub_result hub_kafka_explain_error(struct hub_error *err, rd_kafka_error_t *error);
 

@@ -52,7 +52,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
         p->client.trouble = (struct hub_error){0};
     } else {
         p->stats.failed++;
-        result = hub_kafka_explain(&p->client.trouble, message->err, NULL, false);
+        result = hub_kafka_explain(&p->client.trouble, message->err, NULL);
     }
     p->options.delivered(p->options.ctx, tag, result, rd_kafka_message_latency(message));
 }
@@ -148,7 +148,7 @@ static enum hub_result closed(struct producer *p, struct hub_error *err)
 {
     char text[512];
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(p->client.rk, text, sizeof text);
-    enum hub_result result = hub_kafka_explain(err, code, text, false);
+    enum hub_result result = hub_kafka_explain(err, code, text);
     return result == HUB_DENIED ? HUB_DENIED : HUB_CLOSED;
 }
 
@@ -175,8 +175,8 @@ enum hub_result hub_kafka_send(struct hub_bus_producer *producer, const struct h
         return hub_fail(err, HUB_TOO_LARGE, "a record is larger than the bus takes", "raise limits.message_bytes");
     if (is_fatal(p))
         return closed(p, err);
-    (void)hub_kafka_explain(&p->client.trouble, code, NULL, false);
-    return hub_kafka_explain(err, code, NULL, false) == HUB_DENIED ? HUB_DENIED : HUB_CLOSED;
+    (void)hub_kafka_explain(&p->client.trouble, code, NULL);
+    return hub_kafka_explain(err, code, NULL) == HUB_DENIED ? HUB_DENIED : HUB_CLOSED;
 }
 
 enum hub_result hub_kafka_poll(struct hub_bus_producer *producer, int timeout_ms, struct hub_error *err)

@@ -278,10 +278,12 @@ static void check_bus(struct checking *c)
                 "the bus is local: there is nothing outside this machine to try", NULL, "");
         return;
     }
+    size_t before = c->problems->errors;
     check_certificate(c, c->config->kafka.tls.ca, "bus.kafka.tls.ca");
     check_certificate(c, c->config->kafka.tls.cert, "bus.kafka.tls.cert");
     check_key_mode(c, c->config->kafka.tls.key, "bus.kafka.tls.key");
-    size_t before = c->problems->errors;
+    if (c->problems->errors != before) /* it would only be said again */
+        return;
     enum hub_result result = hub_bus_setup_open(c->config, &setup, &err);
     if (result == HUB_OK && opt.connect)
         result = hub_bus_setup_check(setup, HUB_RUN_ALL, false, TIMEOUT_MS, c->problems, &err);

@@ -174,6 +174,7 @@ static enum hub_result decide_message(struct hub_commit *commit, size_t at, stru
                                    &facts.control_reused, err));
     facts.recorded_us = take_times(commit, item->event_count);
     item->recorded_us = facts.recorded_us;
+    item->record = next_number(commit);
     return add_record(commit, item, kind, &facts, err);
 }
 
@@ -194,6 +195,7 @@ static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, s
     }
     facts.recorded_us = take_times(commit, 1);
     item->recorded_us = facts.recorded_us;
+    item->record = next_number(commit);
     return add_record(commit, item, item->kind, &facts, err);
 }
 

@@ -210,7 +210,8 @@ class Node:
             "ssl.keystore.location": cluster.keystore,
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": cluster.certificates.path("ca.pem"),
-            "ssl.client.auth": "required",
+            # with SASL only the prefixed name counts (KIP-684)
+            "listener.name.client.ssl.client.auth": "required",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
             "log.dirs": os.path.join(self.folder, "log"),

@@ -206,8 +206,7 @@ def ack_broker_waits_for_the_brokers():
     hub = kafka_hub(cluster)
     try:
         cluster.allow_roles()
-        hub.edit("ack:       {wait: stored}", "ack:       {wait: broker}") if "ack:       {wait: stored}" in open(
-            os.path.join(hub.dir, "hub.yaml"), encoding="utf-8").read() else hub.edit("    identity:", "    ack: {wait: broker}\n    identity:")
+        hub.edit("{wait: stored, mode: auto", "{wait: broker, mode: auto")
         hub.start()
         hospital = Hospital(33, 3)
         first = encode(hospital.adt("A01", 1))
