@@ -21,11 +21,14 @@ enum { PATH_CAP = 4096, WARN_DAYS = 30 };
 
 static struct {
     bool connect, dump;
+    const char *roles;
 } opt;
 
 const struct hub_cli_option hub_cli_check_options[] = {
     {"connect", 0, HUB_CLI_FLAG, &opt.connect, NULL,
      "try what the configuration names outside this machine too"},
+    {"role", 0, HUB_CLI_TEXT, &opt.roles, "LIST",
+     "with --connect: as `run --role`, the rights that these need (default: all)"},
     {"dump", 0, HUB_CLI_FLAG, &opt.dump, NULL, "print the configuration with every default, secrets hidden"},
     HUB_CLI_OPTION_CONFIG,
     HUB_CLI_OPTION_JSON,
@@ -286,7 +289,7 @@ static void check_bus(struct checking *c)
         return;
     enum hub_result result = hub_bus_setup_open(c->config, &setup, &err);
     if (result == HUB_OK && opt.connect)
-        result = hub_bus_setup_check(setup, HUB_RUN_ALL, false, TIMEOUT_MS, c->problems, &err);
+        result = hub_bus_setup_check(setup, hub_cli_roles(opt.roles), false, TIMEOUT_MS, c->problems, &err);
     if (result != HUB_OK)
         add_error(c, &err, "bus.kafka");
     else if (opt.connect && c->problems->errors == before)
@@ -354,6 +357,8 @@ int hub_cli_check(int count, char **operands)
     (void)operands;
     if (count != 0)
         return hub_cli_usage("check: takes no operands; name the configuration with -c");
+    if (hub_cli_roles(opt.roles) == 0)
+        return hub_cli_usage("check: --role takes ingest, forward, timeline and api, comma separated");
     struct hub_problems problems;
     hub_problems_init(&problems);
     struct hub_config *config = hub_cli_config_load(&problems);

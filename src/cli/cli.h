@@ -104,6 +104,9 @@ void hub_cli_print_line(const struct hub_json *node);
 /* TEXT with control characters replaced, so that data cannot drive a terminal. */
 void hub_cli_print_text(struct hub_span text, FILE *out);
 
+/* HUB_RUN_... of a list such as "ingest,forward"; NULL: all. 0: a name that is none. */
+unsigned hub_cli_roles(const char *text);
+
 /* Reads a whole file ("-" = stdin), at most BYTES_MAX. OUT is initialised here; deinit it in any case. */
 enum hub_result hub_cli_read_file(const char *path, size_t bytes_max, struct hub_buf *out,
                                   struct hub_error *err) HUB_MUST_USE;

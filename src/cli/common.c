@@ -171,3 +171,29 @@ enum hub_result hub_cli_read_file(const char *path, size_t bytes_max, struct hub
         (void)close(fd);
     return result == HUB_OK ? HUB_OK : hub_error_in(err, path, 0);
 }
+
+unsigned hub_cli_roles(const char *text)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } names[] = {{"ingest", HUB_RUN_INGEST},
+                 {"forward", HUB_RUN_FORWARD},
+                 {"timeline", HUB_RUN_TIMELINE},
+                 {"api", HUB_RUN_API}};
+    unsigned roles = 0;
+    if (text == NULL)
+        return HUB_RUN_ALL;
+    while (*text != '\0') {
+        size_t len = strcspn(text, ",");
+        unsigned found = 0;
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            if (strlen(names[i].name) == len && strncmp(names[i].name, text, len) == 0)
+                found = names[i].bit;
+        if (found == 0)
+            return 0;
+        roles |= found;
+        text += len + (text[len] == ',');
+    }
+    return roles;
+}

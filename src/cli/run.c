@@ -13,33 +13,6 @@ const struct hub_cli_option hub_cli_run_options[] = {
     HUB_CLI_OPTION_END,
 };
 
-/* 0: a name that is none. */
-static unsigned parse_roles(const char *text)
-{
-    static const struct {
-        const char *name;
-        unsigned bit;
-    } names[] = {{"ingest", HUB_RUN_INGEST},
-                 {"forward", HUB_RUN_FORWARD},
-                 {"timeline", HUB_RUN_TIMELINE},
-                 {"api", HUB_RUN_API}};
-    unsigned roles = 0;
-    if (text == NULL)
-        return HUB_RUN_ALL;
-    while (*text != '\0') {
-        size_t len = strcspn(text, ",");
-        unsigned found = 0;
-        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-            if (strlen(names[i].name) == len && strncmp(names[i].name, text, len) == 0)
-                found = names[i].bit;
-        if (found == 0)
-            return 0;
-        roles |= found;
-        text += len + (text[len] == ',');
-    }
-    return roles;
-}
-
 static void say_ready(void *ctx)
 {
     (void)ctx;
@@ -83,7 +56,7 @@ static int serve(const struct hub_config *config, unsigned roles, struct hub_pro
 int hub_cli_run(int count, char **operands)
 {
     (void)operands;
-    unsigned roles = parse_roles(roles_text);
+    unsigned roles = hub_cli_roles(roles_text);
     if (count != 0)
         return hub_cli_usage("run: takes no operands");
     if (roles == 0)

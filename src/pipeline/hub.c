@@ -257,6 +257,7 @@ static enum hub_result open_ingest(struct hub *hub, struct hub_error *err)
     ingest->forward = hub->forward;
     ingest->index = hub->index;
     ingest->log = hub->log;
+    ingest->event_bytes_max = hub_config_uses_kafka(hub->config) ? hub_bus_event_bytes_max(hub->config) : 0;
     ingest->wake = wake_auditor;
     ingest->wake_ctx = hub;
     ingest->record_bytes_max = record_bytes_max(hub->config);

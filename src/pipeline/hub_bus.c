@@ -86,6 +86,19 @@ static enum hub_result open_forward(struct hub *hub, struct hub_error *err)
     return hub_forward_open(&options, &hub->forward, err);
 }
 
+/* Who waits for the brokers waits for the forwarder of the same data directory. */
+static enum hub_result check_roles(const struct hub *hub, struct hub_error *err)
+{
+    if ((hub->roles & (HUB_RUN_INGEST | HUB_RUN_FORWARD)) != HUB_RUN_INGEST)
+        return HUB_OK;
+    for (size_t i = 0; i < hub->config->feed_count; i++)
+        if (hub->config->feeds[i].ack_wait == HUB_ACK_BROKER)
+            return hub_fail(err, HUB_CONFIG, "a feed waits for the brokers, and nobody forwards to them",
+                            "run with --role ingest,forward, or write ack: {wait: stored}");
+    HUB_DIAG(HUB_DIAG_WARNING, component, "events stay in the event log: this process does not forward");
+    return HUB_OK;
+}
+
 enum hub_result hub_bus_start(struct hub *hub, struct hub_problems *problems, struct hub_error *err)
 {
     char folder[HUB_PATH_MAX];
@@ -96,6 +109,7 @@ enum hub_result hub_bus_start(struct hub *hub, struct hub_problems *problems, st
         HUB_TRY(hub_forward_follow(hub->log, hub->disk, folder, err));
     if (hub->roles == HUB_RUN_OFFLINE)
         return HUB_OK;
+    HUB_TRY(check_roles(hub, err));
     HUB_TRY(hub_bus_setup_open(hub->config, &hub->bus, err));
     if ((hub->roles & HUB_RUN_FORWARD) == 0)
         return HUB_OK;

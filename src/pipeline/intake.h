@@ -44,6 +44,7 @@ struct hub_ingest {
     struct hub_ingest_feed *feeds; /* as the configuration's */
     size_t feed_count;
     uint64_t record_bytes_max;
+    uint64_t event_bytes_max; /* what the bus takes; 0: no limit of its own */
     atomic_ullong in_flight_bytes;
     atomic_llong connections;
     pthread_mutex_t lock;                          /* below */

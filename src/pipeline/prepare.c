@@ -78,6 +78,9 @@ static enum hub_result seal_events(struct hub_work *work, int64_t received_us)
                                  &item->json, &item->events[i], &work->err));
         HUB_TRY(hub_buf_result(&item->json));
         item->event_lens[i] = item->json.len - before;
+        if (ingest->event_bytes_max != 0 && item->event_lens[i] > ingest->event_bytes_max)
+            return hub_fail(&work->err, HUB_TOO_LARGE, "the event is larger than the bus takes",
+                            "send it in parts, or raise limits.message_bytes and max.message.bytes of the topics");
     }
     item->event_count = events;
     item->kind = HUB_RECORD_MESSAGE;
