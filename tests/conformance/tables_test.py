@@ -25,7 +25,7 @@ OFFICIAL = os.path.join(SHARED, "v2-to-fhir", "mappings", "segments")
 TABLES = os.path.join(ROOT, "schemas", "hl7v2")
 BASELINE = os.path.join(ROOT, "tests", "conformance", "tables_baseline.json")
 OVERRIDES = os.path.join(ROOT, "docs", "MAPPING-OVERRIDES.md")
-SEGMENTS = "MSH EVN PID PD1 NK1 PV1 PV2 AL1 DG1 IN1 MRG ORC OBR OBX NTE SPM".split()
+SEGMENTS = "MSH EVN PID PD1 NK1 PV1 PV2 AL1 IAM DG1 PR1 IN1 MRG ORC OBR OBX NTE SPM".split()
 # maps that belong to messages whose tables are not here yet: appointments, medication, documents
 ELSEWHERE = ["PID[Appointment]", "NTE[Appointment-Comment]", "NTE[DocumentReference]", "ORC[Immunization]",
              "ORC[MedicationAdministration]", "OBX[DocumentReference]"]

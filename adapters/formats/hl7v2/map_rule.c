@@ -243,6 +243,10 @@ static enum hub_result put_support(struct map_scope *scope, const struct map_rul
     struct hub_span display = rule->display ? display_of(scope->run, res) : HUB_SPAN_NONE;
     if (display.len != 0)
         HUB_TRY(hub_json_set_string(arena_of(scope), element, "display", display));
+    if (rule->to.count == 0 && scope->element != NULL) { /* the present element is the reference, and may hold more */
+        map_trace_made(scope->run, rule, scope->element, map_span(value));
+        return hub_json_merge_members(scope->element, element);
+    }
     return put(scope, rule, element, map_span(value));
 }
 
