@@ -7,7 +7,7 @@
  *    folder, and a failed sync forgets what was dirty (as Linux does). fault_disk_power_cut puts the folder
  *    into the state after the power cut: nothing unsynced survived, all of it did, or a random part, block by
  *    block.
- * One folder at a time, flat. Any thread. */
+ * One folder at a time, flat; any folders when UNTRACKED, then only operations fail. Any thread. */
 #pragma once
 
 #include <dirent.h>
@@ -63,6 +63,7 @@ struct fault_disk {
     bool half;              /* a failing write first writes half */
     enum hub_result result; /* of a failing operation */
     uint64_t counted;
+    bool untracked;      /* any folders; operations fail, but what would be durable is not known, and syncs do nothing */
     bool dead;           /* the power is gone */
     uint64_t failed;     /* operations that failed on purpose */
     uint64_t free_bytes; /* what free_bytes says, 0 = ask the real disk */
@@ -131,7 +132,7 @@ static inline enum hub_result fault_open(struct hub_disk *disk, const char *path
         result = fault_fail(fault, err);
     if (result == HUB_OK)
         result = real->ops->open(real, path, mode, fd, err);
-    if (result == HUB_OK) {
+    if (result == HUB_OK && !fault->untracked) {
         struct fault_file *file = fault_find(fault, path);
         if (file == NULL) {
             if (fault->file_count == FAULT_FILES_MAX || *fd >= FAULT_FDS_MAX)
@@ -178,7 +179,10 @@ static inline enum hub_result fault_write(struct hub_disk *disk, int fd, uint64_
         bytes.len /= 2;
     else if (fails)
         bytes.len = 0;
-    if (bytes.len != 0) {
+    if (bytes.len != 0 && fault->untracked) {
+        if (real->ops->write(real, fd, offset, bytes, NULL) != HUB_OK)
+            abort();
+    } else if (bytes.len != 0) {
         struct fault_file *file = fault_of(fault, fd);
         if (real->ops->write(real, fd, offset, bytes, NULL) != HUB_OK ||
             file->dirty_count == FAULT_RANGES_MAX)
@@ -215,7 +219,7 @@ static inline enum hub_result fault_truncate(struct hub_disk *disk, int fd, uint
     pthread_mutex_lock(&fault->lock);
     enum hub_result result =
         fault_now(fault, FAULT_TRUNCATE) ? fault_fail(fault, err) : real->ops->truncate(real, fd, size, err);
-    if (result == HUB_OK) {
+    if (result == HUB_OK && !fault->untracked) {
         struct fault_file *file = fault_of(fault, fd);
         fault_set(&file->current, &file->current_len, (size_t)size);
         file->cut_to = !file->cut_dirty || size < file->cut_to ? (size_t)size : file->cut_to;
@@ -267,8 +271,12 @@ static inline enum hub_result fault_sync(struct hub_disk *disk, int fd, struct h
 {
     struct fault_disk *fault = (struct fault_disk *)disk;
     pthread_mutex_lock(&fault->lock);
-    struct fault_file *file = fault_of(fault, fd);
+    struct fault_file *file = fault->untracked ? NULL : fault_of(fault, fd);
     enum hub_result result = fault_now(fault, FAULT_SYNC) ? fault_fail(fault, err) : HUB_OK;
+    if (file == NULL) {
+        pthread_mutex_unlock(&fault->lock);
+        return result;
+    }
     if (result == HUB_OK) {
         fault_flush(file, NULL);
     } else if (!fault->dead) { /* pages are clean now, and the bytes were not written */
@@ -291,7 +299,7 @@ static inline enum hub_result fault_sync_dir(struct hub_disk *disk, const char *
     (void)path;
     pthread_mutex_lock(&fault->lock);
     enum hub_result result = fault_now(fault, FAULT_SYNC_DIR) ? fault_fail(fault, err) : HUB_OK;
-    if (result == HUB_OK)
+    if (result == HUB_OK && !fault->untracked)
         fault_sync_names(fault);
     pthread_mutex_unlock(&fault->lock);
     return result;
@@ -305,7 +313,7 @@ static inline enum hub_result fault_rename(struct hub_disk *disk, const char *fr
     pthread_mutex_lock(&fault->lock);
     enum hub_result result =
         fault_now(fault, FAULT_RENAME) ? fault_fail(fault, err) : real->ops->rename(real, from, to, err);
-    if (result == HUB_OK) {
+    if (result == HUB_OK && !fault->untracked) {
         struct fault_file *replaced = fault_find(fault, to);
         struct fault_file *moved = fault_find(fault, from);
         if (replaced != NULL)
@@ -338,7 +346,7 @@ static inline enum hub_result fault_unlink(struct hub_disk *disk, const char *pa
     enum hub_result result = fault_now(fault, FAULT_UNLINK) ? fault_fail(fault, err) : HUB_OK;
     struct fault_file *file = fault_find(fault, path);
     int fd = -1;
-    if (result == HUB_OK && file == NULL &&
+    if (result == HUB_OK && file == NULL && !fault->untracked &&
         access(path, F_OK) == 0) { /* never opened: learn what was there */
         pthread_mutex_unlock(&fault->lock);
         if (fault_open(disk, path, HUB_DISK_READ, &fd, NULL) == HUB_OK)
