@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
 """The project's benchmarks, peers beside them in the same run: compare the ratios, not the seconds.
 
-usage: bench.py [--seconds N] [--json FILE] [--only map,ingest]
+usage: bench.py [--seconds N] [--json FILE] [--only map,ingest,start,memory]
 """
 import argparse
+import base64
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from harness import Hub, PROGRAM, ROOT, SHARED  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FLOOR = {"map": 8000, "ingest": 8000}
+GOAL = {"map": 20000, "ingest": 15000}
 
 
 def output(*args, **kwargs):
@@ -24,67 +27,165 @@ def output(*args, **kwargs):
     return done.stdout.strip().split("\n")[-1]
 
 
+def peer(name, folder, seconds):
+    """Its line of JSON; None, with the reason said, where it cannot run."""
+    done = subprocess.run([os.path.join(HERE, "peers", name, "run"), folder, str(seconds)], capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().split("\n") or [""])[-1]
+        print(f"SKIP: {name}: {reason or 'it failed'}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.strip().split("\n")[-1])
+
+
 def bench_map(folder, seconds):
     ours = json.loads(output(os.path.join(ROOT, "build", "tests", "map_bench"), folder, str(seconds)))
-    rows = [dict(ours, floor=FLOOR["map"])]
-    peer = os.path.join(HERE, "peers", "hapi", "run")
-    if os.path.exists(peer):
-        hapi = json.loads(output(peer, folder, str(seconds)))
-        rows.append({"name": "hapi-parse", "per_second": hapi["per_second"], "failed": hapi["failed"],
-                     "ratio": round(ours["per_second"] / hapi["per_second"], 2)})
+    rows = [dict(ours, floor=FLOOR["map"], goal=GOAL["map"])]
+    for name in ("hl7-parser", "hapi", "linuxforhealth"):
+        other = peer(name, folder, seconds)
+        if other is not None:
+            rows.append({"name": name, "per_second": other["per_second"], "failed": other["failed"],
+                         "ratio": round(ours["per_second"] / max(1, other["per_second"]), 2)})
     return rows
 
 
-def bench_ingest(folder, seconds):
-    files = sorted(os.path.join(folder, name) for name in os.listdir(folder))
-    hub = Hub().start()
+class Load:
+    """A hub and senders over mTLS."""
+
+    def __init__(self, folder):
+        self.files = sorted(os.path.join(folder, name) for name in os.listdir(folder))
+        self.hub = Hub().start()
+
+    def send(self, repeat, *more, connections=32):
+        certs = os.path.join(self.hub.dir, "certs")
+        return json.loads(output(PROGRAM, "send", f"mllps://127.0.0.1:{self.hub.port}", *self.files, "--connections", str(connections),
+                                 "--repeat", str(repeat), "--vary", "--json", "--cert", f"{certs}/sender.pem", "--key",
+                                 f"{certs}/sender.key", "--ca", f"{certs}/ca.pem", *more))
+
+    def cpu(self):
+        ticks = open(f"/proc/{self.hub.process.pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()
+        return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self, what="VmRSS"):
+        with open(f"/proc/{self.hub.process.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(what + ":"))
+
+
+def latency(row, result):
+    return dict(row, p50_ms=result["latency_ms"]["p50"], p99_ms=result["latency_ms"]["p99"], failed=result["rejected"] + result["missing"])
+
+
+def bench_ingest(folder, seconds, name):
+    load = Load(folder)
     try:
-        def send(repeat):
-            certs = os.path.join(hub.dir, "certs")
-            return json.loads(output(PROGRAM, "send", f"mllps://127.0.0.1:{hub.port}", *files, "--connections", "32", "--repeat", str(repeat),
-                                     "--vary", "--json", "--cert", f"{certs}/sender.pem", "--key", f"{certs}/sender.key", "--ca", f"{certs}/ca.pem"))
-        warm = send(5)
-        rate = warm["per_second"]
-        total = send(max(5, int(rate * seconds / len(files))))
-        lag = hub.json("status")
-        status = hub.caught_up(600)
-        row = {"name": "ingest", "per_second": round(total["per_second"]), "p50_ms": total["latency_ms"]["p50"], "p99_ms": total["latency_ms"]["p99"],
-               "failed": total["rejected"] + total["missing"], "floor": FLOOR["ingest"], "lag_at_end": lag["events"] - lag["applied"],
-               "log_bytes_a_message": round(status["log_bytes"] / max(1, status["events"]))}
-        hub.stop()
-        return [row]
+        rate = load.send(5)["per_second"]
+        before = load.cpu()
+        total = load.send(max(5, int(rate * seconds / len(load.files))))
+        lag = load.hub.json("status")
+        status = load.hub.caught_up(600)
+        goal = name == "ingest"
+        rows = [latency({"name": name, "per_second": round(total["per_second"]), "floor": FLOOR["ingest"] * goal, "goal": GOAL["ingest"] * goal,
+                         "lag_at_end": lag["events"] - lag["applied"], "cpu_us_a_message": round((load.cpu() - before) / total["sent"] * 1e6),
+                         "log_bytes_a_message": round(status["log_bytes"] / max(1, status["events"]))}, total)]
+        half = max(10, int(total["per_second"] / 2))
+        slow = load.send(max(1, int(half * seconds / len(load.files))), "--rate", str(half))
+        rows.append(latency({"name": name + "-half-load", "per_second": round(slow["per_second"]), "goal_p99_ms": 10 * goal}, slow))
+        load.hub.stop()
+        return rows
     finally:
-        hub.close()
+        load.hub.close()
+
+
+def bench_start(folder):
+    """From the start of the process to `ready`: an empty hub, and one that was killed with 10,000 messages."""
+    load = Load(folder)
+    try:
+        hub, rows = load.hub, []
+        load.send(max(1, 10000 // len(load.files)))
+        hub.caught_up(600)
+        hub.kill()
+        for name in ("start-after-kill", "start"):
+            begin = time.monotonic()
+            hub.start()
+            rows.append({"name": name, "ms": round((time.monotonic() - begin) * 1000)})
+            hub.stop()
+        return rows
+    finally:
+        load.hub.close()
+
+
+def bench_memory(folder):
+    """Resident memory with 1,000 idle connections over mTLS, and what a large message in flight adds to it."""
+    load = Load(folder)
+    held = []
+    try:
+        load.send(5)
+        held = [load.hub.connect() for _ in range(1000)]
+        rows = [{"name": "memory-1000-connections", "mib": round(load.memory() / 2**20), "goal_mib": 150}]
+        for one in held:
+            one.close()
+        held, size = [], 8 * 2**20
+        large = large_message(size)
+        before = load.memory()
+        with open(f"/proc/{load.hub.process.pid}/clear_refs", "w", encoding="ascii") as refs:
+            refs.write("5")  # VmHWM counts anew
+        sender = load.hub.connect(timeout=120)
+        sender.send(large)
+        sender.receive()
+        sender.close()
+        rows.append({"name": "memory-8MiB-message", "times_its_size": round((load.memory("VmHWM") - before) / len(large), 2), "goal_times": 3})
+        load.hub.stop()
+        return rows
+    finally:
+        for one in held:
+            one.close()
+        load.hub.close()
+
+
+def large_message(size):
+    text = base64.b64encode(os.urandom(size * 3 // 4)).decode()
+    return ("MSH|^~\\&|SCAN|GENHOSP|HUB|GENHOSP|20260301120000+0000||ORU^R01^ORU_R01|LARGE1|P|2.5.1\rPID|1||L1^^^GENHOSP^MR||Hazel^Birch\r"
+            "OBR|1||D1^SCAN|11488-4^Consult note^LN|||20260301120000|||||||||||||||20260301120000||OTH|F\r"
+            f"OBX|1|ED|11488-4^Consult note^LN||SCAN^AP^PDF^Base64^{text}||||||F\r").encode()
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--json")
-    parser.add_argument("--only", default="map,ingest")
+    parser.add_argument("--only", default="map,ingest,start,memory")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(prefix="chartline-bench-") as folder:
         four, one = os.path.join(folder, "4k"), os.path.join(folder, "1k")
         subprocess.run([sys.executable, os.path.join(HERE, "messages.py"), four, "200"], check=True)
         subprocess.run([sys.executable, os.path.join(HERE, "messages.py"), one, "200", "1000"], check=True)
-        if "map" in options.only:
+        only = options.only.split(",")
+        if "map" in only:
             rows += bench_map(four, options.seconds)
             corpus = os.path.join(SHARED, "corpus", "hl7v2")
             if os.path.isdir(corpus):
-                rows += [dict(row, name=row["name"] + "-corpus", floor=FLOOR["map"] if row["name"] == "map" else 0) for row in bench_map(corpus, options.seconds)]
+                rows += [dict(row, name=row["name"] + "-corpus") for row in bench_map(corpus, options.seconds)]
             else:
                 print("SKIP: map-corpus: no messages at ../shared/corpus/hl7v2")
-        if "ingest" in options.only:
-            rows += bench_ingest(one, options.seconds)
-            rows += [dict(row, name="ingest-4k", floor=0) for row in bench_ingest(four, options.seconds)]
-    for row in rows:
-        rest = "  ".join(f"{k} {v}" for k, v in row.items() if k not in ("name", "per_second", "messages", "seconds"))
-        print(f"{row['name']:<12} {row['per_second']:>9.0f} msg/s   {rest}")
+        if "ingest" in only:
+            rows += bench_ingest(one, options.seconds, "ingest")
+            rows += bench_ingest(four, options.seconds, "ingest-4k")
+        if "start" in only:
+            rows += bench_start(one)
+        if "memory" in only:
+            rows += bench_memory(one)
+    show(rows)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as f:
             json.dump({"results": rows}, f, indent=1)
-    missed = [r["name"] for r in rows if "floor" in r and r.get("per_cpu_second", r["per_second"]) < r["floor"]]
+
+
+def show(rows):
+    for row in rows:
+        rate = f"{row['per_second']:>9.0f} msg/s" if "per_second" in row else " " * 15
+        rest = "  ".join(f"{k} {v}" for k, v in row.items() if k not in ("name", "per_second", "messages", "seconds") and v != 0 or k == "lag_at_end")
+        print(f"{row['name']:<24} {rate}   {rest}")
+    missed = [r["name"] for r in rows if r.get("floor") and r.get("per_cpu_second", r["per_second"]) < r["floor"]]
     if missed:
         print(f"below the floor: {', '.join(missed)}")
 
