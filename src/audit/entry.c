@@ -31,6 +31,9 @@ static const char *const kind_names[HUB_AUDIT_KIND_COUNT] = {
     [HUB_AUDIT_FEED_RESUMED] = "feed-resumed",
     [HUB_AUDIT_LETTER_RESOLVED] = "dead-letter-resolved",
     [HUB_AUDIT_LOG_RETIRED] = "log-retired",
+
+    [HUB_AUDIT_REVISED] = "message-revised",
+    [HUB_AUDIT_FEED_REMAPPED] = "feed-remapped",
 };
 
 const char *hub_audit_kind_name(enum hub_audit_kind kind)

@@ -39,11 +39,14 @@ enum hub_audit_kind {
     HUB_AUDIT_FEED_RESUMED,
     HUB_AUDIT_LETTER_RESOLVED,
     HUB_AUDIT_LOG_RETIRED,
+
+    HUB_AUDIT_REVISED,
+    HUB_AUDIT_FEED_REMAPPED,
     HUB_AUDIT_KIND_COUNT
 };
 const char *hub_audit_kind_name(enum hub_audit_kind kind); /* "message-accepted", "read", ...; static */
 
-/* In message-accepted: the list of the stored events' SHA-256, lower case hex, in the order of the record.
+/* In message-accepted and message-revised: the list of the stored events' SHA-256, lower case hex, in the order of the record.
  * `audit verify --events` compares it with the event log. */
 #define HUB_AUDIT_EVENTS "events"
 

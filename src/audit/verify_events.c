@@ -198,7 +198,8 @@ enum hub_result hub_verify_events_entry(struct hub_verify *verify, uint64_t inde
         return HUB_OK;
     if (!hub_span_equal(entry, logged))
         hub_verify_find(verify, index, "entry %" PRIu64 " is not what record %" PRIu64 " of the event log holds", index, verify->events->record);
-    if (json != NULL && hub_span_is(hub_json_get_span(json, "kind"), hub_audit_kind_name(HUB_AUDIT_ACCEPTED)))
+    struct hub_span kind = hub_json_get_span(json, "kind");
+    if (hub_span_is(kind, hub_audit_kind_name(HUB_AUDIT_ACCEPTED)) || hub_span_is(kind, hub_audit_kind_name(HUB_AUDIT_REVISED)))
         compare_events(verify, index, json);
     return HUB_OK;
 }

@@ -26,6 +26,9 @@ HUB_CLI_COMMAND(feed_resume);
 HUB_CLI_COMMAND(log_retain);
 HUB_CLI_COMMAND(log_show);
 HUB_CLI_COMMAND(log_snapshot);
+
+HUB_CLI_COMMAND(feed_remap);
+HUB_CLI_COMMAND(feed_diff);
 HUB_CLI_COMMAND(keys_list);
 HUB_CLI_COMMAND(keys_export);
 HUB_CLI_COMMAND(deadletter_list);

@@ -3,7 +3,7 @@
 
 #include "src/cli/ask.h"
 
-enum { HUB_CLI_LIST_COLUMNS_MAX = 8 };
+enum { HUB_CLI_LIST_COLUMNS_MAX = 10 };
 
 struct hub_cli_list {
     const char *member; /* of each line: {"deadletter":{...}} */

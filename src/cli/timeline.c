@@ -317,7 +317,7 @@ static enum hub_result answer(const struct hub_cli_hub *hub, struct hub_arena *a
 
 int hub_cli_timeline(int count, char **operands)
 {
-    struct hub_query query = {.at_us = INT64_MAX, .known_at_us = INT64_MAX, .versions = opt.versions};
+    struct hub_query query = {.at_us = INT64_MAX, .known_at_us = INT64_MAX, .versions = opt.versions, .history = opt.versions};
     const char *why = mistake(count, operands);
     if (why != NULL)
         return hub_cli_usage("timeline: %s", why);

@@ -332,6 +332,8 @@ static const struct hub_option limit_rows[] = {
      .description = "time to finish what was started when the hub is asked to stop"},
     {"commit_wait", HUB_OPTION_MICROS, LIMIT(commit_wait_us), "500us", 0, 1000000,
      .description = "how long a group commit waits for more messages, when the one before had more than one"},
+    {"remap_rate", HUB_OPTION_COUNT, LIMIT(remap_rate), "500", 0, 1000000, .flags = RELOAD,
+     .description = "messages a second that feed remap and feed diff work on; 0: as fast as live traffic lets them"},
     END,
 };
 static const struct hub_section limit_section = {

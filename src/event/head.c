@@ -66,6 +66,8 @@ static const struct {
     {"id", offsetof(struct hub_event_head, id)},
     {"identity", offsetof(struct hub_event_head, identity)},
     {"messagetime", offsetof(struct hub_event_head, messagetime)},
+    {"origin", offsetof(struct hub_event_head, origin)},
+    {"originrecorded", offsetof(struct hub_event_head, originrecorded)},
     {"recordedtime", offsetof(struct hub_event_head, recordedtime)},
     {"source", offsetof(struct hub_event_head, source)},
     {"subject", offsetof(struct hub_event_head, subject)},

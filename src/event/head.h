@@ -7,6 +7,7 @@
 
 struct hub_event_head { /* views into the event; absent members are empty */
     struct hub_span id, subject, source, identity, time, messagetime, recordedtime;
+    struct hub_span origin, originrecorded; /* of a revision: whose place in time it keeps */
 };
 
 /* EVENT is an event in canonical form (docs/FORMATS.md). HUB_SYNTAX: no JSON object, a member asked for is no

@@ -33,21 +33,24 @@ enum hub_result hub_identity_of_event(struct hub_arena *arena, const struct hub_
                                       struct hub_identity_statement **out, size_t *count,
                                       struct hub_error *err)
 {
-    int64_t recorded_us = 0, time_us = 0, message_us = 0;
+    int64_t recorded_us = 0, time_us = 0, message_us = 0, origin_us = 0;
     if (hub_time_parse((const char *)head->recordedtime.ptr, head->recordedtime.len, &recorded_us) != 0)
         return hub_fail(err, HUB_SYNTAX, "an event without recorded time", NULL);
     if (!hub_moment_us(head->time, &time_us))
         time_us = recorded_us;
     if (!hub_moment_us(head->messagetime, &message_us))
         message_us = time_us;
+    /* what is mapped anew keeps its place among the facts */
+    if (hub_time_parse((const char *)head->originrecorded.ptr, head->originrecorded.len, &origin_us) != 0)
+        origin_us = recorded_us;
     HUB_TRY(hub_identity_parse(arena, head->identity, out, count, err));
     for (size_t i = 0; i < *count; i++) {
         struct hub_identity_statement *fact = &(*out)[i];
         if (set_source(arena, head, fact) != HUB_OK)
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        fact->order.event = head->id;
+        fact->order.event = head->origin.len != 0 ? head->origin : head->id;
         fact->order.message_us = message_us;
-        fact->order.time_us = time_us < recorded_us ? time_us : recorded_us;
+        fact->order.time_us = time_us < origin_us ? time_us : origin_us;
         for (uint32_t k = 0; k < fact->count; k++) {
             if (!good_token(fact->tokens[k]))
                 return hub_fail(err, HUB_SYNTAX, "an identity fact with a token that is none", NULL);

@@ -83,7 +83,7 @@ enum hub_result hub_record_parse(struct hub_span payload, struct hub_record_view
     struct hub_span fixed;
     if (!take(&payload, FIXED_LEN, &fixed) || fixed.ptr[0] != VERSION)
         return HUB_CORRUPT;
-    if (fixed.ptr[1] < HUB_RECORD_MESSAGE || fixed.ptr[1] > HUB_RECORD_CARRIED)
+    if (fixed.ptr[1] < HUB_RECORD_MESSAGE || fixed.ptr[1] > HUB_RECORD_LAST)
         return HUB_CORRUPT;
     out->kind = (enum hub_record_kind)fixed.ptr[1];
     out->recorded_us = (int64_t)number(hub_span_of(fixed.ptr + 2, 8));

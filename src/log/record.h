@@ -14,6 +14,8 @@ enum hub_record_kind {
     HUB_RECORD_KEY = 5,      /* a key record for readers, audit */
     HUB_RECORD_STATE = 6,    /* what an operator decided: state, audit */
     HUB_RECORD_CARRIED = 7,  /* an open dead letter whose first record is about to be retired: dedup, dead letter */
+    HUB_RECORD_REVISED = 8,  /* an accepted message mapped anew: events, audit, dedup with the number of the revision */
+    HUB_RECORD_LAST = HUB_RECORD_REVISED,
 };
 
 enum hub_section_kind {
@@ -31,7 +33,7 @@ struct hub_dedup {
     char message_id[33];    /* event id of patient 0 */
     char control_token[33]; /* keyed hash of sender and MSH-10, "" when there is none */
     char answer[3];         /* "AA", "AE", "AR" */
-    uint32_t count;         /* 1, or the number of repeats so far */
+    uint32_t count;         /* 1, or the number of repeats so far; REVISED: the revision */
 };
 
 /* Starts a record payload in OUT: version, kind, recorded time (microseconds), feed name. */

@@ -16,7 +16,7 @@ static enum hub_result apply_record(struct hub *hub, uint64_t number, struct hub
     enum hub_section_kind kind;
     struct hub_span section;
     HUB_TRY(hub_record_parse(payload, &record));
-    if (record.kind != HUB_RECORD_MESSAGE)
+    if (record.kind != HUB_RECORD_MESSAGE && record.kind != HUB_RECORD_REVISED)
         return HUB_OK;
     enum hub_result result;
     struct hub_span hash = HUB_SPAN_NONE;

@@ -178,6 +178,40 @@ static enum hub_result decide_message(struct hub_commit *commit, size_t at, stru
     return add_record(commit, item, kind, &facts, err);
 }
 
+/* Another revision of the same message is decided in this group: the index does not know it yet. */
+static bool revised_in_group(const struct hub_commit *commit, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        const struct hub_commit_item *item = commit->items[i];
+        if (item->kind == HUB_RECORD_REVISED && item->result == HUB_OK &&
+            strcmp(item->dedup.message_id, commit->items[at]->dedup.message_id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One after the other, of an accepted message: who asks twice gets the same, who was overtaken is told. */
+static enum hub_result decide_revision(struct hub_commit *commit, size_t at, struct hub_error *err)
+{
+    struct hub_commit_item *item = commit->items[at];
+    struct hub_span id = hub_span_str(item->dedup.message_id);
+    struct hub_commit_facts facts = {0};
+    struct hub_index_message stored;
+    uint32_t newest = 0;
+    uint64_t record = 0;
+    HUB_TRY(hub_index_lookup(commit->index, id, &stored, err));
+    HUB_ENSURE(stored.kind == HUB_RECORD_MESSAGE, HUB_NOT_FOUND);
+    HUB_TRY(hub_index_revision(commit->index, id, &newest, &record, err));
+    item->duplicate = item->dedup.count <= newest;
+    commit->stored_before[at] = item->duplicate;
+    if (item->duplicate)
+        return HUB_OK;
+    HUB_ENSURE(item->dedup.count == newest + 1 && !revised_in_group(commit, at), HUB_BUSY);
+    facts.recorded_us = take_times(commit, item->event_count);
+    item->recorded_us = facts.recorded_us;
+    return add_record(commit, item, item->kind, &facts, err);
+}
+
 static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, struct hub_error *err)
 {
     struct hub_commit_item *item = commit->items[at];
@@ -187,6 +221,8 @@ static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, s
     case HUB_RECORD_REJECTED:
     case HUB_RECORD_REPEATED:
         return full ? HUB_QUOTA : decide_message(commit, at, err);
+    case HUB_RECORD_REVISED:
+        return full ? HUB_QUOTA : decide_revision(commit, at, err);
     case HUB_RECORD_AUDIT:
     case HUB_RECORD_KEY:
     case HUB_RECORD_STATE:

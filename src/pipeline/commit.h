@@ -20,9 +20,10 @@ struct hub_commit_item {
     const char *feed;              /* configured name */
     const char *sender;            /* configured allow entry */
     char trigger[16];
-    struct hub_dedup dedup;        /* MESSAGE, REJECTED: message_id, control_token, answer */
-    struct hub_buf json;           /* MESSAGE: the sealed events one after the other; REJECTED: the dead letter; KEY: its record; STATE, CARRIED: whole sections */
-    struct hub_sealed *events;     /* MESSAGE: heap array; recorded_at counts from the event's own start */
+    struct hub_dedup dedup;        /* MESSAGE, REJECTED, REVISED: message_id, control_token, answer; REVISED: the revision as count */
+    const char *who, *rules;       /* REVISED: who asked for it, which rules mapped it */
+    struct hub_buf json;           /* MESSAGE, REVISED: the sealed events one after the other; REJECTED: the dead letter; KEY: its record; STATE, CARRIED: whole sections */
+    struct hub_sealed *events;     /* MESSAGE, REVISED: heap array; recorded_at counts from the event's own start */
     size_t *event_lens;
     size_t event_count;
     struct hub_error why;          /* REJECTED */
@@ -34,9 +35,10 @@ struct hub_commit_item {
     uint64_t bytes;                /* for the in-flight budget */
     /* filled by the committer */
     enum hub_result result;        /* HUB_OK: durable (or a duplicate of something durable); HUB_TOO_LARGE, HUB_NO_MEMORY: this
-                                      item alone; HUB_QUOTA: no space, try again later; HUB_IO: the hub is about to end.
-                                      Nothing may be acknowledged but HUB_OK. */
-    bool duplicate;                /* this message was ACCEPTED before (also when it comes as REJECTED now): answer as then;
+                                      item alone; HUB_QUOTA: no space, try again later; HUB_IO: the hub is about to end;
+                                      HUB_NOT_FOUND, HUB_BUSY: a revision of nothing, or not the next one (somebody else was
+                                      faster). Nothing may be acknowledged but HUB_OK. */
+    bool duplicate;                /* REVISED: that revision is stored already. Else: this message was ACCEPTED before (also when it comes as REJECTED now): answer as then;
                                       dedup.answer is the stored answer. A repeated rejection is no duplicate: answer anew */
     int64_t recorded_us;           /* of the original for a duplicate */
     uint64_t record;               /* number in the event log, likewise; 0: none */
@@ -59,6 +61,7 @@ struct hub_commit_stats { /* of the data directory, not of the process */
     uint64_t events;
     uint64_t rejected;     /* every time a message was rejected */
     uint64_t dead_letters; /* distinct and open: not accepted later, not resolved */
+    uint64_t revised;      /* revisions of accepted messages */
     uint64_t duplicates;   /* repeats of accepted messages; counted in the index alone, a rebuilt one starts at 0 */
     uint64_t last_recorded_us;
 };
@@ -134,5 +137,11 @@ enum hub_result hub_index_message(struct hub_index *index, struct hub_span messa
 enum hub_result hub_index_dead_letter(struct hub_index *index, struct hub_span message_id, struct hub_index_message *out, struct hub_error *err) HUB_MUST_USE;
 /* Message ids that carried this control token, in order of recording. */
 enum hub_result hub_index_each_control(struct hub_index *index, struct hub_span control_token, bool (*callback)(void *ctx, struct hub_span message_id), void *ctx, struct hub_error *err) HUB_MUST_USE;
+/* The revisions of an accepted message, oldest first: 1 and up; none when it was never mapped anew. RECORD holds the
+ * revision. Any thread; staged ones are not seen. */
+enum hub_result hub_index_each_revision(struct hub_index *index, struct hub_span message_id,
+                                        bool (*callback)(void *ctx, uint32_t revision, uint64_t record), void *ctx, struct hub_error *err) HUB_MUST_USE;
+/* The newest of them: *REVISION and *RECORD are 0 when there is none. */
+enum hub_result hub_index_revision(struct hub_index *index, struct hub_span message_id, uint32_t *revision, uint64_t *record, struct hub_error *err) HUB_MUST_USE;
 /* All dead letters, resolved ones too, in order of their ids. */
 enum hub_result hub_index_each_dead_letter(struct hub_index *index, bool (*callback)(void *ctx, struct hub_span message_id, const struct hub_index_message *message), void *ctx, struct hub_error *err) HUB_MUST_USE;

@@ -36,6 +36,17 @@ static void begin(struct hub_audit_builder *builder, enum hub_audit_kind kind,
     hub_audit_text(builder, "control", item->dedup.control_token);
     if (facts->control_reused)
         hub_audit_text(builder, "flag", "control-id-reused");
+    if (kind != HUB_AUDIT_REVISED)
+        return;
+    hub_audit_text(builder, "who", item->who);
+    hub_audit_text(builder, "rules", item->rules);
+    hub_audit_number(builder, "revision", (int64_t)item->dedup.count);
+}
+
+/* Of a record with events. */
+static enum hub_audit_kind kind_of(const struct hub_commit_item *item)
+{
+    return item->kind == HUB_RECORD_REVISED ? HUB_AUDIT_REVISED : HUB_AUDIT_ACCEPTED;
 }
 
 /* Puts the recorded time into event INDEX (at START in the item's bytes) and gives its hash. */
@@ -72,7 +83,7 @@ static void add_patients(struct hub_commit_item *item, const struct hub_commit_f
         struct hub_audit_builder builder;
         size_t count = item->event_count - from < HUB_AUDIT_LIST_MAX / 2 ? item->event_count - from
                                                                          : HUB_AUDIT_LIST_MAX / 2;
-        begin(&builder, HUB_AUDIT_ACCEPTED, item, facts);
+        begin(&builder, kind_of(item), item, facts);
         hub_audit_number(&builder, "part", (int64_t)(from / (HUB_AUDIT_LIST_MAX / 2)) + 2);
         hub_audit_list(&builder, "patients", spans + from, count);
         add_entry(out, &builder);
@@ -100,7 +111,7 @@ static enum hub_result accepted(struct hub_commit_item *item, const struct hub_c
         spans[i] = hub_span_of(hash, HASH_TEXT_LEN);
         start += item->event_lens[i];
     }
-    begin(&builder, HUB_AUDIT_ACCEPTED, item, facts);
+    begin(&builder, kind_of(item), item, facts);
     if (item->event_count != 0) {
         const struct hub_sealed *first = &item->events[0];
         hub_audit_text(&builder, "event", first->id.text);
@@ -162,6 +173,7 @@ enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_
     hub_record_begin(out, kind, facts->recorded_us, item->feed != NULL ? item->feed : "");
     switch (kind) {
     case HUB_RECORD_MESSAGE:
+    case HUB_RECORD_REVISED:
         hub_record_add_dedup(out, &item->dedup);
         result = accepted(item, facts, out);
         break;

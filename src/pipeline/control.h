@@ -10,6 +10,10 @@
  *   feed.pause {feed: name}                       -> {"feed":{"name","state":"paused"}} when its connections
  * are answered and closed; over restarts; audited
  *   feed.resume {feed: name}                      -> {"feed":{"name","state":"listening"}}; audited
+ *   feed.remap {feed, since, until?, dry_run?}    -> {"progress":{..}}*, {"failed":{..}}*, {"difference":{..}}* (dry),
+ {"remapped":{..}}; each read and change audited
+ *   feed.diff {feed, since, until?}               -> {"progress":{..}}*, {"failed":{..}}*, {"difference":{..}}*,
+ {"compared":{..}}
  *   keys.records                                  -> {"key":<key record>}*, {"sign_public":b64,"vkey":...}
  *   keys.list                                     ->
  {"key":{"id","class","epoch","created","state","roles":[...]}}*, {"patients":n}

@@ -64,6 +64,7 @@ struct hub {
     pthread_cond_t run_changed; /* stopping, a worker's progress, the timeline's position */
     atomic_bool stopping;       /* set under run_lock */
     bool applier_running, auditor_running, keeper_running;
+    atomic_bool remapping; /* one remap or diff at a time */
     bool refused_waits; /* a first refused login is to be written at once; under run_lock */
     bool forwarder_running;
     pthread_t applier, auditor, keeper_thread, forwarder;
@@ -140,6 +141,9 @@ struct hub_rules *hub_rules_now(struct hub *hub);
 /* The same with the feeds' formats open: a command's own hub opens them when it needs them. */
 enum hub_result hub_rules_with_feeds(struct hub *hub, struct hub_rules **out,
                                      struct hub_error *err) HUB_MUST_USE;
+/* Rules as the files have them now, feeds open, beside those in force: what a reload would take. HUB_CONFIG with the
+ * first problem. Give them back with hub_rules_free. */
+enum hub_result hub_rules_from_files(struct hub *hub, struct hub_rules **out, struct hub_error *err) HUB_MUST_USE;
 /* Reads the configuration, policies, mapping tables and certificates anew: all of it good, or the last good
  * ones stay and the log says why. The hub's thread. */
 void hub_reload(struct hub *hub);

@@ -4,7 +4,7 @@
 #include "src/crypto/crypto.h"
 #include "src/pipeline/index_state.h"
 
-static const char *const families[] = {"meta", "message", "control", "deadletter", "key", NULL};
+static const char *const families[] = {"meta", "message", "control", "deadletter", "key", "revision", NULL};
 
 enum {
     VERSION = 1,
@@ -124,6 +124,29 @@ struct hub_kv *hub_index_kv(struct hub_index *index)
     return index->kv;
 }
 
+/* Beside the state: an index of before revisions were counted has none. */
+static void stage_revised(struct hub_index *index)
+{
+    uint8_t value[8];
+    if (index->stats.revised == index->shown.revised)
+        return;
+    hub_index_put64(value, index->stats.revised);
+    hub_kv_batch_put(index->batch, index->kv, HUB_INDEX_META, HUB_SPAN("revised"), hub_span_of(value, sizeof value));
+}
+
+static enum hub_result load_revised(struct hub_index *index, struct hub_error *err)
+{
+    struct hub_kv_value value;
+    enum hub_result result = hub_kv_get(index->kv, HUB_INDEX_META, HUB_SPAN("revised"), &value, err);
+    if (result == HUB_NOT_FOUND)
+        return HUB_OK;
+    HUB_TRY(result);
+    if (value.bytes.len == 8)
+        index->stats.revised = get64(value.bytes.ptr);
+    hub_kv_value_free(&value);
+    return HUB_OK;
+}
+
 static enum hub_result load_meta(struct hub_index *index, struct hub_error *err)
 {
     struct hub_kv_value value;
@@ -182,6 +205,7 @@ enum hub_result hub_index_write(struct hub_index *index, struct hub_error *err)
         return HUB_OK;
     }
     stage_meta(index);
+    stage_revised(index);
     HUB_TRY(hub_kv_write(index->kv, index->batch, false, err));
     index->written = index->position;
     (void)pthread_mutex_lock(&index->lock);
@@ -239,6 +263,50 @@ enum hub_result hub_index_each_control(struct hub_index *index, struct hub_span 
         ;
     enum hub_result result = hub_kv_iter_result(iter, err);
     hub_kv_iter_free(iter);
+    return result;
+}
+
+enum hub_result hub_index_each_revision(struct hub_index *index, struct hub_span message_id,
+                                        bool (*callback)(void *ctx, uint32_t revision, uint64_t record), void *ctx,
+                                        struct hub_error *err)
+{
+    if (message_id.len != HUB_INDEX_ID_MAX)
+        return HUB_OK;
+    struct hub_kv_iter *iter = hub_kv_iter_new(index->kv, HUB_INDEX_REVISION, message_id);
+    if (iter == NULL)
+        return hub_index_no_memory(err);
+    bool more = true;
+    while (more && hub_kv_iter_next(iter)) {
+        const struct hub_span key = hub_kv_iter_key(iter), value = hub_kv_iter_value(iter);
+        if (key.len != HUB_INDEX_REVISION_KEY_LEN || value.len != 8)
+            continue;
+        const uint8_t *n = key.ptr + HUB_INDEX_ID_MAX;
+        more = callback(ctx, (uint32_t)n[0] << 24 | (uint32_t)n[1] << 16 | (uint32_t)n[2] << 8 | n[3],
+                        get64(value.ptr));
+    }
+    enum hub_result result = hub_kv_iter_result(iter, err);
+    hub_kv_iter_free(iter);
+    return result;
+}
+
+struct newest {
+    uint32_t revision;
+    uint64_t record;
+};
+
+static bool take_newest(void *ctx, uint32_t revision, uint64_t record)
+{
+    *(struct newest *)ctx = (struct newest){revision, record};
+    return true;
+}
+
+enum hub_result hub_index_revision(struct hub_index *index, struct hub_span message_id, uint32_t *revision,
+                                   uint64_t *record, struct hub_error *err)
+{
+    struct newest newest = {0, 0};
+    enum hub_result result = hub_index_each_revision(index, message_id, take_newest, &newest, err);
+    *revision = newest.revision;
+    *record = newest.record;
     return result;
 }
 
@@ -359,6 +427,7 @@ enum hub_result hub_index_open_kv(struct hub_kv *kv, struct hub_log *log, struct
         goto out;
     }
     HUB_TRY_OUT(load_meta(index, err));
+    HUB_TRY_OUT(load_revised(index, err));
     index->written = index->position;
     index->shown = index->stats;
     if (index->position > hub_log_durable(log)) {

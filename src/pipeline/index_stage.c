@@ -254,6 +254,24 @@ static enum hub_result apply_message(struct hub_index *index, uint64_t number,
     return HUB_OK;
 }
 
+/* The accepted message stays what it was: found by the same bytes, answered as then. */
+static enum hub_result apply_revised(struct hub_index *index, uint64_t number, const struct hub_dedup *dedup,
+                                     struct hub_error *err)
+{
+    uint8_t key[HUB_INDEX_REVISION_KEY_LEN];
+    uint8_t value[8];
+    if (strlen(dedup->message_id) != HUB_INDEX_ID_MAX || dedup->count == 0)
+        return damaged(err, number);
+    memcpy(key, dedup->message_id, HUB_INDEX_ID_MAX);
+    for (int i = 0; i < 4; i++)
+        key[HUB_INDEX_ID_MAX + i] = (uint8_t)(dedup->count >> (24 - 8 * i));
+    hub_index_put64(value, number);
+    hub_kv_batch_put(index->batch, index->kv, HUB_INDEX_REVISION, hub_span_of(key, sizeof key),
+                     hub_span_of(value, sizeof value));
+    index->stats.revised++;
+    return HUB_OK;
+}
+
 /* Which key records the log holds, by their SHA-256. */
 static enum hub_result apply_keys(struct hub_index *index, uint64_t number, struct hub_record_view view)
 {
@@ -367,6 +385,9 @@ enum hub_result hub_index_apply(struct hub_index *index, uint64_t number, struct
         break;
     case HUB_RECORD_CARRIED:
         HUB_TRY(apply_carried(index, number, &dedup, err));
+        break;
+    case HUB_RECORD_REVISED:
+        HUB_TRY(apply_revised(index, number, &dedup, err));
         break;
     case HUB_RECORD_AUDIT:
         break;

@@ -6,13 +6,14 @@
 
 #include "src/pipeline/index.h"
 
-enum { HUB_INDEX_META, HUB_INDEX_MESSAGE, HUB_INDEX_CONTROL, HUB_INDEX_DEAD_LETTER, HUB_INDEX_KEY };
+enum { HUB_INDEX_META, HUB_INDEX_MESSAGE, HUB_INDEX_CONTROL, HUB_INDEX_DEAD_LETTER, HUB_INDEX_KEY, HUB_INDEX_REVISION };
 
 enum {
     HUB_INDEX_ID_MAX = 32,
     HUB_INDEX_MESSAGE_LEN = 36, /* of an encoded hub_index_message */
     HUB_INDEX_FEED_KEY_MAX = 5 + 256,
     HUB_INDEX_CONTROL_KEY_MAX = HUB_INDEX_ID_MAX + 1 + 8,
+    HUB_INDEX_REVISION_KEY_LEN = HUB_INDEX_ID_MAX + 4,
 };
 
 /* What is staged for one message id; `dead` for its dead letter. */

@@ -214,6 +214,7 @@ enum hub_result hub_prepare(struct hub_work *work)
 {
     struct hub_span bytes = work->origin.message;
     int64_t received_us = work->received_us != 0 ? work->received_us : hub_clock_wall_us(work->ingest->clock);
+    work->origin.mapping = hub_span_str(work->feed->hash);
     if (work->oversize)
         return process_oversize(work, bytes);
     work->verdict =

@@ -81,7 +81,7 @@ static void check_access(const struct hub *hub, const struct hub_config *config,
     hub_roles_free(roles);
 }
 
-static enum hub_result load(struct hub *hub, struct hub_problems *problems, struct hub_rules **out)
+static enum hub_result load(struct hub *hub, bool feeds, struct hub_problems *problems, struct hub_rules **out)
 {
     struct hub_config *next = hub_config_load(hub->config->path, problems);
     if (next == NULL)
@@ -96,7 +96,30 @@ static enum hub_result load(struct hub *hub, struct hub_problems *problems, stru
         hub_config_free(next);
         return result;
     }
-    return hub_rules_open(next, next, hub->roles != HUB_RUN_OFFLINE, hub->registry, problems, out);
+    return hub_rules_open(next, next, feeds, hub->registry, problems, out);
+}
+
+static enum hub_result first_problem(const struct hub_problems *problems, enum hub_result result, struct hub_error *err)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct hub_problem *problem = &problems->items[i];
+        if (problem->severity != HUB_SEVERITY_ERROR)
+            continue;
+        (void)hub_fail(err, HUB_CONFIG, "the configuration as it stands in its files is not good", "run `chartline check`");
+        return hub_error_at(err, "%s:%u %s", problem->error.path, (unsigned)problem->error.line, problem->error.what);
+    }
+    return hub_fail(err, result, "the configuration cannot be read", "run `chartline check`");
+}
+
+enum hub_result hub_rules_from_files(struct hub *hub, struct hub_rules **out, struct hub_error *err)
+{
+    struct hub_problems problems;
+    hub_problems_init(&problems);
+    enum hub_result result = load(hub, true, &problems, out);
+    if (result != HUB_OK)
+        result = first_problem(&problems, result, err);
+    hub_problems_deinit(&problems);
+    return result;
 }
 
 static void take(struct hub *hub, struct hub_rules *rules)
@@ -116,7 +139,7 @@ void hub_reload(struct hub *hub)
     struct hub_rules *rules = NULL;
     struct hub_error err = {0};
     hub_problems_init(&problems);
-    enum hub_result result = load(hub, &problems, &rules);
+    enum hub_result result = load(hub, hub->roles != HUB_RUN_OFFLINE, &problems, &rules);
     log_problems(&problems);
     if (result == HUB_OK)
         result = hub_note_rules(hub, rules, &err);

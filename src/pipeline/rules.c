@@ -63,6 +63,7 @@ static enum hub_result open_feeds(struct hub_rules *rules, const struct hub_regi
 {
     const struct hub_config *config = rules->config;
     size_t errors = problems->errors;
+    uint8_t tables[HUB_HASH_LEN] = {0}; /* of the last format: most feeds have the same */
     for (size_t i = 0; i < rules->feed_count; i++) {
         struct hub_rules_feed *feed = &rules->feeds[i];
         feed->format = hub_registry_format(registry, feed->feed->format);
@@ -75,6 +76,9 @@ static enum hub_result open_feeds(struct hub_rules *rules, const struct hub_regi
         feed->context = feed->format->open(config, feed->feed, problems);
         if (feed->context == NULL && problems->errors == errors)
             return HUB_NO_MEMORY;
+        if (i == 0 || strcmp(feed->feed->format, config->feeds[i - 1].format) != 0)
+            hub_rules_tables_hash(config, feed->feed->format, tables);
+        hub_rules_feed_hash(config, feed->feed, tables, feed->hash);
     }
     return problems->errors == errors ? HUB_OK : HUB_CONFIG;
 }

@@ -6,13 +6,19 @@
 #include "src/pipeline/adapter.h"
 #include "src/policy/policy.h"
 
+#include "src/crypto/crypto.h"
+
 struct hub_registry;
+
+enum { HUB_RULES_HASH_CAP = 40 };
 
 struct hub_rules_feed {
     const struct hub_feed *feed; /* of config->feeds, at the same place */
     const struct hub_format *format;
     void *context;
     const struct hub_policy *policy; /* its own, or the hub's; there without FEEDS too */
+
+    char hash[HUB_RULES_HASH_CAP]; /* "hl7v2@0123456789abcdef": which rules these are, the `mapping` of their events */
 };
 
 struct hub_rules; /* hub_rules_config, ... are its only doors */
@@ -33,3 +39,11 @@ const struct hub_policy *hub_rules_policy_at(const struct hub_rules *rules, size
 const struct hub_rules_feed *hub_rules_feed_named(const struct hub_rules *rules, struct hub_span name);
 /* Of the feed at INDEX of the configuration; its format is opened with FEEDS only. */
 const struct hub_rules_feed *hub_rules_feed(const struct hub_rules *rules, size_t index);
+
+/* --- rules_hash.c --- */
+
+/* Over all tables of a format. */
+void hub_rules_tables_hash(const struct hub_config *config, const char *format, uint8_t out[HUB_HASH_LEN]);
+/* The feed's: those TABLES, its overlays, and the options that decide what a message means. */
+void hub_rules_feed_hash(const struct hub_config *config, const struct hub_feed *feed, const uint8_t tables[HUB_HASH_LEN],
+                         char out[HUB_RULES_HASH_CAP]);

@@ -24,6 +24,9 @@ struct replay {
     struct hub_index_message index;
     struct hub_json *document;
     struct hub_span original;
+    /* for a feed's remap */
+    struct hub_letter_counts *counts; /* NULL: each letter is answered by a line of its own */
+    bool dry;                         /* only what would become of it */
 };
 
 /* The hub opens the letter itself: a read like any other, in the audit log before it is done. */
@@ -70,6 +73,10 @@ static enum hub_result set(struct replay *replay, struct hub_json *object, const
 
 static enum hub_result answer(struct replay *replay, const char *outcome, const struct hub_error *why)
 {
+    if (replay->counts != NULL) {
+        *(why == NULL ? &replay->counts->accepted : &replay->counts->rejected) += 1;
+        return HUB_OK;
+    }
     struct hub_json *out = hub_json_new(replay->arena, HUB_JSON_OBJECT);
     HUB_ENSURE(out != NULL, HUB_NO_MEMORY);
     HUB_TRY(hub_json_set_string(replay->arena, out, "id", replay->id));
@@ -91,6 +98,8 @@ static enum hub_result answer(struct replay *replay, const char *outcome, const 
 static enum hub_result conclude(struct replay *replay, const char *outcome, const struct hub_error *why)
 {
     struct hub_audit_builder builder;
+    if (replay->dry)
+        return answer(replay, outcome, why);
     begin(replay, &builder, outcome, why);
     HUB_TRY(hub_note(replay->request->hub, &builder, replay->err));
     return answer(replay, outcome, why);
@@ -120,6 +129,17 @@ static enum hub_result commit(struct replay *replay, struct hub_work *work)
     if (result != HUB_OK)
         return hub_fail(replay->err, result, "the message could not be stored", "try again later");
     return work->item->duplicate ? conclude(replay, "duplicate", NULL) : answer(replay, "accepted", NULL);
+}
+
+/* What would become of it, without a trace. */
+static enum hub_result try_out(struct replay *replay, const struct hub_rules_feed *feed)
+{
+    struct hub_decoded decoded = {.event_count = 0};
+    struct hub_error why = {0};
+    enum hub_result result = feed->format->decode(feed->context, replay->arena, replay->original, &decoded, &why);
+    if (result != HUB_OK && why.result == HUB_OK)
+        (void)hub_fail(&why, result, NULL, NULL);
+    return answer(replay, result == HUB_OK ? "accepted" : "rejected", result == HUB_OK ? NULL : &why);
 }
 
 static enum hub_result process(struct replay *replay, const struct hub_rules_feed *feed)
@@ -176,7 +196,7 @@ static enum hub_result replay_letter(struct replay *replay)
         return conclude(replay, "rejected", &why);
     }
     HUB_TRY(open_letter(replay));
-    return process(replay, feed);
+    return replay->dry ? try_out(replay, feed) : process(replay, feed);
 }
 
 /* In an arena of its own: a thousand letters are no more than one. */
@@ -195,7 +215,7 @@ static enum hub_result replay_one(struct replay *replay, struct hub_span id)
     return result;
 }
 
-/* --- deadletter.replay --- */
+/* --- lists of letters --- */
 
 static bool collect(void *ctx, struct hub_span message_id, const struct hub_index_message *index)
 {
@@ -214,6 +234,67 @@ static int by_record(const void *a, const void *b)
     const struct letter *right = b;
     return left->record < right->record ? -1 : left->record > right->record;
 }
+
+/* --- feed.remap --- */
+
+struct open_letters {
+    struct hub_buf list;
+    const struct hub_letter_range *range;
+};
+
+static bool collect_open(void *ctx, struct hub_span message_id, const struct hub_index_message *index)
+{
+    struct open_letters *open = ctx;
+    if (index->recorded_us < open->range->since_us || index->recorded_us >= open->range->until_us)
+        return true;
+    return collect(&open->list, message_id, index);
+}
+
+/* Of the letters in the range those of the feed, by its permanent id: it may have had another name then. */
+static enum hub_result remap_letter(struct replay *replay, const struct hub_letter_range *range, struct hub_span id)
+{
+    struct hub_request *request = replay->request;
+    struct hub_arena *outer = request->arena;
+    struct hub_arena arena;
+    hub_arena_init(&arena, hub_rules_config(replay->rules)->limits.message_bytes * ARENA_FACTOR + ARENA_BASE);
+    request->arena = &arena;
+    replay->arena = &arena;
+    replay->id = id;
+    enum hub_result result = hub_index_dead_letter(request->hub->index, id, &replay->index, replay->err);
+    if (result == HUB_OK)
+        result = hub_letter_load(request->hub->log, replay->index.record, &arena, &replay->document, replay->err);
+    const struct hub_json *reason = result == HUB_OK ? hub_json_get(replay->document, "error") : NULL;
+    /* a part of a message waits for the others, whatever the rules */
+    if (result == HUB_OK && hub_span_is(hub_json_get_span(replay->document, "feedid"), range->feed_id) &&
+        !hub_span_is(hub_json_get_span(reason, "code"), hub_result_row(HUB_CONTINUED)->metric))
+        result = replay_letter(replay);
+    request->arena = outer;
+    hub_arena_deinit(&arena);
+    return result;
+}
+
+enum hub_result hub_letters_remap(struct hub_request *request, struct hub_rules *rules, const struct hub_letter_range *range,
+                                  struct hub_letter_counts *counts, struct hub_error *err)
+{
+    struct replay replay = {.request = request, .rules = rules, .err = err, .counts = counts, .dry = range->dry};
+    struct open_letters open = {.range = range};
+    hub_buf_init(&open.list, SIZE_MAX / 4, false);
+    enum hub_result result = hub_index_each_dead_letter(request->hub->index, collect_open, &open, err);
+    if (result == HUB_OK)
+        result = hub_buf_result(&open.list);
+    size_t count = open.list.len / sizeof(struct letter);
+    if (result == HUB_OK && count != 0)
+        qsort(open.list.ptr, count, sizeof(struct letter), by_record);
+    for (size_t i = 0; i < count && result == HUB_OK; i++) {
+        struct letter letter;
+        memcpy(&letter, open.list.ptr + i * sizeof(letter), sizeof(letter));
+        result = remap_letter(&replay, range, hub_span_of(letter.id, HUB_EVENT_ID_LEN));
+    }
+    hub_buf_deinit(&open.list);
+    return result;
+}
+
+/* --- deadletter.replay --- */
 
 static enum hub_result replay_all(struct replay *replay)
 {

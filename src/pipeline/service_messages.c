@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "src/pipeline/intake.h"
+#include "src/pipeline/stored.h"
 
 /* A stored message or dead letter, read back from its record in the event log. */
 struct stored {
@@ -13,6 +14,7 @@ struct stored {
     struct hub_json *events;  /* its lists */
     struct hub_json *subjects;
     struct hub_json *dead_letter; /* NULL: none */
+    struct hub_span newest;       /* record of its newest revision, until the next one is read; empty: none */
     bool matches;
     bool superseded; /* the same letter stands in a newer record */
 };
@@ -20,10 +22,11 @@ struct stored {
 struct finder {
     struct hub_request *request;
     struct hub_log_reader *reader;
+    struct hub_log_reader *newest; /* of revisions */
     const struct hub_span *wanted; /* tokens; none: any */
     size_t wanted_count;
     struct hub_span feed;
-    int64_t since_us;
+    int64_t since_us, until_us;
     enum hub_result result;
     struct hub_error *err;
 };
@@ -64,9 +67,24 @@ static enum hub_result add_event(struct finder *finder, struct stored *stored, s
     stored->matches = stored->matches || about_wanted(finder, event);
     HUB_TRY(push_copy(arena, stored->events, hub_json_get_span(event, "id")));
     HUB_TRY(push_copy(arena, stored->subjects, hub_json_get_span(event, "subject")));
-    if (stored->events->len == 1)
-        HUB_TRY(hub_json_set_string(arena, stored->message, "trigger", hub_json_get_span(event, "trigger")));
-    return HUB_OK;
+    if (stored->events->len != 1)
+        return HUB_OK;
+    HUB_TRY(hub_json_set_string(arena, stored->message, "mapping", hub_json_get_span(event, "mapping")));
+    return hub_json_set_string(arena, stored->message, "trigger", hub_json_get_span(event, "trigger"));
+}
+
+/* Its own audit entry says who sent it. */
+static enum hub_result add_sender(struct finder *finder, struct stored *stored, struct hub_span json)
+{
+    struct hub_arena *arena = finder->request->arena;
+    struct hub_json *entry = NULL;
+    if (hub_json_get(stored->message, "sender") != NULL)
+        return HUB_OK;
+    HUB_TRY(hub_json_parse(arena, json, &entry, finder->err));
+    struct hub_span sender = hub_json_get_span(entry, "sender");
+    return sender.len != 0 && hub_span_is(hub_json_get_span(entry, "message"), stored->dedup.message_id)
+               ? hub_json_set_string(arena, stored->message, "sender", sender)
+               : HUB_OK;
 }
 
 static enum hub_result read_sections(struct finder *finder, struct stored *stored)
@@ -86,6 +104,8 @@ static enum hub_result read_sections(struct finder *finder, struct stored *store
             HUB_TRY(hub_json_parse(finder->request->arena, bytes, &stored->dead_letter, finder->err));
             break;
         case HUB_SECTION_AUDIT:
+            HUB_TRY(add_sender(finder, stored, bytes));
+            break;
         case HUB_SECTION_KEY:
         case HUB_SECTION_STATE:
         case HUB_SECTION_EVENT_HASH:
@@ -125,18 +145,81 @@ static enum hub_result place_letter(struct finder *finder, struct stored *stored
     return HUB_OK;
 }
 
+/* --- revisions --- */
+
+static enum hub_result read_revision(struct finder *finder, uint64_t record, struct hub_stored *out, struct hub_span *payload)
+{
+    uint64_t number = 0;
+    if (finder->newest == NULL)
+        HUB_TRY(hub_log_reader_open(finder->request->hub->log, record, &finder->newest, finder->err));
+    HUB_TRY(hub_log_reader_seek(finder->newest, record, finder->err));
+    HUB_TRY(hub_log_reader_next(finder->newest, &number, payload, finder->err));
+    return hub_stored_parse(finder->request->arena, number, *payload, out, finder->err);
+}
+
+static bool is_retired(const struct finder *finder, uint64_t record)
+{
+    return record < hub_log_first(finder->request->hub->log);
+}
+
+/* What the message became at last; it is found under what it became first too. */
+static enum hub_result take_newest(struct finder *finder, struct stored *stored, uint64_t record)
+{
+    struct hub_arena *arena = finder->request->arena;
+    struct hub_stored newest;
+    HUB_TRY(read_revision(finder, record, &newest, &stored->newest));
+    stored->events = hub_json_new(arena, HUB_JSON_ARRAY);
+    stored->subjects = hub_json_new(arena, HUB_JSON_ARRAY);
+    HUB_ENSURE(stored->events != NULL && stored->subjects != NULL && newest.event_count != 0, HUB_NO_MEMORY);
+    for (size_t i = 0; i < newest.content_count; i++) {
+        const struct hub_json *event = newest.events[i];
+        stored->matches = stored->matches || about_wanted(finder, event);
+        HUB_TRY(push_copy(arena, stored->events, hub_json_get_span(event, "id")));
+        HUB_TRY(push_copy(arena, stored->subjects, hub_json_get_span(event, "subject")));
+    }
+    HUB_TRY(hub_json_set_string(arena, stored->message, "mapping", hub_json_get_span(newest.events[0], "mapping")));
+    return set_time(arena, stored->message, "revised", newest.recorded_us);
+}
+
+/* A revision's own record counts where that of the message was retired. */
+static enum hub_result place_revision(struct finder *finder, struct stored *stored, int64_t *recorded_us)
+{
+    struct hub_span id = hub_span_str(stored->dedup.message_id);
+    struct hub_index *index = finder->request->hub->index;
+    struct hub_index_message message;
+    uint32_t revision = 0;
+    uint64_t record = 0;
+    HUB_TRY(hub_index_revision(index, id, &revision, &record, finder->err));
+    HUB_TRY(hub_json_set_c(stored->message, "revision", hub_json_number_i64(finder->request->arena, revision)));
+    if (stored->record.kind == HUB_RECORD_REVISED) {
+        HUB_TRY(hub_index_message(index, id, &message, finder->err));
+        stored->superseded = record != stored->number || !is_retired(finder, message.record);
+        *recorded_us = message.recorded_us;
+        return set_time(finder->request->arena, stored->message, "revised", stored->record.recorded_us);
+    }
+    return revision != 0 ? take_newest(finder, stored, record) : HUB_OK;
+}
+
+static enum hub_result add_letter(struct finder *finder, struct stored *stored)
+{
+    struct hub_arena *arena = finder->request->arena;
+    const struct hub_json *reason = hub_json_get(stored->dead_letter, "error");
+    HUB_TRY(hub_json_set_string(arena, stored->message, "trigger", hub_json_get_span(stored->dead_letter, "trigger")));
+    return reason != NULL ? hub_json_set_c(stored->message, "reason", hub_json_copy(arena, reason)) : HUB_OK;
+}
+
 static enum hub_result finish_message(struct finder *finder, struct stored *stored)
 {
     struct hub_arena *arena = finder->request->arena;
     struct hub_json *message = stored->message;
     struct hub_index_message index;
-    bool accepted = stored->record.kind == HUB_RECORD_MESSAGE;
+    bool accepted = stored->record.kind == HUB_RECORD_MESSAGE || stored->record.kind == HUB_RECORD_REVISED;
     int64_t recorded_us = stored->record.recorded_us;
-    if (!accepted)
-        HUB_TRY(place_letter(finder, stored, &recorded_us));
+    HUB_TRY(accepted ? place_revision(finder, stored, &recorded_us) : place_letter(finder, stored, &recorded_us));
     if (stored->dead_letter != NULL)
-        HUB_TRY(hub_json_set_string(arena, message, "trigger",
-                                    hub_json_get_span(stored->dead_letter, "trigger")));
+        HUB_TRY(add_letter(finder, stored));
+    stored->matches = stored->matches && recorded_us >= finder->since_us && recorded_us < finder->until_us &&
+                      (finder->feed.len == 0 || hub_span_equal(stored->record.feed, finder->feed));
     HUB_TRY(set_text(arena, message, "id", hub_span_str(stored->dedup.message_id)));
     HUB_TRY(set_text(arena, message, "feed", stored->record.feed));
     HUB_TRY(set_time(arena, message, "recorded", recorded_us));
@@ -161,7 +244,7 @@ static enum hub_result parse_stored(struct finder *finder, uint64_t number, stru
     *stored = (struct stored){.number = number};
     HUB_TRY(hub_record_parse(payload, &stored->record));
     if (stored->record.kind != HUB_RECORD_MESSAGE && stored->record.kind != HUB_RECORD_REJECTED &&
-        stored->record.kind != HUB_RECORD_CARRIED)
+        stored->record.kind != HUB_RECORD_CARRIED && stored->record.kind != HUB_RECORD_REVISED)
         return HUB_OK;
     stored->message = hub_json_new(arena, HUB_JSON_OBJECT);
     stored->events = hub_json_new(arena, HUB_JSON_ARRAY);
@@ -174,8 +257,14 @@ static enum hub_result parse_stored(struct finder *finder, uint64_t number, stru
 
 static enum hub_result open_finder(struct hub_request *request, struct finder *finder, struct hub_error *err)
 {
-    *finder = (struct finder){.request = request, .since_us = INT64_MIN, .result = HUB_OK, .err = err};
+    *finder = (struct finder){.request = request, .since_us = INT64_MIN, .until_us = INT64_MAX, .result = HUB_OK, .err = err};
     return hub_log_reader_open(request->hub->log, 1, &finder->reader, err);
+}
+
+static void close_finder(struct finder *finder)
+{
+    hub_log_reader_close(finder->reader);
+    hub_log_reader_close(finder->newest);
 }
 
 static enum hub_result load_record(struct finder *finder, uint64_t record, struct stored *stored,
@@ -191,8 +280,12 @@ static enum hub_result load(struct finder *finder, struct hub_span message_id, s
                             struct hub_span *payload)
 {
     struct hub_index_message index;
+    uint32_t revision = 0;
+    uint64_t record = 0;
     HUB_TRY(hub_index_message(finder->request->hub->index, message_id, &index, finder->err));
-    return load_record(finder, index.record, stored, payload);
+    if (is_retired(finder, index.record))
+        HUB_TRY(hub_index_revision(finder->request->hub->index, message_id, &revision, &record, finder->err));
+    return load_record(finder, record != 0 ? record : index.record, stored, payload);
 }
 
 /* Whatever became of its message. */
@@ -228,11 +321,6 @@ static enum hub_result retired_message(struct finder *finder, struct hub_span id
     return HUB_OK;
 }
 
-static bool is_retired(const struct finder *finder, uint64_t record)
-{
-    return record < hub_log_first(finder->request->hub->log);
-}
-
 static enum hub_result no_message(struct hub_error *err)
 {
     return hub_fail(err, HUB_NOT_FOUND, "no message with this id", NULL);
@@ -250,12 +338,12 @@ static bool send_found(void *ctx, struct hub_span message_id)
     if (finder->result == HUB_NOT_FOUND &&
         hub_index_message(finder->request->hub->index, message_id, &index, finder->err) == HUB_OK &&
         is_retired(finder, index.record)) {
-        stored = (struct stored){.number = index.record};
+        stored = (struct stored){.number = index.record, .matches = finder->wanted_count == 0 && finder->feed.len == 0};
         finder->result = retired_message(finder, message_id, &index, &stored.message);
     }
     if (finder->result == HUB_NOT_FOUND) /* in the index a moment before its record is durable */
         finder->result = HUB_OK;
-    else if (finder->result == HUB_OK && stored.message != NULL)
+    else if (finder->result == HUB_OK && stored.message != NULL && stored.matches)
         finder->result = hub_answer_json(finder->request, "message", stored.message);
     return finder->result == HUB_OK;
 }
@@ -310,6 +398,7 @@ static enum hub_result scan(struct finder *finder)
         }
         if (result == HUB_OK)
             result = hub_record_parse(payload, &view);
+        /* what a record says of the past was recorded then or later */
         if (result != HUB_OK || view.recorded_us < finder->since_us ||
             (finder->feed.len != 0 && !hub_span_equal(view.feed, finder->feed)))
             continue;
@@ -338,25 +427,32 @@ static enum hub_result find_patient(struct finder *finder, struct hub_span text)
         return result;
     finder->wanted = result == HUB_OK ? chart.tokens : own;
     finder->wanted_count = result == HUB_OK ? chart.token_count : 1;
-    HUB_TRY(hub_session_note_read(request, finder->wanted, finder->wanted_count, NULL, 0, finder->err));
-    return scan(finder);
+    return hub_session_note_read(request, finder->wanted, finder->wanted_count, NULL, 0, finder->err);
+}
+
+static enum hub_result time_of(struct finder *finder, const char *name, struct hub_span text, int64_t *us)
+{
+    if (text.len == 0 || hub_time_parse((const char *)text.ptr, text.len, us) == 0)
+        return HUB_OK;
+    (void)hub_fail(finder->err, HUB_USAGE, "a time such as 2026-11-23T08:00:00Z", NULL);
+    return hub_error_at(finder->err, "%s", name);
 }
 
 static enum hub_result find(struct finder *finder)
 {
     struct hub_request *request = finder->request;
-    struct hub_span control_id, patient, since;
+    struct hub_span control_id, patient, since, until;
     HUB_TRY(hub_request_text(request, "control_id", false, &control_id, finder->err));
     HUB_TRY(hub_request_text(request, "patient", false, &patient, finder->err));
     HUB_TRY(hub_request_text(request, "feed", false, &finder->feed, finder->err));
     HUB_TRY(hub_request_text(request, "since", false, &since, finder->err));
-    if (since.len != 0 && hub_time_parse((const char *)since.ptr, since.len, &finder->since_us) != 0)
-        return hub_fail(finder->err, HUB_USAGE, "since is a time such as 2026-11-23T08:00:00Z", NULL);
-    if (control_id.len + patient.len + finder->feed.len + since.len == 0)
+    HUB_TRY(hub_request_text(request, "until", false, &until, finder->err));
+    HUB_TRY(time_of(finder, "since", since, &finder->since_us));
+    HUB_TRY(time_of(finder, "until", until, &finder->until_us));
+    if (control_id.len + patient.len + finder->feed.len + since.len + until.len == 0)
         return hub_fail(finder->err, HUB_USAGE, "name a control id, a patient, a feed or a time", NULL);
-    if (patient.len != 0)
-        return find_patient(finder, patient);
-    HUB_TRY(hub_session_note_read(request, NULL, 0, NULL, 0, finder->err));
+    HUB_TRY(patient.len != 0 ? find_patient(finder, patient)
+                             : hub_session_note_read(request, NULL, 0, NULL, 0, finder->err));
     return control_id.len != 0 ? find_control(finder, control_id) : scan(finder);
 }
 
@@ -365,7 +461,7 @@ enum hub_result hub_service_message_find(struct hub_request *request, struct hub
     struct finder finder;
     HUB_TRY(open_finder(request, &finder, err));
     enum hub_result result = find(&finder);
-    hub_log_reader_close(finder.reader);
+    close_finder(&finder);
     return result;
 }
 
@@ -398,6 +494,56 @@ static enum hub_result note_message(struct hub_request *request, const struct st
     if (count == 0) /* a dead letter: its id stands for it */
         tokens[count++] = hub_span_str(stored->dedup.message_id);
     return hub_session_note_read(request, tokens, count, NULL, 0, err);
+}
+
+/* A line for each mapping of an accepted message, the first one too if the log still has it. */
+struct history {
+    struct finder *finder;
+    enum hub_result result;
+};
+
+static bool send_revision(void *ctx, uint32_t revision, uint64_t record)
+{
+    struct history *history = ctx;
+    struct hub_arena *arena = history->finder->request->arena;
+    struct hub_json *line = hub_json_new(arena, HUB_JSON_OBJECT), *events = hub_json_new(arena, HUB_JSON_ARRAY);
+    struct hub_stored stored;
+    struct hub_span payload;
+    enum hub_result result = is_retired(history->finder, record) ? HUB_NOT_FOUND
+                                                                  : read_revision(history->finder, record, &stored, &payload);
+    if (result == HUB_NOT_FOUND)
+        return true;
+    if (result == HUB_OK)
+        result = line != NULL && events != NULL && stored.event_count != 0 ? HUB_OK : HUB_NO_MEMORY;
+    for (size_t i = 0; result == HUB_OK && i < stored.event_count; i++)
+        result = hub_json_push(events, hub_json_string(arena, hub_json_get_span(stored.events[i], "id")));
+    if (result == HUB_OK)
+        result = hub_json_set_c(line, "revision", hub_json_number_i64(arena, revision));
+    if (result == HUB_OK)
+        result = set_time(arena, line, "recorded", stored.recorded_us);
+    if (result == HUB_OK)
+        result = hub_json_set_string(arena, line, "mapping", hub_json_get_span(stored.events[0], "mapping"));
+    if (result == HUB_OK && stored.who.len != 0)
+        result = hub_json_set_string(arena, line, "who", stored.who);
+    if (result == HUB_OK)
+        result = hub_json_set_c(line, "events", events);
+    if (result == HUB_OK)
+        result = hub_answer_json(history->finder->request, "revision", line);
+    history->result = result;
+    return result == HUB_OK;
+}
+
+static enum hub_result send_history(struct finder *finder, struct hub_span id)
+{
+    struct history history = {.finder = finder, .result = HUB_OK};
+    struct hub_index_message index;
+    HUB_TRY(hub_index_message(finder->request->hub->index, id, &index, finder->err));
+    if (index.kind != HUB_RECORD_MESSAGE)
+        return HUB_OK;
+    (void)send_revision(&history, 0, index.record);
+    HUB_TRY(history.result);
+    enum hub_result result = hub_index_each_revision(finder->request->hub->index, id, send_revision, &history, finder->err);
+    return history.result != HUB_OK ? history.result : result;
 }
 
 /* There is nothing left to show but that it was there; asking for it is a read like any other. */
@@ -443,7 +589,8 @@ static enum hub_result show(struct finder *finder, bool dead_letter_only)
     HUB_TRY(note_message(request, &stored, finder->err));
     if (!dead_letter_only)
         HUB_TRY(hub_answer_json(request, "message", stored.message));
-    return send_events(finder, payload);
+    HUB_TRY(send_events(finder, stored.newest.len != 0 ? stored.newest : payload));
+    return dead_letter_only ? HUB_OK : send_history(finder, id);
 }
 
 enum hub_result hub_service_message_show(struct hub_request *request, struct hub_error *err)
@@ -451,7 +598,7 @@ enum hub_result hub_service_message_show(struct hub_request *request, struct hub
     struct finder finder;
     HUB_TRY(open_finder(request, &finder, err));
     enum hub_result result = show(&finder, false);
-    hub_log_reader_close(finder.reader);
+    close_finder(&finder);
     return result;
 }
 
@@ -462,7 +609,7 @@ enum hub_result hub_service_deadletter_show(struct hub_request *request, struct 
     struct finder finder;
     HUB_TRY(open_finder(request, &finder, err));
     enum hub_result result = show(&finder, true);
-    hub_log_reader_close(finder.reader);
+    close_finder(&finder);
     return result;
 }
 
@@ -517,6 +664,6 @@ enum hub_result hub_service_deadletter_list(struct hub_request *request, struct 
     struct finder finder;
     HUB_TRY(open_finder(request, &finder, err));
     enum hub_result result = hub_index_each_dead_letter(request->hub->index, each_letter, &finder, err);
-    hub_log_reader_close(finder.reader);
+    close_finder(&finder);
     return finder.result != HUB_OK ? finder.result : result;
 }

@@ -16,9 +16,11 @@ static enum hub_result seal_event(struct hub_request *request, const struct hub_
                                   struct hub_error *err)
 {
     struct hub *hub = request->hub;
-    const struct hub_feed *feed = by->feed;
     const struct hub_origin origin = {
-        .feed_id = hub_span_str(feed->id), .feed_name = hub_span_str(feed->name), .message = message};
+        .feed_id = hub_span_str(by->feed->id),
+        .feed_name = hub_span_str(by->feed->name),
+        .message = message,
+        .mapping = hub_span_str(by->hash)};
     struct hub_sealed sealed;
     struct hub_buf json;
     char recorded[HUB_TIME_TEXT_LEN + 1];

@@ -65,6 +65,19 @@ bool hub_session_is_key_id(struct hub_span text);
  * that far after ten seconds: nobody is shown a chart that lacks something. */
 enum hub_result hub_session_catch_up(struct hub_request *request, struct hub_error *err) HUB_MUST_USE;
 
+/* Open dead letters of a feed, first recorded in a range, under RULES: replayed, or only tried when DRY. Each read is
+ * audited. */
+struct hub_letter_range {
+    const char *feed_id;
+    int64_t since_us, until_us;
+    bool dry;
+};
+struct hub_letter_counts {
+    uint64_t accepted, rejected;
+};
+enum hub_result hub_letters_remap(struct hub_request *request, struct hub_rules *rules, const struct hub_letter_range *range,
+                                  struct hub_letter_counts *counts, struct hub_error *err) HUB_MUST_USE;
+
 hub_service_fn hub_service_find(struct hub_span op, const char **name);
 
 enum hub_result hub_service_event_seal(struct hub_request *request, struct hub_error *err);
@@ -75,6 +88,8 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
 enum hub_result hub_service_deadletter_replay(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_deadletter_resolve(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_feed_pause(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_feed_remap(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_feed_diff(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_feed_resume(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_keys_records(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_keys_list(struct hub_request *request, struct hub_error *err);

@@ -320,7 +320,10 @@ enum hub_result hub_protect_open_event(struct hub_arena *arena, struct hub_json 
 {
     struct hub_opening opening;
     *masked = 0;
-    const struct hub_json *list = hub_json_get(hub_json_get(event, "data"), "entry");
+    const struct hub_json *data = hub_json_get(event, "data");
+    const struct hub_json *list = hub_json_get(data, "entry");
+    if (data != NULL && list == NULL && hub_json_get(event, "supersedes") != NULL)
+        return HUB_OK; /* it only takes others back */
     if (list == NULL || list->type != HUB_JSON_ARRAY)
         return hub_fail(err, HUB_SYNTAX, "not an event", NULL);
     const struct hub_json **opened = HUB_ARENA_ARRAY(arena, const struct hub_json *, (size_t)list->len + 1);

@@ -23,9 +23,13 @@ static void open_hash(const struct hub_span *parts, size_t count, char out[33])
 
 static void make_event_id(struct hub_prepared *p, const struct hub_origin *origin, uint32_t index)
 {
+    p->index = index;
     if (p->keys != NULL) {
         hub_keys_event_id(p->keys, origin->feed_id, origin->sender, origin->message, index, origin->revision,
                           &p->id);
+        p->origin = p->id;
+        if (origin->revision != 0)
+            hub_keys_event_id(p->keys, origin->feed_id, origin->sender, origin->message, index, 0, &p->origin);
         return;
     }
     uint8_t number[4];
@@ -112,10 +116,12 @@ static enum hub_result set_tokens(struct hub_prepared *p, const struct hub_event
     }
     while (subject < event->identifier_count && list[subject].placeholder)
         subject++;
-    if (!event->has_patient)
+    if (hub_revision_withdraws(origin))
+        p->subject = *origin->revised->withdrawn;
+    else if (!event->has_patient)
         hub_keys_scoped_token(p->keys, HUB_TOKEN_OF_FEED, origin->feed_id, &p->subject);
     else if (subject == event->identifier_count)
-        hub_keys_scoped_token(p->keys, HUB_TOKEN_OF_EVENT, hub_span_str(p->id.text), &p->subject);
+        hub_keys_scoped_token(p->keys, HUB_TOKEN_OF_EVENT, hub_span_str(p->origin.text), &p->subject);
     else
         p->subject = p->tokens[subject];
     return HUB_OK;

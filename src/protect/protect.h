@@ -8,13 +8,26 @@
 #include "src/policy/policy.h"
 #include "src/protect/keys.h"
 
+/* A stored message mapped anew (docs/FORMATS.md, "Revisions"). */
+struct hub_revision {
+    int64_t recorded_us; /* of the message's first event in revision 0: what is ordered by it keeps its place */
+    const struct hub_prior { /* an event of the revision before */
+        struct hub_span id, subject;
+        struct hub_span supersedes; /* its own list, "" in revision 0 */
+    } *priors;
+    size_t prior_count;
+    const struct hub_token *withdrawn; /* not NULL: this subject has no event in the new revision; the event made says only that */
+};
+
 /* Where a message came from. */
 struct hub_origin {
     struct hub_span feed_id;   /* permanent id */
     struct hub_span feed_name; /* goes into `source` */
     struct hub_span sender;    /* matched allow entry, "" on a listener without */
     struct hub_span message;   /* all bytes */
-    uint32_t revision;
+    struct hub_span mapping;   /* which rules mapped it, goes into `mapping`; "": not said */
+    uint32_t revision;         /* 0: the first mapping */
+    const struct hub_revision *revised; /* not NULL exactly where REVISION is not 0 and the event is sealed */
 };
 
 /* The FHIR Bundle of an event without keys, for `map`: ids from the message, the same in every run, no entry
@@ -38,6 +51,19 @@ struct hub_sealed {
 enum hub_result hub_protect_seal(struct hub_keys *keys, const struct hub_policy *policy, struct hub_arena *arena,
                                  struct hub_event *event, const struct hub_decoded *message, const struct hub_origin *origin,
                                  uint32_t index, int64_t received_us, struct hub_buf *json, struct hub_sealed *out, struct hub_error *err) HUB_MUST_USE;
+
+/* What hub_protect_seal would seal, in the clear and without side effects, to compare: {"attributes":{"identity",
+ * "messagetime","subject","time","timesource","tokens","trigger"},"resources":[..]} without the original message. EVENT's
+ * trees become part of it. Of one message and one set of rules always the same; ids are those of ORIGIN's revision. */
+enum hub_result hub_protect_clear(struct hub_keys *keys, const struct hub_policy *policy, struct hub_arena *arena, struct hub_event *event,
+                                  const struct hub_decoded *message, const struct hub_origin *origin, uint32_t index,
+                                  int64_t received_us, struct hub_json **out, struct hub_error *err) HUB_MUST_USE;
+/* The same of a CloudEvent that hub_protect_open_event opened whole; its trees go over to OUT, RAW is left out. */
+enum hub_result hub_protect_clear_stored(struct hub_arena *arena, struct hub_json *event, struct hub_json **out, struct hub_error *err) HUB_MUST_USE;
+/* The original message from all its opened events, in the arena: pieces of several patients are put together. Only the
+ * event id tells whether all of them were there. HUB_CORRUPT: no original, or pieces that do not fit. */
+enum hub_result hub_protect_original(struct hub_arena *arena, struct hub_json *const *events, size_t count, struct hub_span *out,
+                                     struct hub_error *err) HUB_MUST_USE;
 
 /* A rejected message's original bytes, sealed under class raw with a one-off secret, in the policy's suite; JSON
  * document of docs/FORMATS.md "dead letter". */

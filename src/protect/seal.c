@@ -261,64 +261,30 @@ static enum hub_result write_data(struct sealer *s, struct hub_buf *json, struct
     return HUB_OK;
 }
 
-static void write_member(struct hub_buf *json, const char *name, struct hub_span text)
-{
-    hub_buf_append_str(json, ",\"");
-    hub_buf_append_str(json, name);
-    hub_buf_append_str(json, "\":");
-    hub_json_write_string(json, text);
-}
-
-/* RFC 3339 with zone: as sent where it is that, else the start of what was sent, in UTC. */
-static void write_time(struct hub_buf *json, const char *name, const struct hub_when *when)
-{
-    char text[HUB_TIME_TEXT_LEN + 1];
-    int64_t us;
-    if (when->text.len != 0 && hub_time_parse((const char *)when->text.ptr, when->text.len, &us) == 0) {
-        write_member(json, name, when->text);
-        return;
-    }
-    hub_time_format(when->us, text);
-    write_member(json, name, hub_span_str(text));
-}
-
-static void write_times(const struct hub_event *event, const struct hub_decoded *message, int64_t received_us,
-                        struct hub_buf *json)
-{
-    const struct hub_when received = {HUB_SPAN_NONE, received_us};
-    if (event->time.text.len != 0 || event->time.us != 0) {
-        write_time(json, "time", &event->time);
-        write_member(json, "timesource",
-                     hub_span_str(event->time_source != NULL ? event->time_source : "received"));
-    } else if (message->message_time.text.len != 0) {
-        write_time(json, "time", &message->message_time);
-        write_member(json, "timesource", HUB_SPAN("MSH-7"));
-    } else {
-        write_time(json, "time", &received);
-        write_member(json, "timesource", HUB_SPAN("received"));
-    }
-}
-
 static enum hub_result write_event(struct sealer *s, const struct hub_decoded *message,
                                    const struct hub_origin *origin, int64_t received_us, struct hub_buf *json,
                                    size_t base, struct hub_sealed *out, struct hub_error *err)
 {
     char recorded[HUB_TIME_TEXT_LEN + 1];
-    HUB_TRY(write_data(s, json, err));
-    write_member(json, "datacontenttype", HUB_SPAN("application/fhir+json"));
-    write_member(json, "dataschema", HUB_SPAN("chartline:event/v1"));
-    write_member(json, "id", hub_span_str(s->prepared.id.text));
-    hub_buf_append_str(json, ",\"identity\":\"");
-    enum hub_result result = hub_identity_write(&s->prepared, s->event, json);
+    if (hub_revision_withdraws(origin))
+        hub_buf_append_str(json, "{\"data\":{\"resourceType\":\"Bundle\",\"type\":\"collection\"}");
+    else
+        HUB_TRY(write_data(s, json, err));
+    hub_attribute_write(json, "datacontenttype", HUB_SPAN("application/fhir+json"));
+    hub_attribute_write(json, "dataschema", HUB_SPAN("chartline:event/v1"));
+    hub_attribute_write(json, "id", hub_span_str(s->prepared.id.text));
+    enum hub_result result = hub_attribute_identity(&s->prepared, s->event, json);
     if (result != HUB_OK)
         return hub_fail(err, result, NULL, NULL);
-    hub_buf_append_byte(json, '"');
-    if (message->message_time.text.len != 0)
-        write_time(json, "messagetime", &message->message_time);
-    write_member(json, "policy", hub_span_str(hub_policy_name(s->policy)));
+    if (origin->mapping.len != 0)
+        hub_attribute_write(json, "mapping", origin->mapping);
+    hub_attribute_message_time(message, json);
+    hub_revision_write_origin(&s->prepared, origin, json);
+    hub_attribute_write(json, "policy", hub_span_str(hub_policy_name(s->policy)));
     hub_time_format(received_us, recorded);
-    write_member(json, "recordedtime", hub_span_str(recorded));
+    hub_attribute_write(json, "recordedtime", hub_span_str(recorded));
     const size_t recorded_end = json->len - 1;
+    hub_revision_write_number(origin, json);
     hub_buf_append_str(json, ",\"seal\":\"");
     hub_field_seal_write(&s->field, json);
     hub_buf_append_str(json, "\",\"source\":");
@@ -326,14 +292,13 @@ static enum hub_result write_event(struct sealer *s, const struct hub_decoded *m
     hub_buf_append_str(&s->scratch, "/feeds/");
     hub_buf_append_span(&s->scratch, origin->feed_name);
     hub_json_write_string(json, hub_buf_view(&s->scratch));
-    write_member(json, "specversion", HUB_SPAN("1.0"));
-    write_member(json, "subject", hub_span_str(s->prepared.subject.text));
-    write_times(s->event, message, received_us, json);
-    hub_buf_append_str(json, ",\"tokens\":\"");
-    hub_tokens_write(&s->prepared, s->event, json);
-    hub_buf_append_byte(json, '"');
-    write_member(json, "trigger", hub_span_str(message->trigger));
-    write_member(json, "type", HUB_SPAN("chartline.patient.event.v1"));
+    hub_attribute_write(json, "specversion", HUB_SPAN("1.0"));
+    hub_attribute_write(json, "subject", hub_span_str(s->prepared.subject.text));
+    hub_revision_write_supersedes(&s->prepared, origin, json);
+    hub_attribute_times(s->event, message, received_us, json);
+    hub_attribute_tokens(&s->prepared, s->event, json);
+    hub_attribute_write(json, "trigger", hub_span_str(message->trigger));
+    hub_attribute_write(json, "type", HUB_SPAN("chartline.patient.event.v1"));
     hub_buf_append_byte(json, '}');
     result = hub_buf_result(json) == HUB_OK ? hub_buf_result(&s->scratch) : hub_buf_result(json);
     if (result != HUB_OK)

@@ -33,6 +33,8 @@ struct hub_prepared {
     struct hub_arena *arena;
     struct hub_keys *keys; /* NULL: `map` */
     struct hub_event_id id;
+    struct hub_event_id origin; /* id of this patient's event in revision 0; the same as `id` there */
+    uint32_t index;             /* of the patient in the message */
     struct hub_token subject;
     struct hub_token *tokens;             /* of event->identifiers, same order */
     char (*ids)[HUB_RESOURCE_ID_LEN + 1]; /* of the resources, then of raw */
@@ -90,6 +92,28 @@ typedef enum hub_result (*hub_refer_source_fn)(void *ctx, uint32_t ordinal, bool
 /* CONTENT is what follows the first byte. HUB_CORRUPT, or what SOURCE says. */
 enum hub_result hub_refer_restore(struct hub_arena *arena, struct hub_span content, hub_refer_source_fn source,
                                   void *ctx, struct hub_span *positions, struct hub_span *out) HUB_MUST_USE;
+
+/* --- attributes.c --- */
+
+/* ",\"NAME\":\"TEXT\"" */
+void hub_attribute_write(struct hub_buf *json, const char *name, struct hub_span text);
+/* `time` and `timesource`. */
+void hub_attribute_times(const struct hub_event *event, const struct hub_decoded *message, int64_t received_us,
+                         struct hub_buf *json);
+/* `messagetime`, if the message says. */
+void hub_attribute_message_time(const struct hub_decoded *message, struct hub_buf *json);
+enum hub_result hub_attribute_identity(const struct hub_prepared *p, const struct hub_event *event,
+                                       struct hub_buf *json) HUB_MUST_USE;
+void hub_attribute_tokens(const struct hub_prepared *p, const struct hub_event *event, struct hub_buf *json);
+
+/* --- revision.c: members of a revision; nothing for the first mapping --- */
+
+/* The event has no content: it only takes others back. */
+bool hub_revision_withdraws(const struct hub_origin *origin);
+/* `origin` and `originrecorded`. */
+void hub_revision_write_origin(const struct hub_prepared *p, const struct hub_origin *origin, struct hub_buf *json);
+void hub_revision_write_number(const struct hub_origin *origin, struct hub_buf *json);
+void hub_revision_write_supersedes(const struct hub_prepared *p, const struct hub_origin *origin, struct hub_buf *json);
 
 /* --- entry.c --- */
 enum hub_result hub_entry_add(const struct hub_prepared *p, struct hub_resource *resource, bool sensitive,

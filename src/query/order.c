@@ -26,7 +26,8 @@ static int order(int64_t a, int64_t b)
     return a == b ? 0 : a < b ? -1 : 1;
 }
 
-/* Status class, time, message time, a cancel after what it cancels, event id; then the place in the event. */
+/* Status class, time, message time, a cancel after what it cancels, event id (a revision's: that of its origin); then the place in
+ * the event. */
 int query_compare(const struct version *a, const struct version *b)
 {
     if (a->retired != b->retired && a->view.kind == HUB_KIND_PATIENT)
@@ -38,6 +39,8 @@ int query_compare(const struct version *a, const struct version *b)
         d = order(a->message_us, b->message_us);
     if (d == 0)
         d = order(a->view.act != HUB_ACT_STATE, b->view.act != HUB_ACT_STATE);
+    if (d == 0)
+        d = hub_span_compare(a->origin, b->origin);
     if (d == 0)
         d = hub_span_compare(a->event, b->event);
     if (d == 0 && a->ordinal != b->ordinal)
@@ -82,7 +85,7 @@ static size_t number(const struct view *view, const struct version *v)
 /* Acts are true of the past too: what never happened did not happen then either. */
 static bool counts(const struct view *view, const struct version *v)
 {
-    return !v->support && (v->effective_us <= view->query->at_us || v->view.act != HUB_ACT_STATE);
+    return !v->support && v->replaced_by.len == 0 && (v->effective_us <= view->query->at_us || v->view.act != HUB_ACT_STATE);
 }
 
 static size_t name_versions(const struct view *view, struct named *named)

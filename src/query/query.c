@@ -211,7 +211,11 @@ static enum hub_result add_entry(struct hub_arena *arena, struct hub_json *list,
     HUB_TRY(set_text(arena, entry, "id", v->id));
     HUB_TRY(set_text(arena, entry, "kind", hub_span_str(hub_kind_name(v->view.kind))));
     HUB_TRY(set_text(arena, entry, "recorded", v->recorded));
+    if (v->replaced_by.len != 0)
+        HUB_TRY(set_text(arena, entry, "replaced_by", v->replaced_by));
     HUB_TRY(hub_json_set_c(entry, "resource", shown->resource));
+    if (v->revision != 0)
+        HUB_TRY(hub_json_set_c(entry, "revision", hub_json_number_i64(arena, (int64_t)v->revision)));
     HUB_TRY(set_text(arena, entry, "status", status_of(shown)));
     HUB_TRY(set_text(arena, entry, "supersedes",
                      shown->supersedes != NULL ? shown->supersedes->id : HUB_SPAN_NONE));
@@ -246,6 +250,12 @@ static size_t choose(struct view *view, struct shown *shown)
                                             fact->versions[k]->resource};
         if (!view->query->versions && fact->current != NULL)
             shown[count++] = (struct shown){fact->current, fact->superseded, fact->resource};
+    }
+    for (size_t i = 0; i < view->version_count; i++) {
+        struct version *v = &view->versions[i];
+        if (v->replaced_by.len != 0 && !v->support && v->effective_us <= view->query->at_us &&
+            (view->query->kind.len == 0 || hub_span_is(view->query->kind, hub_kind_name(v->view.kind))))
+            shown[count++] = (struct shown){v, NULL, v->resource};
     }
     if (count != 0)
         qsort(shown, count, sizeof *shown, compare_shown);

@@ -14,11 +14,13 @@ struct hub_query {
     int64_t known_at_us; /* --known-at: only what was recorded up to then; INT64_MAX */
     struct hub_span kind; /* --kind, empty = all */
     bool versions;       /* all versions, not only the current ones */
+    bool history;        /* with versions: those too that a revision took the place of */
 };
 
-/* RECORDS: entry records (parsed JSON, left as they are) of all tokens of CHART, in any order. Gives
+/* RECORDS: entry and revision records (parsed JSON, left as they are) of all tokens of CHART, in any order. Gives
  * {"chart","entries":[{"id","kind","effective","recorded","status","supersedes","resource"}],"support":[resource]}:
- * entries by effective time, recorded time and id; "status" and "supersedes" may be null; "support" (practitioners,
+ * entries by effective time, recorded time and id; of a revision with "revision" (a number), of what one took the place of with
+ * "replaced_by" (its event id); "status" and "supersedes" may be null; "support" (practitioners,
  * places, ... that the entries refer to) is left out when empty. OPENER NULL: nothing is opened. HUB_CRYPTO: a record
  * was tampered with. docs/TIMELINE.md says how versions become entries. */
 enum hub_result hub_query_chart(struct hub_arena *arena, struct hub_span chart, struct hub_json **records, size_t count,

@@ -48,12 +48,15 @@ static void read_times(struct version *v)
     if (!hub_moment_us(hub_json_get_span(v->record, "messagetime"), &v->message_us))
         v->message_us = v->recorded_us;
     int64_t version_us;
+    int64_t origin_us = v->recorded_us;
     if (!hub_moment_us(v->view.version, &version_us))
         version_us = v->message_us;
-    v->order_us = version_us < v->recorded_us ? version_us : v->recorded_us;
+    if (v->revision != 0)
+        (void)hub_moment_us(hub_json_get_span(v->record, "originrecorded"), &origin_us);
+    v->order_us = version_us < origin_us ? version_us : origin_us;
     if (!hub_moment_us(v->view.list_version, &v->listed_us))
         v->listed_us = version_us;
-    v->listed_us = v->listed_us < v->recorded_us ? v->listed_us : v->recorded_us;
+    v->listed_us = v->listed_us < origin_us ? v->listed_us : origin_us;
 }
 
 static enum hub_result read_one(struct view *view, const struct hub_json *record,
@@ -62,6 +65,9 @@ static enum hub_result read_one(struct view *view, const struct hub_json *record
     v->record = record;
     v->id = hub_json_get_span(record, "id");
     v->event = hub_json_get_span(record, "event");
+    if (!hub_span_parse_u64(hub_json_span(hub_json_get(record, "revision")), &v->revision))
+        v->revision = 0;
+    v->origin = v->revision != 0 ? hub_json_get_span(record, "origin") : v->event;
     v->source = hub_json_get_span(record, "source");
     v->subject = hub_json_get_span(record, "subject");
     v->trigger = hub_json_get_span(record, "trigger");
@@ -81,6 +87,74 @@ static enum hub_result read_one(struct view *view, const struct hub_json *record
     return HUB_OK;
 }
 
+/* --- revisions --- */
+
+struct replaced { /* an event, and who took its place */
+    struct hub_span event, by;
+};
+
+struct replaced_list {
+    struct replaced *items;
+    size_t count;
+};
+
+static bool is_revision(const struct hub_json *record)
+{
+    return hub_span_is(hub_json_get_span(record, "kind"), "revision");
+}
+
+static int compare_replaced(const void *a, const void *b)
+{
+    const struct replaced *x = a;
+    const struct replaced *y = b;
+    int d = hub_span_compare(x->event, y->event);
+    return d != 0 ? d : hub_span_compare(x->by, y->by);
+}
+
+/* Of the revisions that were known by then. */
+static enum hub_result read_revisions(const struct view *view, struct hub_json **records, size_t count,
+                                      struct replaced_list *out)
+{
+    size_t cap = 0;
+    *out = (struct replaced_list){NULL, 0};
+    for (size_t i = 0; i < count; i++) {
+        const struct hub_json *list = is_revision(records[i]) ? hub_json_get(records[i], "supersedes") : NULL;
+        cap += list != NULL && list->type == HUB_JSON_ARRAY ? list->len : 0;
+    }
+    if (cap == 0)
+        return HUB_OK;
+    out->items = HUB_ARENA_ARRAY(view->arena, struct replaced, cap);
+    HUB_ENSURE(out->items != NULL, HUB_NO_MEMORY);
+    for (size_t i = 0; i < count; i++) {
+        const struct hub_json *list = is_revision(records[i]) ? hub_json_get(records[i], "supersedes") : NULL;
+        int64_t recorded_us;
+        if (list == NULL || list->type != HUB_JSON_ARRAY ||
+            !hub_moment_us(hub_json_get_span(records[i], "recorded"), &recorded_us) ||
+            recorded_us > view->query->known_at_us)
+            continue;
+        for (const struct hub_json *id = list->first; id != NULL; id = id->next)
+            out->items[out->count++] =
+                (struct replaced){hub_json_span(id), hub_json_get_span(records[i], "event")};
+    }
+    if (out->count != 0)
+        qsort(out->items, out->count, sizeof *out->items, compare_replaced);
+    return HUB_OK;
+}
+
+static struct hub_span replaced_by(const struct replaced_list *list, struct hub_span event)
+{
+    size_t low = 0;
+    size_t high = list->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (hub_span_compare(list->items[mid].event, event) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < list->count && hub_span_equal(list->items[low].event, event) ? list->items[low].by : HUB_SPAN_NONE;
+}
+
 static int compare_ids(const void *a, const void *b)
 {
     const struct version *x = a;
@@ -91,17 +165,21 @@ static int compare_ids(const void *a, const void *b)
 enum hub_result query_read(struct view *view, struct hub_json **records, size_t count,
                            const struct hub_opener *opener, struct hub_error *err)
 {
+    struct replaced_list replaced;
     view->versions = HUB_ARENA_ARRAY(view->arena, struct version, count + 1);
-    if (view->versions == NULL)
+    if (view->versions == NULL || read_revisions(view, records, count, &replaced) != HUB_OK)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     for (size_t i = 0; i < count; i++) {
+        if (is_revision(records[i]))
+            continue;
         struct version *v = &view->versions[view->version_count];
         memset(v, 0, sizeof *v);
         if (!hub_moment_us(hub_json_get_span(records[i], "recorded"), &v->recorded_us) ||
             hub_json_get(records[i], "resource") == NULL ||
             hub_json_get(records[i], "resource")->type != HUB_JSON_OBJECT)
             return hub_fail(err, HUB_CORRUPT, "an entry record of the timeline is damaged", NULL);
-        if (v->recorded_us > view->query->known_at_us)
+        v->replaced_by = replaced_by(&replaced, hub_json_get_span(records[i], "event"));
+        if (v->recorded_us > view->query->known_at_us || (v->replaced_by.len != 0 && !view->query->history))
             continue;
         HUB_TRY(read_one(view, records[i], opener, v, err));
         view->version_count++;

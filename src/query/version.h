@@ -9,9 +9,11 @@ struct version {
     struct hub_json *resource; /* a copy of its own, opened as far as the opener goes */
     struct hub_entry_view view;
     struct hub_span id, event, source, subject, trigger, effective, recorded;
-    int64_t effective_us, order_us, message_us, recorded_us; /* order_us = min(version time, recorded time) */
+    struct hub_span origin; /* of a revision: the event whose place in the order it keeps; else `event` */
+    int64_t effective_us, order_us, message_us, recorded_us; /* order_us = min(version time, recorded time of the origin) */
     int64_t listed_us; /* the same of its list */
-    uint64_t ordinal;
+    uint64_t ordinal, revision;
+    struct hub_span replaced_by; /* event of a revision that took its event's place; empty: in force */
     bool support; /* no entry: something an entry refers to */
     bool retired; /* its subject was merged into another token of the chart */
     bool needed;  /* support: an entry shown refers to it */
@@ -40,7 +42,8 @@ struct view {
     size_t fact_count;
 };
 
-/* read.c: RECORDS to versions, by id; what was not known by known_at is left out. */
+/* read.c: RECORDS to versions, by id; what was not known by known_at is left out, and what revisions took the place of unless all
+ * versions are asked for. */
 enum hub_result query_read(struct view *view, struct hub_json **records, size_t count, const struct hub_opener *opener, struct hub_error *err);
 /* The version of that resource id, NULL when there is none. */
 struct version *query_find(const struct view *view, struct hub_span id);

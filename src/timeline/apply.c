@@ -22,7 +22,9 @@ struct part {
 struct event {
     struct hub_json *json;
     struct hub_span id, subject, source, seal, trigger, time, recorded, message;
-    int64_t time_us, recorded_us, message_us;
+    struct hub_span origin, origin_recorded; /* of a revision: the event whose place in time it keeps; else its own */
+    int64_t time_us, recorded_us, message_us, origin_us;
+    struct timeline_revision revision;
     char sha256[2 * HUB_HASH_LEN + 1];
     struct hub_identity_statement *facts;
     size_t fact_count;
@@ -66,6 +68,16 @@ static enum hub_result read_times(struct event *e, struct hub_error *err)
     e->message = hub_json_get_span(e->json, "messagetime");
     if (hub_time_parse((const char *)e->recorded.ptr, e->recorded.len, &e->recorded_us) != 0)
         return hub_fail(err, HUB_SYNTAX, "an event without recorded time", NULL);
+    e->origin = e->id;
+    e->origin_recorded = e->recorded;
+    e->origin_us = e->recorded_us;
+    if (e->revision.number != 0) {
+        e->origin = hub_json_get_span(e->json, "origin");
+        e->origin_recorded = hub_json_get_span(e->json, "originrecorded");
+        if (!good_id(e->origin) ||
+            hub_time_parse((const char *)e->origin_recorded.ptr, e->origin_recorded.len, &e->origin_us) != 0)
+            return hub_fail(err, HUB_SYNTAX, "a revision without the event that it is one of", NULL);
+    }
     if (!hub_moment_us(e->time, &e->time_us)) {
         e->time = e->recorded;
         e->time_us = e->recorded_us;
@@ -85,6 +97,8 @@ static enum hub_result read_facts(struct hub_timeline *t, struct event *e, struc
                                   .identity = hub_json_get_span(e->json, "identity"),
                                   .time = e->time,
                                   .messagetime = e->message,
+                                  .origin = e->origin,
+                                  .originrecorded = e->origin_recorded,
                                   .recordedtime = e->recorded};
     return hub_identity_of_event(&t->scratch, &head, &e->facts, &e->fact_count, err);
 }
@@ -138,6 +152,7 @@ static enum hub_result read_event(struct hub_timeline *t, struct hub_span text, 
     if (!good_id(e->id) || !good_id(e->subject))
         return hub_fail(err, HUB_SYNTAX, "an event without id or subject", NULL);
     e->chartless = e->subject.ptr[0] == '3';
+    HUB_TRY(timeline_revision_of(t, e->json, &e->revision, err));
     HUB_TRY(read_times(e, err));
     HUB_TRY(read_facts(t, e, err));
     return read_parts(t, e, err);
@@ -241,9 +256,17 @@ static void write_record(struct hub_buf *out, const struct event *e, const struc
     add_member(out, "messagetime", e->message);
     hub_buf_append_str(out, ",\"ordinal\":");
     hub_buf_append_u64(out, part->ordinal);
+    if (e->revision.number != 0) {
+        add_member(out, "origin", e->origin);
+        add_member(out, "originrecorded", e->origin_recorded);
+    }
     add_member(out, "recorded", e->recorded);
     hub_buf_append_str(out, ",\"resource\":");
     hub_json_write(out, part->resource);
+    if (e->revision.number != 0) {
+        hub_buf_append_str(out, ",\"revision\":");
+        hub_buf_append_u64(out, e->revision.number);
+    }
     add_member(out, "seal", e->seal);
     add_member(out, "source", e->source);
     add_member(out, "subject", e->subject);
@@ -255,7 +278,7 @@ static void write_record(struct hub_buf *out, const struct event *e, const struc
 }
 
 static enum hub_result add_entries(struct hub_timeline *t, const struct event *e, struct hub_json *ids,
-                                   struct hub_error *err)
+                                   bool superseded, struct hub_error *err)
 {
     struct hub_json *token = NULL;
     HUB_TRY(timeline_token_record(t, e->subject, &token, err));
@@ -276,7 +299,7 @@ static enum hub_result add_entries(struct hub_timeline *t, const struct event *e
         HUB_TRY(timeline_group_end(t, e->subject, e->id, err));
         if (hub_json_push(ids, hub_json_string(&t->scratch, part->id)) != HUB_OK)
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        HUB_TRY(timeline_token_count(t, token, &entry, err));
+        HUB_TRY(timeline_token_count(t, token, &entry, superseded, err));
         added++;
     }
     HUB_TRY(timeline_group_close(t, e->subject, e->id, err));
@@ -307,21 +330,56 @@ static enum hub_result fill_seen(struct hub_arena *arena, struct hub_json *seen,
     return hub_json_set_string(arena, seen, "subject", e->subject);
 }
 
-static enum hub_result add_event(struct hub_timeline *t, struct event *e, struct hub_error *err)
+/* SEEN: what is known of the event's id, or NULL. */
+static enum hub_result add_event(struct hub_timeline *t, struct event *e, struct hub_json *seen,
+                                 struct hub_error *err)
 {
     struct hub_json *ids = hub_json_new(&t->scratch, HUB_JSON_ARRAY);
-    struct hub_json *seen = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
+    const bool superseded = timeline_superseded(seen);
+    if (seen == NULL)
+        seen = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
     if (ids == NULL || seen == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     if (!find_support(e, &t->scratch))
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    HUB_TRY(add_entries(t, e, ids, err));
-    HUB_TRY(add_fact_records(t, e, err));
-    HUB_TRY(timeline_add_facts(t, e->facts, e->fact_count, err));
+    HUB_TRY(add_entries(t, e, ids, superseded, err));
+    if (!superseded) {
+        HUB_TRY(add_fact_records(t, e, err));
+        HUB_TRY(timeline_add_facts(t, e->facts, e->fact_count, err));
+    }
     enum hub_result result = fill_seen(&t->scratch, seen, e, ids);
     if (result != HUB_OK)
         return hub_fail(err, result, NULL, NULL);
     return timeline_put_json(t, FAMILY_EVENTS, e->id, seen, err);
+}
+
+static enum hub_result fill_revision(struct hub_arena *arena, struct hub_json *record, const struct event *e)
+{
+    struct hub_json *list = hub_json_new(arena, HUB_JSON_ARRAY);
+    HUB_ENSURE(record != NULL && list != NULL, HUB_NO_MEMORY);
+    for (size_t i = 0; i < e->revision.supersedes_count; i++)
+        HUB_TRY(hub_json_push(list, hub_json_string(arena, e->revision.supersedes[i])));
+    HUB_TRY(hub_json_set_string(arena, record, "event", e->id));
+    HUB_TRY(hub_json_set_string(arena, record, "kind", HUB_SPAN("revision")));
+    HUB_TRY(hub_json_set_string(arena, record, "recorded", e->recorded));
+    HUB_TRY(hub_json_set_c(record, "revision", hub_json_number_i64(arena, (int64_t)e->revision.number)));
+    HUB_TRY(hub_json_set_string(arena, record, "subject", e->subject));
+    return hub_json_set_c(record, "supersedes", list);
+}
+
+/* What it takes the place of goes first: its own facts may be the same. SEEN as it was. */
+static enum hub_result add_revision(struct hub_timeline *t, const struct event *e, const struct hub_json *seen,
+                                    struct hub_error *err)
+{
+    if (e->revision.number == 0)
+        return HUB_OK;
+    const size_t in_force = timeline_superseded(seen) ? 0 : e->fact_count;
+    HUB_TRY(timeline_supersede(t, e->id, &e->revision, e->facts, in_force, err));
+    struct hub_json *record = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
+    struct hub_span key = timeline_key(t, e->subject, e->id);
+    if (key.ptr == NULL || fill_revision(&t->scratch, record, e) != HUB_OK)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    return timeline_add_json(t, FAMILY_REVISIONS, key, record, err);
 }
 
 /* --- another value of an event id --- */
@@ -333,11 +391,16 @@ static enum hub_result remove_event(struct hub_timeline *t, struct hub_span id, 
     struct hub_span subject = hub_json_get_span(seen, "subject");
     const struct hub_json *ids = hub_json_get(seen, "entries");
     HUB_TRY(timeline_group_remove(t, subject, id, err));
+    struct hub_span revision = timeline_key(t, subject, id);
+    if (revision.ptr == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    timeline_remove(t, FAMILY_REVISIONS, revision);
     if (ids != NULL && ids->len != 0)
-        HUB_TRY(timeline_token_recount(t, subject, id, err));
-    HUB_TRY(timeline_withdraw_facts(t, id, (size_t)timeline_json_number(seen, "facts"), err));
-    HUB_TRY(timeline_token_prune(t, subject, err));
-    return timeline_delete(t, FAMILY_EVENTS, id, err);
+        HUB_TRY(timeline_token_recount(t, subject, id, NULL, 0, err));
+    const struct timeline_withdrawn withdrawn = {id, (size_t)timeline_json_number(seen, "facts")};
+    if (!timeline_superseded(seen))
+        HUB_TRY(timeline_withdraw_facts(t, &withdrawn, 1, err));
+    return timeline_token_prune(t, subject, err);
 }
 
 /* The smallest (recordedtime, SHA-256) is the event. */
@@ -361,11 +424,12 @@ enum hub_result hub_timeline_apply(struct hub_timeline *t, struct hub_span event
     set_hash(&e, event_json, sha256);
     struct hub_json *seen = NULL;
     HUB_TRY(timeline_get_json(t, FAMILY_EVENTS, e.id, &seen, err));
-    if (seen != NULL && !wins(&e, seen))
+    if (timeline_seen(seen) && !wins(&e, seen))
         return HUB_OK;
-    if (seen != NULL)
+    if (timeline_seen(seen))
         HUB_TRY(remove_event(t, e.id, seen, err));
-    HUB_TRY(add_event(t, &e, err));
+    HUB_TRY(add_revision(t, &e, seen, err));
+    HUB_TRY(add_event(t, &e, seen, err));
     if (t->arena.used + t->batch_bytes > PENDING_BYTES_WRITE)
         return timeline_write_pending(t, false, err);
     return HUB_OK;

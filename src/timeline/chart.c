@@ -106,6 +106,35 @@ out:
     return result;
 }
 
+static enum hub_result each_revision(struct hub_timeline *t, struct hub_span prefix,
+                                     bool (*callback)(void *ctx, struct hub_span key, struct hub_span record), void *ctx,
+                                     bool *more, struct hub_error *err)
+{
+    struct hub_kv_iter *iter = hub_kv_iter_new(t->kv, FAMILY_REVISIONS, prefix);
+    HUB_ENSURE(iter != NULL, HUB_NO_MEMORY);
+    while (*more && hub_kv_iter_next(iter))
+        *more = callback(ctx, hub_kv_iter_key(iter), hub_kv_iter_value(iter));
+    enum hub_result result = hub_kv_iter_result(iter, err);
+    hub_kv_iter_free(iter);
+    return result;
+}
+
+static enum hub_result each_entry(struct hub_timeline *t, struct hub_span prefix,
+                                  bool (*callback)(void *ctx, struct hub_span key, struct hub_span record), void *ctx,
+                                  struct hub_error *err)
+{
+    struct hub_kv_iter *iter = hub_kv_iter_new(t->kv, FAMILY_ENTRIES, prefix);
+    HUB_ENSURE(iter != NULL, HUB_NO_MEMORY);
+    struct timeline_entries entries;
+    timeline_entries_init(&entries, iter);
+    while (timeline_entries_next(&entries) && callback(ctx, entries.key, entries.record))
+        ;
+    enum hub_result result = timeline_entries_result(&entries, err);
+    timeline_entries_deinit(&entries);
+    hub_kv_iter_free(iter);
+    return result;
+}
+
 enum hub_result hub_timeline_each_entry(struct hub_timeline *t, struct hub_span token,
                                         bool (*callback)(void *ctx, struct hub_span key,
                                                          struct hub_span record),
@@ -116,21 +145,13 @@ enum hub_result hub_timeline_each_entry(struct hub_timeline *t, struct hub_span 
     hub_buf_append_span(&prefix, token);
     hub_buf_append_byte(&prefix, '/');
     enum hub_result result = hub_buf_result(&prefix);
-    struct hub_kv_iter *iter =
-        result == HUB_OK ? hub_kv_iter_new(t->kv, FAMILY_ENTRIES, hub_buf_view(&prefix)) : NULL;
+    bool more = true;
+    if (result == HUB_OK)
+        result = each_revision(t, hub_buf_view(&prefix), callback, ctx, &more, err);
+    if (result == HUB_OK && more)
+        result = each_entry(t, hub_buf_view(&prefix), callback, ctx, err);
     hub_buf_deinit(&prefix);
-    if (iter == NULL)
-        return hub_fail(err, result == HUB_OK ? HUB_NO_MEMORY : result, NULL, NULL);
-    struct timeline_entries entries;
-    timeline_entries_init(&entries, iter);
-    while (timeline_entries_next(&entries)) {
-        if (!callback(ctx, entries.key, entries.record))
-            break;
-    }
-    result = timeline_entries_result(&entries, err);
-    timeline_entries_deinit(&entries);
-    hub_kv_iter_free(iter);
-    return result;
+    return result == HUB_NO_MEMORY ? hub_fail(err, result, NULL, NULL) : result;
 }
 
 static enum hub_result fill_chart_json(struct hub_arena *arena, struct hub_json *json,

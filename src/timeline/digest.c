@@ -57,7 +57,7 @@ static enum hub_result add_all(struct hub_kv_iter *iter, const char *family, con
  * records; every partition has all of them and would count them again. */
 static bool of_state(size_t family)
 {
-    return family == FAMILY_ENTRIES || family == FAMILY_TOKENS || family == FAMILY_EVENTS;
+    return family == FAMILY_ENTRIES || family == FAMILY_TOKENS || family == FAMILY_EVENTS || family == FAMILY_REVISIONS;
 }
 
 enum hub_result hub_timeline_state_digest(struct hub_timeline *t, uint8_t digest[32], struct hub_error *err)

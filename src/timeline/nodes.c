@@ -474,8 +474,20 @@ static enum hub_result refill(struct nodes *nodes, const struct hub_identity_sta
     return HUB_OK;
 }
 
-static enum hub_result scan_facts(struct nodes *nodes, struct hub_span event_id, const struct tokens *touched,
-                                  struct tokens *seeds, struct hub_error *err)
+/* KEY: "<event id>/<n>". */
+static bool is_withdrawn(const struct timeline_withdrawn *events, size_t count, struct hub_span key)
+{
+    const uint8_t *slash = memchr(key.ptr, '/', key.len);
+    const struct hub_span id = hub_span_of(key.ptr, slash != NULL ? (size_t)(slash - key.ptr) : key.len);
+    for (size_t i = 0; i < count; i++) {
+        if (hub_span_equal(events[i].event, id))
+            return true;
+    }
+    return false;
+}
+
+static enum hub_result scan_facts(struct nodes *nodes, const struct timeline_withdrawn *events, size_t count,
+                                  const struct tokens *touched, struct tokens *seeds, struct hub_error *err)
 {
     struct hub_timeline *t = nodes->t;
     struct hub_kv_iter *iter = hub_kv_iter_new(t->kv, FAMILY_FACTS, HUB_SPAN_NONE);
@@ -493,7 +505,7 @@ static enum hub_result scan_facts(struct nodes *nodes, struct hub_span event_id,
             result = hub_fail(err, HUB_CORRUPT, "an identity fact of the timeline is damaged", NULL);
         HUB_TRY_OUT(result);
         HUB_TRY_OUT(hub_identity_of_json(&line, json, &fact, err));
-        if (hub_span_equal(fact.order.event, event_id) || !names_any(&fact, touched))
+        if (is_withdrawn(events, count, hub_kv_iter_key(iter)) || !names_any(&fact, touched))
             continue;
         HUB_TRY_OUT(hub_json_parse(&t->scratch, hub_kv_iter_value(iter), &json, err));
         HUB_TRY_OUT(hub_identity_of_json(&t->scratch, json, &fact, err));
@@ -507,7 +519,30 @@ out:
     return result;
 }
 
-enum hub_result timeline_withdraw_facts(struct hub_timeline *t, struct hub_span event_id, size_t count,
+/* Off the store; their tokens to TOUCHED. */
+static enum hub_result remove_facts(struct hub_timeline *t, const struct timeline_withdrawn *event,
+                                    struct tokens *touched, struct hub_error *err)
+{
+    for (size_t n = 0; n < event->facts; n++) {
+        char number[24];
+        (void)snprintf(number, sizeof number, "%zu", n);
+        struct hub_span key = timeline_key(t, event->event, hub_span_str(number));
+        struct hub_json *json = NULL;
+        struct hub_identity_statement fact;
+        if (key.ptr == NULL)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        HUB_TRY(timeline_get_json(t, FAMILY_FACTS, key, &json, err));
+        if (json == NULL)
+            continue;
+        HUB_TRY(hub_identity_of_json(&t->scratch, json, &fact, err));
+        if (!tokens_push_all(&t->scratch, touched, fact.tokens, fact.count))
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        timeline_remove(t, FAMILY_FACTS, key);
+    }
+    return HUB_OK;
+}
+
+enum hub_result timeline_withdraw_facts(struct hub_timeline *t, const struct timeline_withdrawn *events, size_t count,
                                         struct hub_error *err)
 {
     struct tokens touched = {NULL, 0, 0};
@@ -516,20 +551,8 @@ enum hub_result timeline_withdraw_facts(struct hub_timeline *t, struct hub_span 
     struct nodes *rest = nodes_new(t);
     if (nodes == NULL || rest == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    for (size_t n = 0; n < count; n++) {
-        char number[24];
-        (void)snprintf(number, sizeof number, "%zu", n);
-        struct hub_span key = timeline_key(t, event_id, hub_span_str(number));
-        struct hub_json *json = NULL;
-        struct hub_identity_statement fact;
-        HUB_TRY(timeline_get_json(t, FAMILY_FACTS, key, &json, err));
-        if (json == NULL)
-            continue;
-        HUB_TRY(hub_identity_of_json(&t->scratch, json, &fact, err));
-        if (!tokens_push_all(&t->scratch, &touched, fact.tokens, fact.count))
-            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        timeline_remove(t, FAMILY_FACTS, key);
-    }
+    for (size_t i = 0; i < count; i++)
+        HUB_TRY(remove_facts(t, &events[i], &touched, err));
     if (touched.count == 0)
         return HUB_OK;
     qsort(touched.items, touched.count, sizeof *touched.items, compare_tokens);
@@ -540,7 +563,7 @@ enum hub_result timeline_withdraw_facts(struct hub_timeline *t, struct hub_span 
     }
     if (!tokens_push_all(&t->scratch, &seeds, touched.items, touched.count))
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    HUB_TRY(scan_facts(nodes, event_id, &touched, &seeds, err));
+    HUB_TRY(scan_facts(nodes, events, count, &touched, &seeds, err));
     HUB_TRY(nodes_save(nodes, err));
     HUB_TRY(recompute(rest, seeds.items, seeds.count, err));
     for (size_t i = 0; i < touched.count; i++)

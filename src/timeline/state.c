@@ -12,7 +12,7 @@ static const char OPTIONS[] = "options";
 
 const char *const *hub_timeline_families(void)
 {
-    static const char *const families[] = {"meta", "entries", "tokens", "facts", "events", "nodes", NULL};
+    static const char *const families[] = {"meta", "entries", "tokens", "facts", "events", "nodes", "revisions", NULL};
     return families;
 }
 

@@ -14,6 +14,7 @@ enum family {
     FAMILY_FACTS,   /* <event id>/<n> */
     FAMILY_EVENTS,  /* <event id> */
     FAMILY_NODES,   /* <token>: what bears on the token's identity */
+    FAMILY_REVISIONS, /* <subject>/<event id>: which events a revision takes the place of */
 };
 
 enum {
@@ -74,10 +75,32 @@ struct hub_span timeline_key(struct hub_timeline *t, struct hub_span a, struct h
 
 /* Takes in the facts of one event and brings the charts they bear on up to date. */
 enum hub_result timeline_add_facts(struct hub_timeline *t, const struct hub_identity_statement *facts, size_t count, struct hub_error *err);
-/* Takes the facts of event ID out again: what its tokens know is found anew from all other facts of the store. */
-enum hub_result timeline_withdraw_facts(struct hub_timeline *t, struct hub_span event_id, size_t count, struct hub_error *err);
+struct timeline_withdrawn {
+    struct hub_span event; /* id */
+    size_t facts;          /* how many it has */
+};
+/* Takes the facts of these events out again: what their tokens know is found anew from all other facts of the store. */
+enum hub_result timeline_withdraw_facts(struct hub_timeline *t, const struct timeline_withdrawn *events, size_t count, struct hub_error *err);
 /* Computes the charts of the components that TOKENS are in. */
 enum hub_result timeline_recompute(struct hub_timeline *t, const struct hub_span *tokens, size_t count, struct hub_error *err);
+
+/* --- revision.c --- */
+
+struct timeline_revision { /* of an event; NUMBER 0: the first mapping */
+    uint64_t number;
+    const struct hub_span *supersedes; /* event ids */
+    size_t supersedes_count;
+};
+/* Reads it from a CloudEvent; HUB_SYNTAX. */
+enum hub_result timeline_revision_of(struct hub_timeline *t, const struct hub_json *event, struct timeline_revision *out, struct hub_error *err);
+/* SEEN (an event's record of the family `events`, or NULL) stands for an event that was applied. */
+bool timeline_seen(const struct hub_json *seen);
+/* Some revision took the place of the event. */
+bool timeline_superseded(const struct hub_json *seen);
+/* Writes down that BY takes the place of others; what is in force of those goes out of force: entries out of the counts, facts out
+ * of the charts, but those that are FACTS too (COUNT of them, BY's own as far as in force). */
+enum hub_result timeline_supersede(struct hub_timeline *t, struct hub_span by, const struct timeline_revision *revision,
+                                   const struct hub_identity_statement *facts, size_t count, struct hub_error *err);
 
 /* --- token.c --- */
 
@@ -90,10 +113,16 @@ struct timeline_entry {
     struct hub_span kind, effective, recorded, id;
     bool test;
 };
-/* Counts one entry in; its texts must live as long as the record. */
-enum hub_result timeline_token_count(struct hub_timeline *t, struct hub_json *token_record, const struct timeline_entry *entry, struct hub_error *err);
-/* Counts anew over the stored entries of TOKEN but those of EVENT. */
-enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span token, struct hub_span without_event, struct hub_error *err);
+/* Of an entry's record; views into it. */
+struct timeline_entry timeline_entry_of(const struct hub_json *entry_record);
+/* Counts one entry in, a SUPERSEDED one as history alone; its texts must live as long as the record. */
+enum hub_result timeline_token_count(struct hub_timeline *t, struct hub_json *token_record, const struct timeline_entry *entry, bool superseded, struct hub_error *err);
+/* Takes it from what is in force to history. *AGAIN: it was the latest of its kind, the token must be counted anew. */
+enum hub_result timeline_token_supersede(struct hub_timeline *t, struct hub_json *token_record, const struct timeline_entry *entry, bool *again, struct hub_error *err);
+/* Counts anew over the stored entries of TOKEN but those of event WITHOUT (may be empty); those of GONE are superseded, as are
+ * those that stored revisions name. */
+enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span token, struct hub_span without, const struct hub_span *gone, size_t gone_count,
+                                       struct hub_error *err);
 /* Removes the record of a token that nothing names any more. */
 enum hub_result timeline_token_prune(struct hub_timeline *t, struct hub_span token, struct hub_error *err);
 int64_t timeline_json_number(const struct hub_json *object, const char *key);

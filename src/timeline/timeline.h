@@ -42,7 +42,7 @@ struct hub_chart {
     char id[65]; /* as long as a token may be */
     struct hub_span *tokens;
     size_t token_count;
-    uint64_t entry_count; /* versions, not facts */
+    uint64_t entry_count; /* versions in force, not facts */
     bool test, unidentified, conflict;
     struct hub_span survivor; /* whose demographics the chart shows */
     struct hub_span *retired; /* tokens merged into another one of the chart, sorted */
@@ -53,7 +53,7 @@ enum hub_result hub_timeline_each_chart(struct hub_timeline *timeline, bool (*ca
 /* {"chart","conflict","entries":count,"retired":[..],"survivor","test","tokens":[..],"unidentified"}, NULL when the
  * arena is full. What hub_query.chart takes. */
 struct hub_json *hub_chart_json(struct hub_arena *arena, const struct hub_chart *chart);
-/* All entry records (JSON, sealed) of one token, those of an event together. */
+/* All records of one token, JSON: those of its revisions, then its entries (sealed), those of an event together. */
 enum hub_result hub_timeline_each_entry(struct hub_timeline *timeline, struct hub_span token, bool (*callback)(void *ctx, struct hub_span key, struct hub_span record), void *ctx, struct hub_error *err) HUB_MUST_USE;
 /* Forgets what is pending, and the position is again as the store has it, which may have been opened anew beneath. */
 enum hub_result hub_timeline_reset(struct hub_timeline *timeline, struct hub_error *err) HUB_MUST_USE;

@@ -1,5 +1,7 @@
 /* Token records: the only records of the timeline that change. Members that say nothing are left out, so that
  * equal states have equal bytes. */
+#include <stdlib.h>
+
 #include "src/event/event.h"
 #include "src/timeline/group.h"
 
@@ -158,56 +160,177 @@ static enum hub_result count_one(struct hub_arena *arena, struct hub_json *recor
     return set_latest(arena, latest, entry);
 }
 
-enum hub_result timeline_token_count(struct hub_timeline *t, struct hub_json *token_record,
-                                     const struct timeline_entry *entry, struct hub_error *err)
+/* OBJECT's number KEY by CHANGE; one that comes to 0 goes. */
+static enum hub_result change_number(struct hub_arena *arena, struct hub_json *object, struct hub_span key, int change)
 {
-    enum hub_result result = count_one(&t->scratch, token_record, entry);
+    uint64_t now = 0;
+    if (!hub_span_parse_u64(hub_json_span(hub_json_get_n(object, (const char *)key.ptr, key.len)), &now))
+        now = 0;
+    const int64_t then = (int64_t)now + change;
+    const char *name = hub_arena_printf(arena, "%.*s", (int)key.len, (const char *)key.ptr);
+    HUB_ENSURE(name != NULL, HUB_NO_MEMORY);
+    if (then > 0)
+        return hub_json_set_c(object, name, hub_json_number_i64(arena, then));
+    (void)hub_json_remove(object, name);
+    return HUB_OK;
+}
+
+enum hub_result timeline_token_count(struct hub_timeline *t, struct hub_json *token_record,
+                                     const struct timeline_entry *entry, bool superseded, struct hub_error *err)
+{
+    enum hub_result result = superseded
+                                 ? change_number(&t->scratch, token_record, HUB_SPAN("superseded"), 1)
+                                 : count_one(&t->scratch, token_record, entry);
     return result != HUB_OK ? hub_fail(err, result, NULL, NULL) : HUB_OK;
 }
 
-static enum hub_result recount_line(struct hub_timeline *t, struct hub_span line, struct hub_json *record,
-                                    struct hub_span without_event, struct hub_error *err)
+static enum hub_result supersede(struct hub_arena *arena, struct hub_json *record, const struct timeline_entry *entry,
+                                 bool *again)
+{
+    HUB_TRY(change_number(arena, record, HUB_SPAN("superseded"), 1));
+    if (hub_span_is(entry->kind, "support"))
+        return HUB_OK;
+    HUB_TRY(change_number(arena, hub_json_get(record, "entries"), entry->kind, -1));
+    if (entry->test)
+        HUB_TRY(change_number(arena, record, HUB_SPAN("test"), -1));
+    const struct hub_json *latest =
+        hub_json_get_n(hub_json_get(record, "latest"), (const char *)entry->kind.ptr, entry->kind.len);
+    *again = *again || hub_span_equal(hub_json_get_span(latest, "id"), entry->id);
+    return HUB_OK;
+}
+
+enum hub_result timeline_token_supersede(struct hub_timeline *t, struct hub_json *token_record,
+                                         const struct timeline_entry *entry, bool *again, struct hub_error *err)
+{
+    enum hub_result result = supersede(&t->scratch, token_record, entry, again);
+    return result != HUB_OK ? hub_fail(err, result, NULL, NULL) : HUB_OK;
+}
+
+struct timeline_entry timeline_entry_of(const struct hub_json *entry_record)
+{
+    return (struct timeline_entry){
+        .kind = hub_json_get_span(entry_record, "kind"),
+        .effective = hub_json_get_span(entry_record, "effective"),
+        .recorded = hub_json_get_span(entry_record, "recorded"),
+        .id = hub_json_get_span(entry_record, "id"),
+        .test = hub_json_get(entry_record, "test") != NULL,
+    };
+}
+
+/* Event ids, in scratch, sorted once all are there. */
+struct gone {
+    struct hub_span *ids;
+    size_t count, cap;
+};
+
+static enum hub_result gone_add(struct hub_timeline *t, struct gone *gone, struct hub_span id)
+{
+    if (gone->count == gone->cap) {
+        const size_t cap = gone->cap != 0 ? gone->cap * 2 : 64;
+        struct hub_span *ids = HUB_ARENA_ARRAY(&t->scratch, struct hub_span, cap);
+        HUB_ENSURE(ids != NULL, HUB_NO_MEMORY);
+        if (gone->count != 0)
+            memcpy(ids, gone->ids, gone->count * sizeof *ids);
+        gone->ids = ids;
+        gone->cap = cap;
+    }
+    gone->ids[gone->count++] = id;
+    return HUB_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return hub_span_compare(*(const struct hub_span *)a, *(const struct hub_span *)b);
+}
+
+/* What stored revisions of the token take the place of. */
+static enum hub_result gone_read(struct hub_timeline *t, struct hub_span prefix, struct gone *gone, struct hub_error *err)
+{
+    struct hub_kv_iter *iter = hub_kv_iter_new(t->kv, FAMILY_REVISIONS, prefix);
+    enum hub_result result = iter != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    while (result == HUB_OK && hub_kv_iter_next(iter)) {
+        struct hub_json *record = NULL;
+        if (hub_json_parse(&t->scratch, hub_kv_iter_value(iter), &record, NULL) != HUB_OK) {
+            result = hub_fail(err, HUB_CORRUPT, "a revision record of the timeline is damaged", NULL);
+            break;
+        }
+        const struct hub_json *list = hub_json_get(record, "supersedes");
+        for (const struct hub_json *id = list != NULL ? list->first : NULL; id != NULL && result == HUB_OK; id = id->next)
+            result = gone_add(t, gone, hub_json_span(id));
+    }
+    if (result == HUB_OK)
+        result = hub_kv_iter_result(iter, err);
+    hub_kv_iter_free(iter);
+    return result;
+}
+
+static enum hub_result recount_line(struct hub_timeline *t, struct hub_arena *arena, struct hub_span line,
+                                    struct hub_json *record, struct hub_span without, const struct gone *gone, struct hub_error *err)
 {
     struct hub_json *entry = NULL;
-    enum hub_result result = hub_json_parse(&t->scratch, line, &entry, err);
+    hub_arena_reset(arena);
+    enum hub_result result = hub_json_parse(arena, line, &entry, err);
     if (result == HUB_SYNTAX)
         return hub_fail(err, HUB_CORRUPT, "an entry record of the timeline is damaged", NULL);
     HUB_TRY(result);
-    if (hub_span_equal(hub_json_get_span(entry, "event"), without_event))
+    const struct hub_span event = hub_json_get_span(entry, "event");
+    if (hub_span_equal(event, without))
         return HUB_OK;
-    const struct timeline_entry counted = {
-        .kind = hub_json_get_span(entry, "kind"),
-        .effective = hub_json_get_span(entry, "effective"),
-        .recorded = hub_json_get_span(entry, "recorded"),
-        .id = hub_json_get_span(entry, "id"),
-        .test = hub_json_get(entry, "test") != NULL,
-    };
-    return timeline_token_count(t, record, &counted, err);
+    const bool superseded =
+        gone->count != 0 && bsearch(&event, gone->ids, gone->count, sizeof *gone->ids, compare_ids) != NULL;
+    struct timeline_entry counted = timeline_entry_of(entry);
+    struct hub_span *texts[] = {&counted.kind, &counted.effective, &counted.recorded, &counted.id};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) { /* the line goes before the record does */
+        *texts[i] = hub_arena_copy(&t->scratch, *texts[i]);
+        if (texts[i]->ptr == NULL)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    }
+    return timeline_token_count(t, record, &counted, superseded, err);
 }
 
-enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span token,
-                                       struct hub_span without_event, struct hub_error *err)
+static enum hub_result recount_lines(struct hub_timeline *t, struct hub_span prefix, struct hub_json *record,
+                                     struct hub_span without, const struct gone *gone, struct hub_error *err)
 {
-    struct hub_json *record = NULL;
-    HUB_TRY(timeline_token_record(t, token, &record, err));
-    (void)hub_json_remove(record, "test");
-    if (hub_json_set_c(record, "entries", hub_json_new(&t->scratch, HUB_JSON_OBJECT)) != HUB_OK ||
-        hub_json_set_c(record, "latest", hub_json_new(&t->scratch, HUB_JSON_OBJECT)) != HUB_OK)
-        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    struct hub_span prefix = timeline_key(t, token, HUB_SPAN(""));
-    struct hub_kv_iter *iter = prefix.ptr != NULL ? hub_kv_iter_new(t->kv, FAMILY_ENTRIES, prefix) : NULL;
+    struct hub_kv_iter *iter = hub_kv_iter_new(t->kv, FAMILY_ENTRIES, prefix);
     if (iter == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     enum hub_result result = HUB_OK;
     struct timeline_entries entries;
+    struct hub_arena line; /* of one entry: a token may have more than fit */
+    hub_arena_init(&line, SCRATCH_BYTES_MAX);
     timeline_entries_init(&entries, iter);
     while (result == HUB_OK && timeline_entries_next(&entries))
-        result = recount_line(t, entries.record, record, without_event, err);
+        result = recount_line(t, &line, entries.record, record, without, gone, err);
     if (result == HUB_OK)
         result = timeline_entries_result(&entries, err);
     timeline_entries_deinit(&entries);
+    hub_arena_deinit(&line);
     hub_kv_iter_free(iter);
-    HUB_TRY(result);
+    return result;
+}
+
+enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span token, struct hub_span without,
+                                       const struct hub_span *gone, size_t gone_count, struct hub_error *err)
+{
+    struct hub_json *record = NULL;
+    struct gone all = {NULL, 0, 0};
+    HUB_TRY(timeline_token_record(t, token, &record, err));
+    (void)hub_json_remove(record, "test");
+    (void)hub_json_remove(record, "superseded");
+    if (hub_json_set_c(record, "entries", hub_json_new(&t->scratch, HUB_JSON_OBJECT)) != HUB_OK ||
+        hub_json_set_c(record, "latest", hub_json_new(&t->scratch, HUB_JSON_OBJECT)) != HUB_OK)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    struct hub_span prefix = timeline_key(t, token, HUB_SPAN(""));
+    if (prefix.ptr == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    HUB_TRY(gone_read(t, prefix, &all, err));
+    for (size_t i = 0; i < gone_count; i++) {
+        if (gone_add(t, &all, gone[i]) != HUB_OK)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    }
+    if (all.count != 0)
+        qsort(all.ids, all.count, sizeof *all.ids, compare_ids);
+    HUB_TRY(recount_lines(t, prefix, record, without, &all, err));
     return timeline_put_json(t, FAMILY_TOKENS, token, record, err);
 }
 
@@ -226,7 +349,7 @@ enum hub_result timeline_token_prune(struct hub_timeline *t, struct hub_span tok
     if (node != NULL)
         HUB_TRY(timeline_delete(t, FAMILY_NODES, token, err));
     HUB_TRY(timeline_get_json(t, FAMILY_TOKENS, token, &record, err));
-    if (record == NULL || !is_empty(hub_json_get(record, "entries")))
+    if (record == NULL || !is_empty(hub_json_get(record, "entries")) || hub_json_get(record, "superseded") != NULL)
         return HUB_OK;
     return timeline_delete(t, FAMILY_TOKENS, token, err);
 }

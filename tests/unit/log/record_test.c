@@ -104,7 +104,7 @@ static void record_of_another_version_or_kind_is_refused(void **state)
     buf.ptr[0] = kept;
     buf.ptr[1] = 0;
     assert_int_equal(walk(hub_buf_view(&buf)), HUB_CORRUPT);
-    buf.ptr[1] = 8;
+    buf.ptr[1] = HUB_RECORD_LAST + 1;
     assert_int_equal(walk(hub_buf_view(&buf)), HUB_CORRUPT);
     hub_buf_deinit(&buf);
 }

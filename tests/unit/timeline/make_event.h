@@ -68,7 +68,19 @@ struct event_spec {
     const char *id, *subject, *identity, *source; /* source NULL = /feeds/one */
     int time, recorded;                           /* minutes; the message time is TIME */
     const char *entries;                          /* "resource" objects, comma separated */
+    const char *revision, *origin, *supersedes;   /* of a revision: "1", event id, event ids; NULL = the first mapping */
+    int origin_recorded;                          /* minutes */
 };
+
+static inline const char *make_revision(struct hub_arena *arena, const struct event_spec *spec)
+{
+    return spec->revision == NULL
+               ? ""
+               : hub_arena_printf(arena,
+                                  "\"revision\":\"%s\",\"origin\":\"%s\",\"originrecorded\":\"%s\",\"supersedes\":\"%s\",",
+                                  spec->revision, spec->origin, minute(arena, spec->origin_recorded),
+                                  spec->supersedes);
+}
 
 static inline struct hub_span make_event(struct hub_arena *arena, const struct event_spec *spec)
 {
@@ -77,10 +89,10 @@ static inline struct hub_span make_event(struct hub_arena *arena, const struct e
         "{\"specversion\":\"1.0\",\"type\":\"chartline.patient.event.v1\",\"id\":\"%s\",\"source\":\"%s\","
         "\"subject\":\"%s\","
         "\"time\":\"%s\",\"messagetime\":\"%s\",\"recordedtime\":\"%s\",\"trigger\":\"ADT^A08\",\"identity\":"
-        "\"%s\",\"seal\":\"none\","
+        "\"%s\",\"seal\":\"none\",%s"
         "\"data\":{\"resourceType\":\"Bundle\",\"type\":\"collection\",\"entry\":[%s]}}",
         spec->id, spec->source != NULL ? spec->source : "/feeds/one", spec->subject,
         minute(arena, spec->time), minute(arena, spec->time), minute(arena, spec->recorded),
-        spec->identity != NULL ? spec->identity : "", spec->entries != NULL ? spec->entries : "");
+        spec->identity != NULL ? spec->identity : "", make_revision(arena, spec), spec->entries != NULL ? spec->entries : "");
     return hub_span_str(text);
 }
