@@ -146,9 +146,10 @@ bool hub_commit_space_full(struct hub_commit_space *space, const struct hub_log 
     enum hub_commit_room room = HUB_ROOM_OK;
     if (space->data_dir != NULL) {
         look(space, log, now);
-        room = room_for(space, log, coming);
+        room = room_for(space, log, coming > space->wanted ? coming : space->wanted);
         if (room == HUB_ROOM_OK && !held)
             space->free_bytes -= coming;
+        space->wanted = room == HUB_ROOM_OK ? 0 : coming > space->wanted ? coming : space->wanted;
     }
     enum hub_commit_room before = atomic_load(&space->room);
     bool by_write = before == HUB_ROOM_DISK || before == HUB_ROOM_INDEX; /* only a write can say that there is room */

@@ -21,6 +21,7 @@ struct hub_commit_space {
     uint64_t used_log_bytes;  /* of the log at that moment */
     int64_t hold_until_us;    /* after a write found no room */
     uint32_t hold_us;         /* longer each time in a row */
+    uint64_t wanted;          /* bytes that there was no room for: less is no room yet */
     bool told;                /* the log has said that there is no room, and not yet that there is */
     atomic_bool full;
     _Atomic(enum hub_commit_room) room;

@@ -50,7 +50,7 @@ struct hub_intake {
     struct hub_buf reply;
     size_t expected; /* bytes that the last message came to, sealed */
     struct message *messages;
-    struct message *parked; /* ready, but the committer's queue was full */
+    struct message *parked, **parked_tail; /* ready, but the committer's queue or the disk was full; in order */
     struct hub_net_timer *retry;
     struct hub_batches batches;
     bool was_busy;        /* somebody waits for resume */
@@ -173,10 +173,30 @@ static void give_none(struct message *message, enum hub_result result)
         message->reply(message->connection, message->ticket, result, HUB_SPAN_NONE);
 }
 
+static void park(struct message *message, uint32_t retry_ms)
+{
+    struct hub_intake *intake = message->intake;
+    message->next_done = NULL;
+    *intake->parked_tail = message;
+    intake->parked_tail = &message->next_done;
+    hub_net_timer_set(intake->retry, retry_ms);
+}
+
+/* There was no room: it is kept for when there is, if somebody still waits for it. */
+static bool waits_for_room(const struct message *message)
+{
+    return message->item->result == HUB_QUOTA && (message->connection != NULL || message->batch != NULL) &&
+           !atomic_load(&message->intake->ingest->ending);
+}
+
 static void settle(struct message *message)
 {
     const struct hub_commit_item *item = message->item;
     enum hub_result result = item->result;
+    if (waits_for_room(message)) {
+        park(message, NO_ROOM_MS);
+        return;
+    }
     count(message, result, item->duplicate);
     if (result != HUB_OK)
         HUB_DIAG(HUB_DIAG_WARNING, component, "a message is left with its sender",
@@ -230,8 +250,7 @@ static void hand_over(struct message *message)
     if (result == HUB_OK) /* it may be on its way back already */
         return;
     if (result == HUB_BUSY) {
-        intake->parked = message;
-        hub_net_timer_set(intake->retry, RETRY_MS);
+        park(message, RETRY_MS);
         return;
     }
     message->item->result = result;
@@ -243,8 +262,12 @@ static void on_retry(void *ctx)
     struct hub_intake *intake = ctx;
     struct message *message = intake->parked;
     intake->parked = NULL;
-    if (message != NULL)
+    intake->parked_tail = &intake->parked;
+    while (message != NULL) { /* what finds no room again is parked behind */
+        struct message *next = message->next_done;
         hand_over(message);
+        message = next;
+    }
     resume_if_busy(intake);
 }
 
@@ -450,6 +473,7 @@ struct hub_intake *hub_intake_new(struct hub_ingest *ingest, struct hub_net_loop
     intake->resume = resume;
     intake->resume_ctx = ctx;
     intake->done_tail = &intake->done;
+    intake->parked_tail = &intake->parked;
     intake->task = (struct hub_net_task){.run = on_done, .ctx = intake};
     (void)pthread_mutex_init(&intake->lock, NULL);
     hub_arena_init(&intake->arena,

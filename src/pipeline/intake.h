@@ -47,6 +47,7 @@ struct hub_ingest {
     uint64_t event_bytes_max; /* what the bus takes; 0: no limit of its own */
     atomic_ullong in_flight_bytes;
     atomic_llong connections;
+    atomic_bool ending; /* the hub stops: no message waits for room any more */
     pthread_mutex_t lock;                          /* below */
     char *authorities[HUB_INGEST_AUTHORITIES_MAX]; /* seen in messages and not configured */
     size_t authority_count;

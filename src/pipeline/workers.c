@@ -281,6 +281,7 @@ static bool wait_for(struct hub *hub, size_t flag_offset, int64_t deadline_us)
 
 void hub_workers_stop(struct hub *hub, int64_t deadline_us)
 {
+    atomic_store(&hub->ingest.ending, true);
     for (size_t i = 0; i < hub->worker_count; i++) {
         if (hub->workers[i].running)
             hub_net_post(hub->workers[i].loop, &hub->workers[i].drain);

@@ -200,8 +200,133 @@ def segments_go_by_themselves_by_age_and_the_rule_can_be_reloaded():
         hub.close()
 
 
+def a_full_log_leaves_senders_waiting_until_there_is_room():
+    hub = Hub()
+    hub.edit(*SEGMENTS)
+    hub.edit("segment_bytes: 1MiB,", "segment_bytes: 1MiB, log_bytes: 4MiB,")
+    hub.start()
+    try:
+        sender = hub.connect(timeout=3)
+        acked = 0
+        try:
+            for message in messages("Q", 2000):
+                check(ack_code(sender.exchange(message))[0] == "AA", "refused")
+                acked += 1
+        except TimeoutError:
+            pass
+        check(100 < acked < 2000, f"{acked} messages went into a log of 4 MiB")
+        status = hub.json("status")
+        check(status["space"] == "full" and "log_bytes" in status["space_why"] and status["events"] == acked, f"status: {status}")
+        time.sleep(0.5)
+        check(hub.log_tail().count("no space") == 1, f"said more than once: {hub.log_tail()}")
+        check(hub.json("timeline", "--list"), "reading does not go on")
+        hub.json("log", "retain", "--keep", "0s")
+        check(ack_code(sender.receive()) == ("AA", f"Q{acked}"), "the message that waited is not answered on its connection")
+        check(ack_code(sender.exchange(adt("AFTER")))[0] == "AA", "it does not go on")
+        sender.close()
+        status = hub.caught_up()
+        check(status["space"] == "ok" and "space_why" not in status and status["events"] == acked + 2, f"status: {status}")
+        check(hub.log_tail().count("there is space again") == 1, hub.log_tail())
+        hub.stop()
+        hub.cli("audit", "verify", "--events")
+    finally:
+        hub.close()
+
+
+def a_full_hub_stops_without_waiting_for_room():
+    hub = Hub()
+    hub.edit("{message_bytes: 16MiB,", "{message_bytes: 16MiB, log_bytes: 1,")
+    hub.start()
+    try:
+        sender = hub.connect(timeout=1)
+        sender.send(adt("NEVER"))
+        wait_for(lambda: hub.json("status")["space"] == "full", "not full")
+        begin = time.monotonic()
+        hub.stop()
+        check(time.monotonic() - begin < 8, "the stop waited for a message that cannot be stored")
+    finally:
+        hub.close()
+
+
+def a_clock_far_ahead_removes_nothing_and_is_said():
+    hub = Hub()
+    hub.edit(*SEGMENTS)
+    with open(os.path.join(hub.dir, "hub.yaml"), "a", encoding="utf-8") as f:
+        f.write("log: {keep: 30d, snapshot: 1s}\n")
+    try:
+        library = shim(hub.base, "failing_disk")
+        if library is None:
+            return
+        offset = os.path.join(hub.base, "offset")
+        env = {"LD_PRELOAD": library, "CHARTLINE_CLOCK_BACK": offset}
+
+        def set_clock(seconds_back):
+            with open(offset + ".new", "w", encoding="ascii") as f:
+                f.write(str(seconds_back))
+            os.rename(offset + ".new", offset)
+
+        set_clock(0)
+        hub.start(env=env)
+        sent(hub, "A", 400)
+        set_clock(-10 * 365 * 86400)
+        wait_for(lambda: hub.json("status")["clock"] == "ahead", "the jump is not seen", 20)
+        sent(hub, "B", 100)
+        check(hub.json("log", "retain")["before"] == 1, "records were removed by a clock that jumped")
+        check(hub.log_tail().count("the clock was set forward") == 1, hub.log_tail())
+        hub.stop()
+        hub.start(env=env)  # a restart does not make it true
+        check(hub.json("status")["clock"] == "ahead", "forgotten over a restart")
+        check(hub.json("log", "retain")["before"] == 1, "records were removed after a restart")
+        set_clock(0)
+        wait_for(lambda: hub.json("status")["clock"] == "behind", "the step back is not seen", 20)
+        sent(hub, "C", 100)
+        recorded = [m["recorded"] for m in hub.json("message", "find", "--feed", "mllp")]
+        check(len(recorded) == 600 and all(a < b for a, b in zip(recorded, recorded[1:])), "recorded times do not increase")
+        check(hub.json("log", "retain")["before"] == 1, "records were removed")
+        check(hub.log_tail().count("the clock was set back") == 1, hub.log_tail())
+        hub.caught_up()
+        hub.stop()
+        hub.cli("audit", "verify", "--events")
+    finally:
+        hub.close()
+
+
+def a_snapshot_without_its_whole_manifest_is_none():
+    hub, before, _ = retired_hub(300)
+    try:
+        hub.stop()
+        folder = path(hub, "snapshots", [n for n in os.listdir(path(hub, "snapshots")) if n.isdigit()][0])
+        manifest = os.path.join(folder, "manifest")
+        with open(manifest, "rb") as f:
+            whole = f.read()
+        away = path(hub, "timeline.away")
+        os.rename(path(hub, "timeline"), away)
+        for cut in range(0, len(whole), 37):
+            with open(manifest, "wb") as f:
+                f.write(whole[:cut])
+            _, err = run("status", cwd=hub.dir, expect=1)
+            check("no snapshot is left" in err, f"cut to {cut}: {err}")
+            shutil.rmtree(path(hub, "timeline"), ignore_errors=True)
+        with open(manifest, "wb") as f:
+            f.write(whole)
+        hub.start()
+        check(digests(hub) == before, "the whole one is not used")
+        hub.stop()
+        # what a crash left of another one goes, and does no harm
+        half = path(hub, "snapshots", "0000000099")
+        shutil.copytree(folder, half)
+        os.remove(os.path.join(half, "manifest"))
+        hub.start()
+        check(not os.path.exists(half), "a part of a snapshot stays")
+        hub.stop()
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
     main([what_was_retired_is_said_and_all_else_stays, stores_that_are_lost_or_damaged_come_back_from_the_snapshot,
           without_a_snapshot_a_lost_store_is_refused, a_damaged_snapshot_is_not_used,
           the_audit_log_outlives_its_quick_start_and_says_what_it_cannot_rebuild, segments_go_by_themselves_by_size,
-          segments_go_by_themselves_by_age_and_the_rule_can_be_reloaded])
+          segments_go_by_themselves_by_age_and_the_rule_can_be_reloaded, a_full_log_leaves_senders_waiting_until_there_is_room,
+          a_full_hub_stops_without_waiting_for_room, a_clock_far_ahead_removes_nothing_and_is_said,
+          a_snapshot_without_its_whole_manifest_is_none])
