@@ -173,16 +173,23 @@ struct hub_span timeline_key(struct hub_timeline *t, struct hub_span a, struct h
     return hub_span_of(key, a.len + 1 + b.len);
 }
 
+/* What one large event needed is not kept for all others. */
+static void shrink(struct hub_buf *buf)
+{
+    enum { KEPT = 4 * 1024 * 1024 };
+    const size_t bytes_max = buf->bytes_max;
+    if (buf->cap <= KEPT)
+        return;
+    hub_buf_deinit(buf);
+    hub_buf_init(buf, bytes_max, false);
+}
+
 static void forget_pending(struct hub_timeline *t)
 {
-    enum { TEXT_KEPT = 4 * 1024 * 1024 };
     hub_kv_batch_clear(t->batch);
     t->batch_bytes = 0;
-    if (t->text.cap > TEXT_KEPT) {
-        const size_t bytes_max = t->text.bytes_max;
-        hub_buf_deinit(&t->text);
-        hub_buf_init(&t->text, bytes_max, false);
-    }
+    shrink(&t->text);
+    shrink(&t->group.records);
     if (t->pending_cap > 4096 && t->pending_count < t->pending_cap / 16) {
         hub_mem_free(t->pending); /* after a large batch: small ones should not walk its table */
         t->pending = NULL;

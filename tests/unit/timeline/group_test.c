@@ -190,9 +190,20 @@ static void damaged_group_is_said_to_be(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Room for a large event is given back; the next event finds its own. */
+static void a_large_event_leaves_the_next_one_room(void **state)
+{
+    struct fixture *f = *state;
+    add_event(f, "large", 3000, 4000);
+    add_event(f, "next", 3, 40);
+    expect_event(f, "large", 3000, 4000);
+    expect_event(f, "next", 3, 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(a_large_event_leaves_the_next_one_room),
         T(group_gives_back_every_record),
         T(group_of_no_record_is_no_value),
         T(group_of_many_records_is_several_values),
