@@ -321,6 +321,8 @@ static struct map_rule *compile_rule(struct map_compiler *c, struct hub_yaml *ya
     compile_cases(c, yaml, rule, context);
     compile_ref(c, yaml, rule);
     rule->direct = is_direct(rule);
+    if (rule->direct && rule->from[0].segment == MAP_SELF && rule->from[0].subcomponent == 0)
+        rule->part = rule->from[0].component;
     check_rule(c, rule, yaml);
     hub_yaml_check_unused(yaml, c->file, known_rule_keys, c->problems);
     c->file = outer_file;

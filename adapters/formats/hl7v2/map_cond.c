@@ -93,7 +93,6 @@ static bool ask_all(const struct map_scope *scope, const struct map_cond *cond)
 static bool ask(const struct map_scope *scope, const struct map_cond *cond)
 {
     const struct map_run *run = scope->run;
-    struct map_value value;
     switch (cond->op) {
     case MAP_AND:
     case MAP_OR:
@@ -101,9 +100,9 @@ static bool ask(const struct map_scope *scope, const struct map_cond *cond)
     case MAP_NOT:
         return !map_cond_true(scope, cond->left);
     case MAP_VALUED:
-        return map_read(scope, &cond->path, &value);
+        return map_read(scope, &cond->path).len != 0;
     case MAP_EMPTY:
-        return !map_read(scope, &cond->path, &value);
+        return map_read(scope, &cond->path).len == 0;
     case MAP_DELETED:
         return hub_hl7_is_null(map_read_raw(scope, &cond->path));
     case MAP_IN:

@@ -8,10 +8,10 @@ static bool read_time(const struct map_scope *scope, const struct map_times *tim
 {
     for (uint16_t i = 0; i < times->count; i++) {
         const struct map_time_source *item = &times->items[i];
-        struct map_value value;
         if (item->when != NULL && !map_cond_true(scope, item->when))
             continue;
-        if (!map_read(scope, &item->path, &value))
+        const struct map_value value = map_read(scope, &item->path);
+        if (value.len == 0)
             continue;
         if (map_time_when(scope->run, map_first_plain(scope->run, value), out)) {
             *source = item->path.name;

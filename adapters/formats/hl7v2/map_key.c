@@ -138,9 +138,9 @@ static enum hub_result of_value(struct map_run *run, const struct map_part *part
 
 static enum hub_result read_part(const struct map_scope *scope, const struct map_part *part, struct hub_span *out)
 {
-    struct map_value value;
+    const struct map_value value = map_read(scope, &part->path);
     *out = HUB_SPAN_NONE;
-    return map_read(scope, &part->path, &value) ? of_value(scope->run, part, value, out) : HUB_OK;
+    return value.len != 0 ? of_value(scope->run, part, value, out) : HUB_OK;
 }
 
 /* Many keys of a message say the same order, visit and time: their parts are made once for each segment. */

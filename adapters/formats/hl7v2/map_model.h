@@ -188,7 +188,8 @@ struct map_rule {
     const char *id;
     const char *table; /* where it stands */
     uint32_t line;
-    bool direct; /* one value at most, of a built-in type, into one place: carried out without detours */
+    bool direct;  /* one value at most, of a built-in type, into one place: carried out without detours */
+    uint8_t part; /* direct, and it reads just this part of the present value */
     const struct map_cond *when;
     const struct map_path *from;
     uint16_t from_count;

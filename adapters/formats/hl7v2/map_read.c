@@ -85,6 +85,20 @@ void map_split_value(const struct map_run *run, struct map_value value, struct m
         add_part(split, from, end);
 }
 
+struct map_value map_read_self(const struct map_scope *scope, const struct map_path *path)
+{
+    struct map_value value = scope->value;
+    if (value.len == 0)
+        return value;
+    if (path->component != 0 && scope->split != NULL)
+        value = path->component <= scope->split->count ? map_split_part(scope, path->component) : map_no_value(1);
+    else if (path->component != 0)
+        value = map_part_in(scope->run->message, value, path->component);
+    if (path->subcomponent != 0)
+        value = map_part_in(scope->run->message, value, path->subcomponent);
+    return map_says_nothing(value) ? map_no_value(1) : value;
+}
+
 /* The last repetition that is not empty. */
 static struct hub_span last_repetition(const struct map_run *run, struct hub_span field)
 {
@@ -108,7 +122,8 @@ void map_reader_init(struct map_reader *reader, const struct map_scope *scope, c
     reader->at = 0;
     reader->single = path->segment == MAP_SELF;
     if (reader->single) {
-        reader->done = !map_read_self(scope, path, &reader->self);
+        reader->self = map_read_self(scope, path);
+        reader->done = reader->self.len == 0;
         return;
     }
     const struct map_seg *seg = map_segment_of(scope, path);
@@ -125,8 +140,8 @@ void map_reader_init(struct map_reader *reader, const struct map_scope *scope, c
         return;
     reader->single = true;
     const bool in_range = path->rep_from <= 1 || path->rep_from == MAP_REP_LAST || is_whole(scope->run, path);
-    reader->done = reader->done || !in_range ||
-                   !map_named_part(scope->run->message, path, map_value_of(reader->rest, 1, reader->marks), &reader->self);
+    reader->self = map_named_part(scope->run->message, path, map_value_of(reader->rest, 1, reader->marks));
+    reader->done = reader->done || !in_range || reader->self.len == 0;
 }
 
 /* As hub_hl7_cut, for short parts. */
@@ -172,29 +187,42 @@ bool map_reader_next(struct map_reader *reader, struct map_value *out)
         if (!next_repetition(reader, &repetition))
             return false;
         struct map_value value = map_value_of(repetition, 1, reader->marks);
-        if (!map_says_nothing(value) && map_named_part(reader->run->message, reader->path, value, out))
+        if (map_says_nothing(value))
+            continue;
+        *out = map_named_part(reader->run->message, reader->path, value);
+        if (out->len != 0)
             return true;
     }
     return false;
 }
 
-bool map_read_segment(const struct map_scope *scope, const struct map_path *path, struct map_value *out)
+/* Where there are repetitions, or one of them is meant. */
+static struct map_value read_repetition(const struct map_scope *scope, const struct map_path *path)
+{
+    struct map_reader reader;
+    struct map_value value;
+    map_reader_init(&reader, scope, path);
+    return map_reader_next(&reader, &value) ? value : map_no_value(1);
+}
+
+struct map_value map_read_segment(const struct map_scope *scope, const struct map_path *path)
 {
     const struct map_seg *seg = map_segment_of(scope, path);
     if (seg == NULL)
-        return false;
+        return map_no_value(1);
     const uint8_t marks = seg->hl7->marks;
-    if ((marks & HUB_HL7_REPETITIONS) == 0 && path->rep_from <= 1)
-        return map_named_part(scope->run->message, path, map_value_of(hub_hl7_field(seg->hl7, path->field), 1, marks), out);
-    struct map_reader reader;
-    map_reader_init(&reader, scope, path);
-    return map_reader_next(&reader, out);
+    if ((marks & HUB_HL7_REPETITIONS) != 0 || path->rep_from > 1)
+        return read_repetition(scope, path);
+    const struct map_value field = map_value_of(hub_hl7_field(seg->hl7, path->field), 1, marks);
+    if (path->component != 0)
+        return field.len != 0 ? map_named_part(scope->run->message, path, field) : field;
+    return map_says_nothing(field) ? map_no_value(1) : field;
 }
 
 struct hub_span map_read_code(const struct map_scope *scope, const struct map_path *path)
 {
-    struct map_value value;
-    return map_read(scope, path, &value) ? map_first_plain(scope->run, value) : HUB_SPAN_NONE;
+    const struct map_value value = map_read(scope, path);
+    return value.len != 0 ? map_first_plain(scope->run, value) : HUB_SPAN_NONE;
 }
 
 struct hub_span map_read_raw(const struct map_scope *scope, const struct map_path *path)

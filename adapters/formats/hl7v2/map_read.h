@@ -87,15 +87,14 @@ static inline struct map_value map_first_in(const struct hub_hl7 *message, struc
     return value;
 }
 
-/* The part of a repetition that PATH names; false when it says nothing. */
-static inline bool map_named_part(const struct hub_hl7 *message, const struct map_path *path, struct map_value value, struct map_value *out)
+/* The part of a repetition that PATH names; none when it says nothing. */
+static inline struct map_value map_named_part(const struct hub_hl7 *message, const struct map_path *path, struct map_value value)
 {
     if (path->component != 0)
         value = map_part_in(message, value, path->component);
     if (path->subcomponent != 0)
         value = map_part_in(message, value, path->subcomponent);
-    *out = value;
-    return !map_says_nothing(value);
+    return map_says_nothing(value) ? map_no_value(value.level) : value;
 }
 
 static inline bool map_needs_trim(struct hub_span s)

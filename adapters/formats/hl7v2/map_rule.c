@@ -401,9 +401,9 @@ static enum hub_result apply(struct map_scope *scope, const struct map_rule *rul
 
 static enum hub_result run_cases(struct map_scope *scope, const struct map_rule *rule)
 {
-    struct map_value value;
+    struct map_value value = map_read(scope, rule->by);
     struct hub_span by = HUB_SPAN_NONE;
-    if (map_read(scope, rule->by, &value)) {
+    if (value.len != 0) {
         value = map_first_part(scope->run, value);
         by = map_plain(scope->run, value);
         map_trace_used(scope->run, map_span(value));
@@ -467,7 +467,8 @@ static enum hub_result run_from(struct map_scope *scope, const struct map_rule *
         struct map_value value;
         bool any = false;
         if (!many || !may_repeat(scope, &rule->from[i])) {
-            if (map_read(scope, &rule->from[i], &value))
+            value = map_read(scope, &rule->from[i]);
+            if (value.len != 0)
                 return apply(scope, rule, value);
             continue;
         }
@@ -499,10 +500,10 @@ static inline bool is_plain(const struct map_rule *rule, struct map_value value)
 /* The common case of run_from and what it calls: a value to its place. */
 static enum hub_result run_direct(struct map_scope *scope, const struct map_rule *rule)
 {
-    const struct map_path *from = &rule->from[0];
-    struct map_value value;
+    const bool part = rule->part != 0 && scope->split != NULL; /* that it is there the bits have told */
+    const struct map_value value = part ? map_split_part(scope, rule->part) : map_read(scope, &rule->from[0]);
     enum hub_result result = HUB_OK;
-    if (from->segment == MAP_SELF ? !map_read_self(scope, from, &value) : !map_read_segment(scope, from, &value))
+    if (value.len == 0)
         return scope->depth == 0 && scope->res->mode == HUB_MODE_FOLD ? note_deleted(scope, rule) : HUB_OK;
     struct hub_json *node = is_plain(rule, value) ? hub_json_string(arena_of(scope), map_span(value)) : map_convert(scope, rule, value, &result);
     HUB_TRY(result);

@@ -231,32 +231,22 @@ static inline struct map_seg *map_segment_of(const struct map_scope *scope, cons
 {
     return path->segment == scope->seg->name ? scope->seg : map_reach(scope->run, scope->seg, path->segment);
 }
-/* The present value or the part of it that PATH names. */
-static inline bool map_read_self(const struct map_scope *scope, const struct map_path *path, struct map_value *out)
+/* Part N of the present value, which has one. */
+static inline struct map_value map_split_part(const struct map_scope *scope, unsigned n)
 {
-    struct map_value value = scope->value;
-    if (value.len == 0)
-        return false;
-    if (path->component != 0 && scope->split != NULL) {
-        const uint8_t level = (uint8_t)(value.level < 3 ? value.level + 1 : 3);
-        value = path->component <= scope->split->count ? map_value_of(scope->split->part[path->component - 1], level, value.marks)
-                                                       : map_no_value(level);
-    } else if (path->component != 0) {
-        value = map_part_in(scope->run->message, value, path->component);
-    }
-    if (path->subcomponent != 0)
-        value = map_part_in(scope->run->message, value, path->subcomponent);
-    *out = value;
-    return !map_says_nothing(value);
+    const uint8_t level = (uint8_t)(scope->value.level < 3 ? scope->value.level + 1 : 3);
+    return map_value_of(scope->split->part[n - 1], level, scope->value.marks);
 }
+/* The present value or the part of it that PATH names; none when it says nothing. */
+struct map_value map_read_self(const struct map_scope *scope, const struct map_path *path);
 void map_reader_init(struct map_reader *reader, const struct map_scope *scope, const struct map_path *path);
 /* The next value that is not empty and not "". */
 bool map_reader_next(struct map_reader *reader, struct map_value *out);
-/* The first such value. */
-bool map_read_segment(const struct map_scope *scope, const struct map_path *path, struct map_value *out);
-static inline bool map_read(const struct map_scope *scope, const struct map_path *path, struct map_value *out)
+/* The first such value; len 0 when there is none. */
+struct map_value map_read_segment(const struct map_scope *scope, const struct map_path *path);
+static inline struct map_value map_read(const struct map_scope *scope, const struct map_path *path)
 {
-    return path->segment == MAP_SELF ? map_read_self(scope, path, out) : map_read_segment(scope, path, out);
+    return path->segment == MAP_SELF ? map_read_self(scope, path) : map_read_segment(scope, path);
 }
 /* Text of the first value, unescaped and trimmed, its first part only. Empty when absent. */
 struct hub_span map_read_code(const struct map_scope *scope, const struct map_path *path);

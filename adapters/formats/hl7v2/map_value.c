@@ -497,7 +497,8 @@ enum hub_result map_format_text(const struct map_scope *scope, const struct map_
             parts[count++] = piece->text;
             continue;
         case MAP_PIECE_PATH:
-            if (map_read(scope, &piece->path, &value)) {
+            value = map_read(scope, &piece->path);
+            if (value.len != 0) {
                 value = map_first_part(scope->run, value);
                 parts[count] = trim_all(map_plain(scope->run, value));
                 map_trace_used(scope->run, map_span(value));
