@@ -158,6 +158,7 @@ static void declare_targets(struct map_compiler *c, const struct hub_table *tabl
         item->used = true;
         *target = (struct map_target){.table = table->name, .name = item->key, .line = item->line, .number = c->tables->target_count};
         target->codes_on = codes_on(item->key);
+        target->resource = hub_yaml_get_text(item, "resource");
         c->target_yaml[target->number] = item;
         c->target_files[target->number] = table->file;
         c->targets[target->number] = target;
@@ -176,7 +177,6 @@ static void compile_targets(struct map_compiler *c)
         c->file = c->target_files[i];
         c->file = map_file_of(c, yaml);
         c->table = target->table;
-        target->resource = hub_yaml_get_text(yaml, "resource");
         (void)hub_yaml_get(yaml, "note");
         map_compile_rules(c, hub_yaml_get(yaml, "rules"), &target->rules);
         hub_yaml_check_unused(yaml, c->file, known, c->problems);

@@ -242,13 +242,27 @@ static void compile_ref(struct map_compiler *c, struct hub_yaml *yaml, struct ma
     rule->ref = ref;
 }
 
-/* A rule that reads one path of which only the first value counts. */
-static bool is_direct(const struct map_rule *rule)
+static bool is_built_in(enum map_type type)
 {
-    const bool built_in = rule->type != MAP_T_TABLE && rule->type != MAP_T_RULES && rule->type != MAP_T_VALUE &&
-                          rule->type != MAP_T_FORMAT && rule->type != MAP_T_QUANTITY;
-    const bool one = rule->from_count == 1 && (rule->from[0].segment == MAP_SELF || !rule->to.repeats);
-    return built_in && one && rule->to.count != 0 && rule->join == NULL && rule->otherwise == NULL && rule->cases == NULL && rule->ref == NULL;
+    return type != MAP_T_TABLE && type != MAP_T_RULES && type != MAP_T_VALUE && type != MAP_T_FORMAT && type != MAP_T_QUANTITY;
+}
+
+static enum map_way way_of(const struct map_rule *rule)
+{
+    if (rule->ref != NULL)
+        return MAP_WAY_REFERENCE;
+    if (rule->cases != NULL)
+        return MAP_WAY_CASES;
+    if (rule->otherwise != NULL || rule->join != NULL)
+        return MAP_WAY_ANY;
+    if (rule->from_count == 0)
+        return rule->type == MAP_T_VALUE ? MAP_WAY_CONSTANT : MAP_WAY_ANY;
+    if (rule->from_count != 1 || rule->to.count == 0)
+        return MAP_WAY_ANY;
+    if (is_built_in(rule->type))
+        return rule->from[0].segment == MAP_SELF || !rule->to.repeats ? MAP_WAY_VALUE : MAP_WAY_ANY;
+    const bool structure = rule->type == MAP_T_RULES || (rule->type == MAP_T_TABLE && rule->target != NULL && rule->target->resource == NULL);
+    return structure ? MAP_WAY_STRUCTURE : MAP_WAY_ANY;
 }
 
 /* A hint for the element that a type makes where nothing else says what a rule does. */
@@ -320,8 +334,8 @@ static struct map_rule *compile_rule(struct map_compiler *c, struct hub_yaml *ya
     compile_nested(c, yaml, rule, context);
     compile_cases(c, yaml, rule, context);
     compile_ref(c, yaml, rule);
-    rule->direct = is_direct(rule);
-    if (rule->direct && rule->from[0].segment == MAP_SELF && rule->from[0].subcomponent == 0)
+    rule->way = way_of(rule);
+    if (rule->from_count == 1 && rule->from[0].segment == MAP_SELF && rule->from[0].subcomponent == 0)
         rule->part = rule->from[0].component;
     check_rule(c, rule, yaml);
     hub_yaml_check_unused(yaml, c->file, known_rule_keys, c->problems);

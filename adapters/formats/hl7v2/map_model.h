@@ -184,12 +184,22 @@ struct map_ref {
     struct hub_element back;
 };
 
+/* How a rule is carried out: the usual ones without detours. */
+enum map_way {
+    MAP_WAY_ANY,
+    MAP_WAY_VALUE,     /* one value at most, of a built-in type, into one place */
+    MAP_WAY_STRUCTURE, /* one path, into objects */
+    MAP_WAY_CONSTANT,  /* nothing read */
+    MAP_WAY_CASES,
+    MAP_WAY_REFERENCE,
+};
+
 struct map_rule {
     const char *id;
     const char *table; /* where it stands */
     uint32_t line;
-    bool direct;  /* one value at most, of a built-in type, into one place: carried out without detours */
-    uint8_t part; /* direct, and it reads just this part of the present value */
+    enum map_way way;
+    uint8_t part; /* what it reads is just this part of the present value; 0: something else */
     const struct map_cond *when;
     const struct map_path *from;
     uint16_t from_count;

@@ -497,14 +497,25 @@ static inline bool is_plain(const struct map_rule *rule, struct map_value value)
            !map_needs_trim(map_span(value));
 }
 
-/* The common case of run_from and what it calls: a value to its place. */
-static enum hub_result run_direct(struct map_scope *scope, const struct map_rule *rule)
+/* The first value of a rule that reads one path. */
+static inline struct map_value only_value(const struct map_scope *scope, const struct map_rule *rule)
 {
     const bool part = rule->part != 0 && scope->split != NULL; /* that it is there the bits have told */
-    const struct map_value value = part ? map_split_part(scope, rule->part) : map_read(scope, &rule->from[0]);
+    return part ? map_split_part(scope, rule->part) : map_read(scope, &rule->from[0]);
+}
+
+static enum hub_result nothing_sent(struct map_scope *scope, const struct map_rule *rule)
+{
+    return scope->depth == 0 && scope->res->mode == HUB_MODE_FOLD ? note_deleted(scope, rule) : HUB_OK;
+}
+
+/* A value to its place: what run_from and those it calls do with most rules. */
+static enum hub_result run_value(struct map_scope *scope, const struct map_rule *rule)
+{
+    const struct map_value value = only_value(scope, rule);
     enum hub_result result = HUB_OK;
     if (value.len == 0)
-        return scope->depth == 0 && scope->res->mode == HUB_MODE_FOLD ? note_deleted(scope, rule) : HUB_OK;
+        return nothing_sent(scope, rule);
     struct hub_json *node = is_plain(rule, value) ? hub_json_string(arena_of(scope), map_span(value)) : map_convert(scope, rule, value, &result);
     HUB_TRY(result);
     if (node == NULL)
@@ -515,21 +526,36 @@ static enum hub_result run_direct(struct map_scope *scope, const struct map_rule
     return HUB_OK;
 }
 
+static enum hub_result run_structure(struct map_scope *scope, const struct map_rule *rule)
+{
+    bool ignored = false;
+    if (rule->to.repeats && may_repeat(scope, &rule->from[0]))
+        return run_from(scope, rule);
+    const struct map_value value = only_value(scope, rule);
+    return value.len != 0 ? put_structure(scope, rule, value, &ignored) : nothing_sent(scope, rule);
+}
+
 static enum hub_result run_rule(struct map_scope *scope, const struct map_rule *rule, bool ask)
 {
     if (ask && rule->when != NULL && !map_cond_true(scope, rule->when))
         return HUB_OK;
     if (rule->fallback && is_there(scope, rule))
         return HUB_OK;
-    if (rule->direct)
-        return run_direct(scope, rule);
-    if (rule->ref != NULL)
-        return defer(scope, rule);
-    if (rule->cases != NULL)
+    switch (rule->way) {
+    case MAP_WAY_VALUE:
+        return run_value(scope, rule);
+    case MAP_WAY_STRUCTURE:
+        return run_structure(scope, rule);
+    case MAP_WAY_CONSTANT:
+        return put_constant(scope, rule, map_span(scope->value));
+    case MAP_WAY_CASES:
         return run_cases(scope, rule);
-    if (rule->from_count == 0)
-        return apply(scope, rule, scope->value);
-    return run_from(scope, rule);
+    case MAP_WAY_REFERENCE:
+        return defer(scope, rule);
+    case MAP_WAY_ANY:
+        break;
+    }
+    return rule->from_count == 0 ? apply(scope, rule, scope->value) : run_from(scope, rule);
 }
 
 /* The rules among 64 that have something to do where FILLED holds something, in order. */
