@@ -180,28 +180,35 @@ static uint8_t marks_of_byte(const struct hub_hl7_delimiters *d, uint8_t c)
                      (c == d->subcomponent && c != 0 ? HUB_HL7_SUBCOMPONENTS : 0) | (c < ' ' ? HUB_HL7_CONTROLS : 0));
 }
 
+struct found {
+    block escapes, repetitions, subcomponents, controls;
+};
+
+static inline void look_at(const struct hub_hl7_delimiters *d, block b, struct found *found)
+{
+    found->escapes |= (block)(b == d->escape);
+    found->repetitions |= (block)(b == d->repetition);
+    found->subcomponents |= (block)(b == d->subcomponent);
+    found->controls |= (block)(b < ' ');
+}
+
 /* HUB_HL7_ESCAPES and its like in these bytes. */
 static uint8_t marks_of(const struct hub_hl7_delimiters *d, const uint8_t *p, size_t len)
 {
-    block escapes = {0};
-    block repetitions = {0};
-    block subcomponents = {0};
-    block controls = {0};
+    struct found found = {{0}, {0}, {0}, {0}};
     uint8_t marks = 0;
-    size_t i = 0;
-    for (; i + sizeof(block) <= len; i += sizeof(block)) {
-        const block b = block_at(p + i);
-        escapes |= (block)(b == d->escape);
-        repetitions |= (block)(b == d->repetition);
-        subcomponents |= (block)(b == d->subcomponent);
-        controls |= (block)(b < ' ');
+    if (len < sizeof(block)) {
+        for (size_t i = 0; i < len; i++)
+            marks |= marks_of_byte(d, p[i]);
+        return marks;
     }
-    const halves found = (halves)((escapes & HUB_HL7_ESCAPES) | (repetitions & HUB_HL7_REPETITIONS) |
-                                  (subcomponents & HUB_HL7_SUBCOMPONENTS) | (controls & HUB_HL7_CONTROLS));
-    for (uint64_t both = found[0] | found[1]; both != 0; both >>= 8)
+    for (size_t i = 0; i + sizeof(block) < len; i += sizeof(block))
+        look_at(d, block_at(p + i), &found);
+    look_at(d, block_at(p + len - sizeof(block)), &found); /* the last sixteen, some of them again */
+    const halves all = (halves)((found.escapes & HUB_HL7_ESCAPES) | (found.repetitions & HUB_HL7_REPETITIONS) |
+                                (found.subcomponents & HUB_HL7_SUBCOMPONENTS) | (found.controls & HUB_HL7_CONTROLS));
+    for (uint64_t both = all[0] | all[1]; both != 0; both >>= 8)
         marks |= (uint8_t)both;
-    for (; i < len; i++)
-        marks |= marks_of_byte(d, p[i]);
     return marks;
 }
 

@@ -257,10 +257,15 @@ static enum map_way way_of(const struct map_rule *rule)
         return MAP_WAY_ANY;
     if (rule->from_count == 0)
         return rule->type == MAP_T_VALUE ? MAP_WAY_CONSTANT : MAP_WAY_ANY;
-    if (rule->from_count != 1 || rule->to.count == 0)
+    if (rule->to.count == 0)
         return MAP_WAY_ANY;
+    bool once = true;
+    for (uint16_t i = 0; i < rule->from_count; i++)
+        once = once && (rule->from[i].segment == MAP_SELF || !rule->to.repeats);
     if (is_built_in(rule->type))
-        return rule->from[0].segment == MAP_SELF || !rule->to.repeats ? MAP_WAY_VALUE : MAP_WAY_ANY;
+        return once ? MAP_WAY_VALUE : MAP_WAY_ANY;
+    if (rule->from_count != 1)
+        return MAP_WAY_ANY;
     const bool structure = rule->type == MAP_T_RULES || (rule->type == MAP_T_TABLE && rule->target != NULL && rule->target->resource == NULL);
     return structure ? MAP_WAY_STRUCTURE : MAP_WAY_ANY;
 }

@@ -187,7 +187,7 @@ struct map_ref {
 /* How a rule is carried out: the usual ones without detours. */
 enum map_way {
     MAP_WAY_ANY,
-    MAP_WAY_VALUE,     /* one value at most, of a built-in type, into one place */
+    MAP_WAY_VALUE,     /* one value at most, of a built-in type, into its place */
     MAP_WAY_STRUCTURE, /* one path, into objects */
     MAP_WAY_CONSTANT,  /* nothing read */
     MAP_WAY_CASES,

@@ -497,11 +497,15 @@ static inline bool is_plain(const struct map_rule *rule, struct map_value value)
            !map_needs_trim(map_span(value));
 }
 
-/* The first value of a rule that reads one path. */
+/* The value of a rule that takes one. */
 static inline struct map_value only_value(const struct map_scope *scope, const struct map_rule *rule)
 {
-    const bool part = rule->part != 0 && scope->split != NULL; /* that it is there the bits have told */
-    return part ? map_split_part(scope, rule->part) : map_read(scope, &rule->from[0]);
+    if (rule->part != 0 && scope->split != NULL)
+        return map_split_part(scope, rule->part); /* that it is there the bits have told */
+    struct map_value value = map_read(scope, &rule->from[0]);
+    for (uint16_t i = 1; i < rule->from_count && value.len == 0; i++)
+        value = map_read(scope, &rule->from[i]);
+    return value;
 }
 
 static enum hub_result nothing_sent(struct map_scope *scope, const struct map_rule *rule)
