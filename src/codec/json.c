@@ -118,7 +118,7 @@ static void link_last(struct hub_json *container, struct hub_json *node)
     container->len++;
 }
 
-enum hub_result hub_json_put(struct hub_json *object, struct hub_json_key key, struct hub_json *node)
+enum hub_result hub_json_put_into(struct hub_json *object, struct hub_json_key key, struct hub_json *node)
 {
     HUB_ENSURE(node != NULL, HUB_NO_MEMORY);
     HUB_ASSERT(object->type == HUB_JSON_OBJECT);

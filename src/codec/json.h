@@ -102,9 +102,31 @@ static inline struct hub_span hub_json_get_span(const struct hub_json *object, c
     return node != NULL && node->type == HUB_JSON_STRING ? hub_span_of(node->str, node->len) : HUB_SPAN_NONE;
 }
 
+/* Puts NODE behind OBJECT's members if its place is there, as for half of all. */
+static inline bool hub_json_put_last(struct hub_json *object, struct hub_json_key key, struct hub_json *node)
+{
+    struct hub_json *last = object->last;
+    if (node == NULL || object->type != HUB_JSON_OBJECT || (last != NULL && last->key_head >= key.head))
+        return false;
+    node->key = key.ptr;
+    node->key_len = key.len;
+    node->key_head = key.head;
+    node->next = NULL;
+    if (last != NULL)
+        last->next = node;
+    else
+        object->first = node;
+    object->last = node;
+    object->len++;
+    return true;
+}
+enum hub_result hub_json_put_into(struct hub_json *object, struct hub_json_key key, struct hub_json *node) HUB_MUST_USE;
 /* Puts NODE (not part of any tree) into OBJECT under KEY at its sorted place; an existing member of that
  * name is replaced. KEY is referenced. NODE may be NULL (a failed constructor): returns HUB_NO_MEMORY. */
-enum hub_result hub_json_put(struct hub_json *object, struct hub_json_key key, struct hub_json *node) HUB_MUST_USE;
+static inline enum hub_result HUB_MUST_USE hub_json_put(struct hub_json *object, struct hub_json_key key, struct hub_json *node)
+{
+    return hub_json_put_last(object, key, node) ? HUB_OK : hub_json_put_into(object, key, node);
+}
 static inline enum hub_result HUB_MUST_USE hub_json_set(struct hub_json *object, const char *key, size_t key_len, struct hub_json *node)
 {
     return hub_json_put(object, hub_json_key(key, key_len), node);
@@ -124,25 +146,12 @@ static inline enum hub_result HUB_MUST_USE hub_json_set_string(struct hub_arena 
 struct hub_json *hub_json_open(struct hub_arena *arena, struct hub_json *object, struct hub_json_key key, enum hub_json_type type);
 enum hub_result hub_json_merge_into(struct hub_json *object, struct hub_json_key key, struct hub_json *node, struct hub_json **placed) HUB_MUST_USE;
 /* As hub_json_put, but where KEY is an object already and NODE is one, NODE's members go into it, each replacing the one
- * of its name. *PLACED is the node that holds the value then. What comes last in order, as half of all do, is put here. */
+ * of its name. *PLACED is the node that holds the value then. */
 static inline enum hub_result HUB_MUST_USE hub_json_merge(struct hub_json *object, struct hub_json_key key, struct hub_json *node,
                                                           struct hub_json **placed)
 {
-    struct hub_json *last = object->last;
-    if (node == NULL || (last != NULL && last->key_head >= key.head))
-        return hub_json_merge_into(object, key, node, placed);
-    node->key = key.ptr;
-    node->key_len = key.len;
-    node->key_head = key.head;
-    node->next = NULL;
-    if (last != NULL)
-        last->next = node;
-    else
-        object->first = node;
-    object->last = node;
-    object->len++;
     *placed = node;
-    return HUB_OK;
+    return hub_json_put_last(object, key, node) ? HUB_OK : hub_json_merge_into(object, key, node, placed);
 }
 /* NODE's members, one by one, into OBJECT. */
 enum hub_result hub_json_merge_members(struct hub_json *object, struct hub_json *node) HUB_MUST_USE;

@@ -114,9 +114,34 @@ static bool take_offset(struct hub_span in, struct stamp *out)
     return seconds <= OFFSET_MAX_S;
 }
 
+static unsigned two_at(const uint8_t *p)
+{
+    return (p[0] - '0') * 10u + (p[1] - '0');
+}
+
+/* YYYYMMDDHHMMSS at the start, as most are sent; false when it is not just that. */
+static bool take_usual(struct hub_span *in, struct stamp *out)
+{
+    enum { USUAL_LEN = 14 };
+    const uint8_t *p = in->ptr;
+    bool good = in->len >= USUAL_LEN && (in->len == USUAL_LEN || p[USUAL_LEN] == '+' || p[USUAL_LEN] == '-');
+    for (size_t i = 0; good && i < USUAL_LEN; i++)
+        good = p[i] >= '0' && p[i] <= '9';
+    if (!good)
+        return false;
+    *out = (struct stamp){SECOND, two_at(p) * 100 + two_at(p + 2), two_at(p + 4), two_at(p + 6), two_at(p + 8), two_at(p + 10), two_at(p + 12),
+                          HUB_SPAN_NONE, false, false, 0};
+    *in = hub_span_of(p + USUAL_LEN, in->len - USUAL_LEN);
+    return out->year != 0 && out->month - 1 < 12 && out->day - 1 < days_in_month(out->year, out->month) && out->hour <= 23 &&
+           out->minute <= 59 && out->second <= 60;
+}
+
 static bool read_stamp(struct hub_span value, struct stamp *out)
 {
     struct hub_span in = value;
+    if (take_usual(&in, out))
+        return take_offset(in, out);
+    in = value;
     *out = (struct stamp){.month = 1, .day = 1};
     return take_date(&in, out) && (!at_digit(in) || (out->precision == DAY && take_clock(&in, out))) && take_offset(in, out);
 }

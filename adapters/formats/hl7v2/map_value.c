@@ -436,10 +436,10 @@ struct hub_json *map_convert(const struct map_scope *scope, const struct map_rul
 static enum hub_result set_coding(const struct map_run *run, struct hub_json *coding, const struct hub_code *code)
 {
     HUB_TRY(hub_json_set_string(run->arena, coding, "code", code->code));
-    if (code->system.len != 0)
-        HUB_TRY(hub_json_set_string(run->arena, coding, "system", code->system));
     if (code->display.len != 0)
         HUB_TRY(hub_json_set_string(run->arena, coding, "display", code->display));
+    if (code->system.len != 0)
+        HUB_TRY(hub_json_set_string(run->arena, coding, "system", code->system));
     return HUB_OK;
 }
 
