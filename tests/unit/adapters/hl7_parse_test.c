@@ -177,6 +177,53 @@ static void undeclared_delimiters_split_nothing(void **state)
     assert_int_equal(hub_hl7_subcomponent(&message, part, 1).len, 3);
 }
 
+/* What a segment holds is said of it wherever in it that stands, and never of MSH-1 and MSH-2. */
+static void marks_say_what_a_segment_holds(void **state)
+{
+    static const struct {
+        char byte;
+        uint8_t mark;
+    } marks[] = {{'\\', HUB_HL7_ESCAPES}, {'~', HUB_HL7_REPETITIONS}, {'&', HUB_HL7_SUBCOMPONENTS}, {'\t', HUB_HL7_CONTROLS}, {'^', 0}, {'"', 0}};
+    (void)state;
+    for (size_t len = 0; len <= 40; len++) {
+        for (size_t at = 0; at <= len; at++) {
+            for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+                char text[128];
+                char value[48];
+                memset(value, 'm', sizeof value);
+                value[at] = at < len ? marks[i].byte : 'm';
+                (void)snprintf(text, sizeof text, "MSH|^~\\&|%.*s\rZZZ|%.*s\rZZY|plain\r", (int)len, value, (int)len, value);
+                hub_arena_reset(&arena);
+                parse(text);
+                const uint8_t expected = at < len ? marks[i].mark : 0;
+                assert_int_equal(message.segments[0].marks, expected);
+                assert_int_equal(message.segments[1].marks, expected);
+                assert_int_equal(message.segments[2].marks, 0);
+            }
+        }
+    }
+}
+
+static void filled_has_a_bit_for_each_field_that_holds_something(void **state)
+{
+    char text[512] = "MSH|^~\\&||a\rZZZ|";
+    (void)state;
+    parse(text);
+    assert_int_equal(message.segments[0].filled, 1 << 0 | 1 << 1 | 1 << 3);
+    assert_int_equal(message.segments[1].filled, 0);
+    for (unsigned n = 1; n <= 130; n++) {
+        size_t len = (size_t)snprintf(text, sizeof text, "MSH|^~\\&|\rZZZ");
+        for (unsigned i = 0; i < n; i++)
+            text[len++] = '|';
+        (void)snprintf(text + len, sizeof text - len, "\"\"|||");
+        hub_arena_reset(&arena);
+        parse(text);
+        assert_true(message.segments[1].filled == UINT64_C(1) << (n < 64 ? n - 1 : 63));
+        for (unsigned i = 1; i <= n + 4; i++)
+            assert_span(field(1, i), i == n ? "\"\"" : "");
+    }
+}
+
 static void headers_that_cannot_be_read_are_refused_with_their_place(void **state)
 {
     (void)state;
@@ -443,6 +490,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(delimiters_are_the_senders_own, setup, teardown),
         cmocka_unit_test_setup_teardown(encoding_characters_are_read_as_meant, setup, teardown),
         cmocka_unit_test_setup_teardown(undeclared_delimiters_split_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(marks_say_what_a_segment_holds, setup, teardown),
+        cmocka_unit_test_setup_teardown(filled_has_a_bit_for_each_field_that_holds_something, setup, teardown),
         cmocka_unit_test_setup_teardown(headers_that_cannot_be_read_are_refused_with_their_place, setup, teardown),
         cmocka_unit_test_setup_teardown(segment_ends_may_be_mixed, setup, teardown),
         cmocka_unit_test_setup_teardown(byte_order_mark_and_blank_lines_are_no_segments, setup, teardown),

@@ -128,6 +128,46 @@ static void overlay_adds_codes_to_a_list(void **state)
     assert_span(hub_json_get_span(fixture_find(e, HUB_KIND_PATIENT, NULL, 0)->json, "gender"), "female");
 }
 
+/* Rules are told by bits which of them have something to do: 64 at a time, and fields past the 63rd together. */
+static void lists_of_any_length_and_fields_of_any_number_are_mapped(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 150 };
+    static char overlay[COUNT * 160];
+    char message[1024];
+    size_t len = (size_t)snprintf(overlay, sizeof overlay, "segments:\n  ZLN:\n    resources:\n      extra:\n        extends: [patient]\n        rules:\n");
+    for (unsigned n = 1; n <= COUNT; n++)
+        len += (size_t)snprintf(overlay + len, sizeof overlay - len,
+                                "          - {id: z%u, from: ZLN-%u, to: 'extension(urn:site:%u).valueString', type: string}\n", n, n, n);
+    size_t at = (size_t)snprintf(message, sizeof message, HEAD "PID|1||A1^^^GENHOSP^MR||Falk\nZLN");
+    for (unsigned n = 1; n <= COUNT; n++)
+        at += (size_t)snprintf(message + at, sizeof message - at, n % 31 == 1 ? "|v%u" : "|", n);
+    (void)snprintf(message + at, sizeof message - at, "\n");
+    struct hub_event *e = map_with(f, overlay, message);
+    const char *json = fixture_json(f, fixture_find(e, HUB_KIND_PATIENT, NULL, 0)->json);
+    for (unsigned n = 1; n <= COUNT; n++) {
+        char wanted[64];
+        (void)snprintf(wanted, sizeof wanted, "{\"url\":\"urn:site:%u\",\"valueString\":\"v%u\"}", n, n);
+        assert_int_equal(strstr(json, wanted) != NULL, n % 31 == 1);
+    }
+}
+
+/* A value is cut into its parts once for all rules about it; "" in one of them says nothing. */
+static void parts_that_say_nothing_are_left_out(void **state)
+{
+    struct fixture *f = *state;
+    static const char overlay[] = "segments:\n  ZPT:\n    resources:\n      extra:\n        extends: [patient]\n        rules:\n"
+                                  "          - id: z\n            from: ZPT-1\n            to: 'extension(urn:site:p)'\n            rules:\n"
+                                  "              - {id: z1, from: .1, to: 'extension(one).valueString', type: string}\n"
+                                  "              - {id: z2, from: [.2, .3], to: 'extension(two).valueString', type: string, when: .1 valued and .4 empty}\n"
+                                  "              - {id: z4, from: .4.2, to: 'extension(four).valueString', type: string, when: .4 valued or .5 valued}\n";
+    struct hub_event *e = map_with(f, overlay, HEAD "PID|1||A1^^^GENHOSP^MR||Falk\nZPT|a^\"\"^c~\"\"^b^c~x^y^z^p&q~k^l^^\"\"&\"\"\n");
+    const char *json = fixture_json(f, fixture_find(e, HUB_KIND_PATIENT, NULL, 0)->json);
+    assert_non_null(strstr(json, "[{\"extension\":[{\"url\":\"one\",\"valueString\":\"a\"},{\"url\":\"two\",\"valueString\":\"c\"}],\"url\":\"urn:site:p\"},"
+                                 "{\"extension\":[{\"url\":\"one\",\"valueString\":\"x\"},{\"url\":\"four\",\"valueString\":\"q\"}],\"url\":\"urn:site:p\"},"
+                                 "{\"extension\":[{\"url\":\"one\",\"valueString\":\"k\"}],\"url\":\"urn:site:p\"}]"));
+}
+
 static void formats_leave_out_what_is_empty(void **state)
 {
     struct fixture *f = *state;
@@ -163,9 +203,15 @@ static void conditions_choose(void **state)
         {"feed visit_from_pid18", false},
         {"ZCO-4 = one", true},
         {"ZCO-1 = a and ZCO-4 = two or ZCO-1 = a", true},
+        {"type = ADT and trigger = A08 and not lenient and version = 2.5.1", true},
+        {"type = ORU or trigger = A01 or lenient or version = 2.3 or feed visit_from_pid18", false},
+        {"type = ORU or ZCO-2 valued or ZCO-3 valued or ZCO-1 = a", true},
+        {"ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and "
+         "ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and ZCO-1 = a and "
+         "ZCO-1 = a and ZCO-1 = a and type = ORU", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char overlay[512];
+        char overlay[1024];
         (void)snprintf(overlay, sizeof overlay,
                        "segments:\n  ZCO:\n    resources:\n      extra:\n        extends: [patient]\n"
                        "        rules: [{id: z, to: 'extension(urn:site:c).valueBoolean', value: true, when: \"%s\"}]\n",
@@ -303,6 +349,8 @@ int main(void)
         cmocka_unit_test(overlay_removes_and_adds_rules),
         cmocka_unit_test(overlay_maps_z_segments),
         cmocka_unit_test(overlay_adds_codes_to_a_list),
+        cmocka_unit_test(lists_of_any_length_and_fields_of_any_number_are_mapped),
+        cmocka_unit_test(parts_that_say_nothing_are_left_out),
         cmocka_unit_test(formats_leave_out_what_is_empty),
         cmocka_unit_test(conditions_choose),
         cmocka_unit_test(problems_name_file_and_line),

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "src/codec/json.h"
 
 static struct hub_arena arena;
@@ -90,6 +92,58 @@ static void set_keeps_order_and_replaces(void **state)
     assert_int_equal(hub_json_set_c(object, "x", NULL), HUB_NO_MEMORY);
 }
 
+/* Names that differ only behind what is compared at once. */
+static void names_alike_at_their_start_keep_their_order(void **state)
+{
+    static const char *const names[] = {"", "a", "ab", "abcd", "abcd1", "abcd2", "abcdX12", "abcdefgh", "abcdefgi", "abcdefgh1", "abcdXfgh1", "abcdefgh0abcdef", "b", "_a", "\xc3\xa9"};
+    enum { COUNT = sizeof names / sizeof *names };
+    (void)state;
+    for (size_t turn = 0; turn < COUNT; turn++) {
+        struct hub_json *object = hub_json_new(&arena, HUB_JSON_OBJECT);
+        for (size_t i = 0; i < COUNT; i++) {
+            const char *name = names[(i * 7 + turn) % COUNT];
+            assert_null(hub_json_get(object, name));
+            assert_int_equal(hub_json_set_c(object, name, hub_json_string_c(&arena, name)), HUB_OK);
+        }
+        assert_int_equal(object->len, COUNT);
+        for (const struct hub_json *m = object->first; m->next != NULL; m = m->next)
+            assert_true(strcmp(m->key, m->next->key) < 0);
+        assert_null(object->last->next);
+        for (size_t i = 0; i < COUNT; i++) {
+            char name[32];
+            (void)snprintf(name, sizeof name, "%s", names[i]); /* found by what it says, not by where it stands */
+            assert_string_equal((const char *)hub_json_get_span(object, name).ptr, names[i]);
+            assert_int_equal(hub_json_set_c(object, names[i], hub_json_string_c(&arena, "again")), HUB_OK);
+        }
+        assert_int_equal(object->len, COUNT);
+    }
+}
+
+static void merge_joins_objects_and_replaces_everything_else(void **state)
+{
+    (void)state;
+    struct hub_json *object = parse("{\"a\":{\"x\":1,\"z\":2},\"b\":3}");
+    struct hub_json *placed = NULL;
+    struct hub_json *into = hub_json_get(object, "a");
+    assert_int_equal(hub_json_merge(object, hub_json_key("a", 1), parse("{\"y\":5,\"z\":6}"), &placed), HUB_OK);
+    assert_ptr_equal(placed, into);
+    assert_int_equal(hub_json_merge(object, hub_json_key("b", 1), parse("{\"y\":5}"), &placed), HUB_OK);
+    assert_int_equal(hub_json_merge(object, hub_json_key("c", 1), parse("[]"), &placed), HUB_OK);
+    assert_ptr_equal(placed, object->last);
+    assert_int_equal(hub_json_merge(object, hub_json_key("c", 1), NULL, &placed), HUB_NO_MEMORY);
+    assert_written(object, "{\"a\":{\"x\":1,\"y\":5,\"z\":6},\"b\":{\"y\":5},\"c\":[]}");
+}
+
+static void open_gives_the_member_there_or_a_new_one(void **state)
+{
+    (void)state;
+    struct hub_json *object = parse("{\"a\":[1],\"b\":3}");
+    assert_ptr_equal(hub_json_open(&arena, object, hub_json_key("a", 1), HUB_JSON_ARRAY), object->first);
+    assert_non_null(hub_json_open(&arena, object, hub_json_key("b", 1), HUB_JSON_OBJECT));
+    assert_non_null(hub_json_open(&arena, object, hub_json_key("aa", 2), HUB_JSON_ARRAY));
+    assert_written(object, "{\"a\":[1],\"aa\":[],\"b\":{}}");
+}
+
 static void remove_unlinks_first_middle_and_last(void **state)
 {
     (void)state;
@@ -148,6 +202,31 @@ static void utf8_is_checked_to_the_letter(void **state)
         assert_false(hub_utf8_valid(hub_span_str(bad[i])));
 }
 
+/* Texts are looked at in blocks and words: each byte of each length once with what needs an escape. */
+static void escapes_are_found_at_every_place_of_every_length(void **state)
+{
+    static const char *const bytes[] = {"\"", "\\", "\x1f", "\x01", "!", "\x20", "~", "]"};
+    static const char *const written[] = {"\\\"", "\\\\", "\\u001f", "\\u0001", "!", "\x20", "~", "]"};
+    (void)state;
+    for (size_t len = 1; len <= 40; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (size_t b = 0; b < sizeof bytes / sizeof *bytes; b++) {
+                char text[48];
+                char expected[128];
+                memset(text, 'm', sizeof text);
+                text[at] = bytes[b][0];
+                (void)snprintf(expected, sizeof expected, "{\"%.*s%s%.*s\":\"%.*s%s%.*s\",\"~~\":[1,\"\",true]}", (int)at, text, written[b],
+                               (int)(len - at - 1), text + at + 1, (int)at, text, written[b], (int)(len - at - 1), text + at + 1);
+                struct hub_json *object = hub_json_new(&arena, HUB_JSON_OBJECT);
+                assert_int_equal(hub_json_set(object, text, len, hub_json_string(&arena, hub_span_of(text, len))), HUB_OK);
+                assert_int_equal(hub_json_set_c(object, "~~", parse("[1,\"\",true]")), HUB_OK);
+                assert_written(object, expected);
+            }
+        }
+        hub_arena_reset(&arena);
+    }
+}
+
 static void text_with_escapes_is_whole_wherever_its_buffer_grows(void **state)
 {
     (void)state;
@@ -184,6 +263,10 @@ int main(void)
         cmocka_unit_test(parse_refuses_what_rfc8259_and_the_hub_refuse),
         cmocka_unit_test(parse_refuses_depth_past_the_limit_and_takes_the_limit),
         cmocka_unit_test(set_keeps_order_and_replaces),
+        cmocka_unit_test(names_alike_at_their_start_keep_their_order),
+        cmocka_unit_test(merge_joins_objects_and_replaces_everything_else),
+        cmocka_unit_test(open_gives_the_member_there_or_a_new_one),
+        cmocka_unit_test(escapes_are_found_at_every_place_of_every_length),
         cmocka_unit_test(remove_unlinks_first_middle_and_last),
         cmocka_unit_test(copies_are_equal_and_independent),
         cmocka_unit_test(pretty_form_puts_the_resource_type_first),
