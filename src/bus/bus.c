@@ -278,8 +278,12 @@ static enum hub_result check_mechanism(const struct hub_bus_options *o, const ch
     if (is(o->mechanism, "OAUTHBEARER") && (o->token_url == NULL || o->oauth_client == NULL))
         return hub_fail(err, HUB_CONFIG, "OAUTHBEARER needs a token service and a client id",
                         "add sasl.oauth: {token_url: ..., client_id: ...}");
-    if (!o->tls && is(o->mechanism, "PLAIN"))
-        return hub_fail(err, HUB_CONFIG, "PLAIN without TLS sends the password in the clear",
+    if (is(o->mechanism, "OAUTHBEARER") && strncmp(o->token_url, "https://", 8) != 0 &&
+        strncmp(o->token_url, "http://127.0.0.1:", 17) != 0 && strncmp(o->token_url, "http://localhost:", 17) != 0)
+        return hub_fail(err, HUB_CONFIG, "a token service without TLS outside loopback would see the secret in the clear",
+                        "name it with https://");
+    if (!o->tls && (is(o->mechanism, "PLAIN") || is(o->mechanism, "OAUTHBEARER")))
+        return hub_fail(err, HUB_CONFIG, "this mechanism sends a secret in the clear without TLS",
                         "add tls: {ca: ...}, or use SCRAM-SHA-512");
     return HUB_OK;
 }

@@ -53,6 +53,11 @@ static const struct {
      "check that it takes TLS 1.2 or 1.3, and whether it asks for a client certificate"},
     {RD_KAFKA_RESP_ERR__AUTHENTICATION, "nvalid credentials", HUB_AUTH,
      "the broker does not take the user name or password", "correct bus.kafka.sasl.username or sasl.password"},
+    {RD_KAFKA_RESP_ERR__AUTHENTICATION, "nvalid username or password", HUB_AUTH,
+     "the broker does not take the user name or password", "correct bus.kafka.sasl.username or sasl.password"},
+    {RD_KAFKA_RESP_ERR__AUTHENTICATION, "OAUTHBEARER token", HUB_AUTH,
+     "the token service gives no token: it does not know the client or its secret, or does not answer",
+     "check bus.kafka.sasl.oauth and sasl.password"},
     {RD_KAFKA_RESP_ERR__AUTHENTICATION, "nsupported", HUB_AUTH, "the broker does not offer this SASL mechanism",
      "set bus.kafka.sasl.mechanism to one that it offers"},
     {RD_KAFKA_RESP_ERR__AUTHENTICATION, "not supported", HUB_AUTH, "the broker does not offer this SASL mechanism",
@@ -313,6 +318,10 @@ rd_kafka_conf_t *hub_kafka_conf(struct hub_kafka_bus *bus, enum hub_kafka_kind k
     hub_kafka_set(conf, "socket.keepalive.enable", "true", &result, err);
     hub_kafka_set(conf, "allow.auto.create.topics", "false", &result, err);
     hub_kafka_set(conf, "reconnect.backoff.max.ms", "2000", &result, err);
+    /* a broker that hangs is left for its successor after a while, not after the usual minute */
+    hub_kafka_set(conf, "socket.timeout.ms", "15000", &result, err);
+    hub_kafka_set(conf, "socket.connection.setup.timeout.ms", "10000", &result, err);
+    hub_kafka_set(conf, "topic.metadata.refresh.interval.ms", "60000", &result, err);
     hub_kafka_set_number(conf, "statistics.interval.ms", kind == HUB_KAFKA_ADMIN ? 0 : STATISTICS_MS, &result, err);
     set_security(conf, o, &result, err);
     if (kind == HUB_KAFKA_PRODUCER) {

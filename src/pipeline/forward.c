@@ -21,6 +21,7 @@ enum {
     STORE_US = 1000000,
     DELAY_LEAST_MS = 100,
     DELAY_MOST_MS = 30000,
+    STALL_US = 5000000, /* nothing was delivered for so long although something is on its way */
     LOGIN_AGAIN_US = 10000000, /* secrets and certificates may have been mended */
     OPEN_MS = 10000,
     PATH_CAP = 4096,
@@ -47,9 +48,11 @@ struct hub_forward {
     uint32_t keys_out;   /* records of the key store on their way, when there was no position */
     uint64_t stored;  /* position on disk; UINT64_MAX: none yet */
     bool prepared, keys_sent, failed, progress;
+    bool unwritten; /* the position could not be written: said once */
     unsigned unpolled;
     int delay_ms;
-    int64_t looked_us, stored_us, refused_us;
+    int64_t looked_us, stored_us, refused_us, moved_us;
+    uint64_t moved_first; /* `first` when it last moved, at moved_us */
     struct hub_error why; /* of failed */
     struct hub_arena arena;
     struct hub_bus_stats before; /* of producers that are gone */
@@ -426,9 +429,25 @@ static void store_position(struct hub_forward *f)
     uint64_t record = f->first - 1;
     if (record == f->stored && atomic_load(&f->begun))
         return;
-    if (f->keys_sent && write_position(f, record, &err) != HUB_OK)
-        HUB_DIAG(HUB_DIAG_WARNING, component, "the position cannot be written; what follows it is sent again after a crash",
+    if (!f->keys_sent)
+        return;
+    bool written = write_position(f, record, &err) == HUB_OK;
+    if (!written && !f->unwritten)
+        HUB_DIAG(HUB_DIAG_WARNING, component,
+                 "the position cannot be written; what follows it is sent again after a crash",
                  hub_diag_error(&err));
+    f->unwritten = !written;
+}
+
+/* Brokers may hang without any error that the library would report. */
+static bool stalled(struct hub_forward *f)
+{
+    int64_t now = hub_clock_mono_us(f->options.clock);
+    if (f->first != f->moved_first || f->first == f->next) {
+        f->moved_first = f->first;
+        f->moved_us = now;
+    }
+    return now - f->moved_us > STALL_US;
 }
 
 static void update_stats(struct hub_forward *f)
@@ -437,7 +456,8 @@ static void update_stats(struct hub_forward *f)
     struct hub_error trouble = {0};
     if (f->producer != NULL) {
         hub_bus_producer_stats(f->producer, &bus);
-        (void)hub_bus_producer_trouble(f->producer, &trouble);
+        if (!hub_bus_producer_trouble(f->producer, &trouble) && stalled(f))
+            (void)hub_fail(&trouble, HUB_TIMEOUT, "the brokers do not answer", NULL);
     }
     if (f->failed || f->producer == NULL)
         trouble = f->why;

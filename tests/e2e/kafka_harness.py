@@ -8,6 +8,8 @@ program under test.
 Java and Maven's central repository are needed once; without them `needed()` skips, and in CI fails.
 """
 import base64
+import http.server
+import json
 import os
 import shutil
 import signal
@@ -108,6 +110,64 @@ class Certificates:
                 with open(self.path(part), encoding="utf-8") as f:
                     out.write(f.read())
         return self.path(f"{name}.store")
+
+
+class TokenService:
+    """OAuth 2.0 client credentials on loopback: CLIENT with SECRET gets a token that the brokers know by its key."""
+
+    def __init__(self, folder, client, secret):
+        self.folder, self.client, self.asked = folder, client, 0
+        os.makedirs(folder)
+        openssl("genrsa", "-out", "token.key", "2048", cwd=folder)
+        modulus = subprocess.run(["openssl", "rsa", "-in", "token.key", "-noout", "-modulus"], cwd=folder, capture_output=True, check=True)
+        n = bytes.fromhex(modulus.stdout.decode().strip().split("=")[1])
+        self.keys = os.path.join(folder, "jwks.json")
+        with open(self.keys, "w", encoding="utf-8") as f:
+            json.dump({"keys": [{"kty": "RSA", "kid": "1", "alg": "RS256", "use": "sig", "n": self.encode(n), "e": "AQAB"}]}, f)
+        expected = "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
+        service = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                good = self.headers.get("authorization") == expected
+                body = service.token() if good else {"error": "invalid_client"}
+                service.asked += 1
+                self.send_response(200 if good else 401)
+                self.send_header("content-type", "application/json")
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/token"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @staticmethod
+    def encode(data):
+        return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+    def token(self):
+        now = int(time.time())
+        parts = [{"alg": "RS256", "kid": "1", "typ": "JWT"}, {"sub": self.client, "iat": now, "exp": now + 300, "scope": "kafka"}]
+        text = ".".join(self.encode(json.dumps(p).encode()) for p in parts)
+        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", "token.key"], cwd=self.folder, input=text.encode(),
+                                   capture_output=True, check=True).stdout
+        return {"access_token": f"{text}.{self.encode(signature)}", "token_type": "bearer", "expires_in": 300}
+
+    def settings(self):
+        prefix = "listener.name.client.oauthbearer.sasl."
+        return {"sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN,OAUTHBEARER",
+                prefix + "jaas.config": "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;",
+                prefix + "server.callback.handler.class": "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler",
+                prefix + "oauthbearer.jwks.endpoint.url": f"file://{self.keys}"}
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Proxy:
@@ -241,7 +301,7 @@ class Node:
         scram = [f"--add-scram={mechanism}=[name={name},password={password}]" for name, password in self.cluster.users.items()
                  for mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-256")]
         out = open(os.path.join(self.folder, "out"), "ab")
-        self.process = subprocess.Popen(["java", *OPTIONS, "-cp", self.cluster.classpath, "chartline.kafka.Broker",
+        self.process = subprocess.Popen(["java", *OPTIONS, *self.cluster.options, "-cp", self.cluster.classpath, "chartline.kafka.Broker",
                                          os.path.join(self.folder, "server.properties"), *scram],
                                         stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=self.folder)
         out.close()
@@ -275,11 +335,11 @@ class Node:
 class Cluster:
     """Brokers, with users that log in and what they may do. USERS: name to password."""
 
-    def __init__(self, brokers=1, version="4", users=None, proxied=False, settings=None):
+    def __init__(self, brokers=1, version="4", users=None, proxied=False, settings=None, options=()):
         self.classpath = fetch(version)
         self.folder = tempfile.mkdtemp(prefix="chartline-kafka-")
         self.users = users or {"hub": "hub-secret", "timeline": "timeline-secret"}
-        self.proxied, self.settings = proxied, settings or {}
+        self.proxied, self.settings, self.options = proxied, settings or {}, options
         self.certificates = Certificates(os.path.join(self.folder, "certs"))
         self.keystore = self.certificates.keystore("broker")
         self.nodes = []
@@ -385,6 +445,16 @@ class Cluster:
             records.append((int(row[0]), int(row[1]), decode(row[2]), decode(row[3]), headers))
         return records
 
+    def stored_bytes(self):
+        """Everything that lies in the brokers' log folders."""
+        parts = []
+        for node in self.nodes:
+            for folder, _, names in os.walk(os.path.join(node.folder, "log")):
+                for name in (n for n in names if n.endswith(".log")):
+                    with open(os.path.join(folder, name), "rb") as f:
+                        parts.append(f.read())
+        return b"".join(parts)
+
     def count(self, topic):
         return int(self.admin("count", topic)[0][0])
 
@@ -420,4 +490,4 @@ class Cluster:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-__all__ = ["Cluster", "Certificates", "Proxy", "needed", "skip"]
+__all__ = ["Cluster", "Certificates", "Proxy", "TokenService", "needed", "skip"]

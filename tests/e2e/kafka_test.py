@@ -1,5 +1,5 @@
 """The hub and real brokers: from MLLP to the topics over mTLS and SCRAM, refused logins, rights, brokers that go away."""
-import base64
+import tempfile
 
 from harness import *
 from kafka_harness import *
@@ -87,6 +87,7 @@ def everything_from_mllp_to_the_topics(version="4"):
         until(lambda: cluster.dump("chartline.audit")[-1][3].decode() ==
               open(os.path.join(hub.dir, "data", "audit", "checkpoint"), encoding="utf-8").read(), "the newest checkpoint is not there")
         everything = b"".join(part for records in topics.values() for r in records for part in (r[2] or b"", r[3] or b"", *r[4].values()))
+        everything += cluster.stored_bytes()
         for marker in (b"ABARA", b"BERGSTROM", b"Elm Street", b"3100003", b"555-"):
             check(marker not in everything, f"{marker} in the clear")
         hub.stop()
@@ -264,8 +265,34 @@ def rights_are_the_least_that_work():
         cluster.close()
 
 
+def every_mechanism_logs_in_and_is_refused_by_name():
+    tokens = TokenService(tempfile.mkdtemp(prefix="chartline-tokens-") + "/t", "hub", "client-secret")
+    cluster = Cluster(settings=tokens.settings(), options=[f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://{tokens.keys}"])
+    try:
+        cluster.allow_roles()
+        oauth = f"oauth: {{token_url: \"{tokens.url}\", client_id: hub}}, "
+        for mechanism, secret, extra in (("SCRAM-SHA-256", None, ""), ("PLAIN", None, ""), ("OAUTHBEARER", "client-secret", oauth)):
+            hub = kafka_hub(cluster, mechanism=mechanism, password=secret)
+            hub.edit("username: hub, ", extra if extra else "username: hub, ")
+            hub.start()
+            check(ack_code(send_all(hub, [encode(Hospital(51).adt("A01", 1))])[0])[0] == "AA", mechanism)
+            forwarded(hub)
+            hub.close()
+            hub = kafka_hub(cluster, mechanism=mechanism, password="not-it")
+            hub.edit("username: hub, ", extra if extra else "username: hub, ")
+            out = hub.cli("check", "--connect", expect=2)
+            check("bus.kafka: " in out and ("user name or password" in out or "token service" in out), f"{mechanism}, wrong secret:\n{out}")
+            check("client-secret" not in out and "not-it" not in out, "a secret is shown")
+            hub.close()
+        check(tokens.asked >= 2, "nobody asked for a token")
+        check(len({h["chartline-id"] for *_, h in cluster.dump("chartline.events")}) == 3, "three hubs, three events")
+    finally:
+        cluster.close()
+        tokens.close()
+
+
 if __name__ == "__main__":
     needed()
     main([everything_from_mllp_to_the_topics, everything_with_an_older_broker, refused_logins_name_the_cause,
           check_connect_says_what_is_wrong_with_topics_and_rights, a_broker_that_is_away_costs_no_message_and_no_order,
-          ack_broker_waits_for_the_brokers, rights_are_the_least_that_work])
+          ack_broker_waits_for_the_brokers, every_mechanism_logs_in_and_is_refused_by_name, rights_are_the_least_that_work])

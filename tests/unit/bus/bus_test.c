@@ -130,6 +130,14 @@ static void incomplete_logins_are_refused(void **state)
     options = good();
     options.mechanism = "OAUTHBEARER";
     assert_refused(options, now, features, "token service");
+    options.oauth_client = "hub";
+    options.token_url = "http://127.0.0.1.example:1/token";
+    assert_refused(options, now, features, "without TLS");
+    options.token_url = "https://login.example/token";
+    assert_int_equal(hub_bus_options_check(&options, now, features, NULL), HUB_OK);
+    options.tls = false;
+    options.cert = options.key = NULL;
+    assert_refused(options, now, features, "in the clear");
 }
 
 static void settings_that_guard_records_cannot_be_changed(void **state)

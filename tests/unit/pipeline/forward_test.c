@@ -376,6 +376,24 @@ static void the_position_is_kept_over_restarts(void **state)
     assert_whole(f, 40);
 }
 
+static void retention_waits_for_the_forwarder(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_log_follower followers[HUB_LOG_FOLLOWERS_MAX];
+    add_event(f, 1, false);
+    add_event(f, 1, false);
+    sync_log(f);
+    assert_int_equal(hub_log_followers(f->log, followers), 1);
+    assert_string_equal(followers[0].name, "forward");
+    assert_int_equal(followers[0].position, 0);
+    start(f);
+    wait_delivered(f, 2);
+    stop(f);
+    assert_int_equal(hub_log_followers(f->log, followers), 1);
+    assert_int_equal(followers[0].position, 2);
+    assert_int_equal(hub_forward_follow(f->log, hub_disk_system(), f->forward_folder, NULL), HUB_OK);
+}
+
 static void the_position_never_passes_what_is_not_delivered(void **state)
 {
     struct fixture *f = *state;
@@ -477,6 +495,7 @@ int main(void)
         TEST(a_failed_delivery_begins_again_behind_what_is_there),
         TEST(a_producer_of_no_use_is_replaced),
         TEST(the_position_is_kept_over_restarts),
+        TEST(retention_waits_for_the_forwarder),
         TEST(the_position_never_passes_what_is_not_delivered),
         TEST(a_position_that_does_not_fit_the_log_is_refused),
         TEST(nothing_is_sent_before_the_topics_are_right),
