@@ -95,11 +95,10 @@ static enum hub_result list_one(struct hub_request *request, struct hub_span lin
 
 enum hub_result hub_service_keys_list(struct hub_request *request, struct hub_error *err)
 {
-    (void)err;
+    size_t patients = 0;
     HUB_TRY(each_record(request, list_one));
-    return hub_answer_json(
-        request, "patients",
-        hub_json_number_i64(request->arena, (int64_t)hub_keys_patient_count(request->hub->keys)));
+    HUB_TRY(hub_keys_patient_count(request->hub->keys, &patients, err));
+    return hub_answer_json(request, "patients", hub_json_number_i64(request->arena, (int64_t)patients));
 }
 
 /* --- proving a role --- */

@@ -77,7 +77,7 @@ enum hub_result hub_keys_each_record(struct hub_keys *keys, bool (*callback)(voi
 /* For audit entries "key-created": class keys made since the last call (at most CAP); returns how many. */
 size_t hub_keys_take_created(struct hub_keys *keys, struct hub_key_id *ids, enum hub_data_class *classes, size_t cap);
 /* Counts for `keys list`. */
-size_t hub_keys_patient_count(struct hub_keys *keys);
+enum hub_result hub_keys_patient_count(struct hub_keys *keys, size_t *count, struct hub_error *err) HUB_MUST_USE;
 
 /* Role key files (docs/FORMATS.md): keys/roles/NAME.pub and NAME.key. */
 struct hub_role_key {

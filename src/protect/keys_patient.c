@@ -262,14 +262,16 @@ void hub_keys_patient_forget(struct hub_keys *keys, const struct hub_token *subj
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-size_t hub_keys_patient_count(struct hub_keys *keys)
+enum hub_result hub_keys_patient_count(struct hub_keys *keys, size_t *count, struct hub_error *err)
 {
-    size_t count = 0;
     struct hub_kv_iter *iter = hub_kv_iter_new(keys->kv, HUB_KEYS_PATIENTS, HUB_SPAN_NONE);
-    while (iter != NULL && hub_kv_iter_next(iter))
-        count++;
+    if (iter == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    for (*count = 0; hub_kv_iter_next(iter);)
+        ++*count;
+    enum hub_result result = hub_kv_iter_result(iter, err);
     hub_kv_iter_free(iter);
-    return count;
+    return result;
 }
 
 void hub_keys_patients_close(struct hub_keys *keys)

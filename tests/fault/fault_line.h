@@ -53,11 +53,14 @@ struct line_report {
     uint8_t content[32]; /* digest */
 };
 
+struct line_child;
+
 struct line {
     char folder[512];
     char yaml[600];
     char messages[LINE_MESSAGES_MAX][LINE_MESSAGE_BYTES];
     size_t count;
+    void (*inside)(struct line_child *child); /* called in a hub without faults when all messages are in, NULL = none */
 };
 
 /* --- in the child: a transport without a network --- */
@@ -349,6 +352,8 @@ static inline void line_work(struct line_child *child)
         for (size_t i = 0; i < child->line->count; i++)
             line_send(child, i);
         line_look(child);
+        if (child->line->inside != NULL && child->fault->where == LINE_NOTHING)
+            child->line->inside(child);
     }
     HUB_ASSERT(write(child->stop[1], "x", 1) == 1 || line_gate.ended);
     HUB_ASSERT(pthread_join(thread, NULL) == 0);
