@@ -29,6 +29,8 @@ const struct hub_cli_command hub_cli_commands[] = {
     ROW("feed resume", "NAME", "Take messages of a paused feed again", feed_resume),
     ROW("feed remap", "NAME", "Map what is stored of a feed anew by the rules in force", feed_remap),
     ROW("feed diff", "NAME", "Show what the rules as their files are now would change of what is stored", feed_diff),
+    ROW("feed test", "NAME [FOLDER]", "Compare what a folder of messages becomes with what is expected", feed_test),
+    ROW("feed lint", "NAME", "Say what is wrong or probably not meant in a feed's mapping", feed_lint),
     ROW("keys list", "", "List the class keys", keys_list),
     ROW("keys export", "", "Print the key records for readers", keys_export),
     ROW("deadletter list", "", "List the messages that were refused", deadletter_list),

@@ -29,6 +29,8 @@ HUB_CLI_COMMAND(log_snapshot);
 
 HUB_CLI_COMMAND(feed_remap);
 HUB_CLI_COMMAND(feed_diff);
+HUB_CLI_COMMAND(feed_test);
+HUB_CLI_COMMAND(feed_lint);
 HUB_CLI_COMMAND(keys_list);
 HUB_CLI_COMMAND(keys_export);
 HUB_CLI_COMMAND(deadletter_list);

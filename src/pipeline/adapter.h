@@ -67,6 +67,8 @@ struct hub_format {
     void (*check)(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems);
     void *(*open)(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems);
     void (*close)(void *context);
+    /* Optional, for people: warnings about what is allowed and probably not meant in the feed's own tables. */
+    void (*lint)(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems);
     enum hub_result (*decode)(void *context, struct hub_arena *arena, struct hub_span bytes, struct hub_decoded *out,
                               struct hub_error *err);
     enum hub_result (*inspect)(void *context, struct hub_arena *arena, struct hub_span bytes, unsigned flags,

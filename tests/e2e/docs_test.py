@@ -38,6 +38,8 @@ class Stage:
         for name in ("sample.hl7", "message.hl7", "../sample.hl7"):
             with open(os.path.join(self.folder, name), "w", encoding="utf-8", newline="") as f:
                 f.write(text)
+        os.makedirs(os.path.join(self.folder, "tests", "mllp"))
+        shutil.copy(os.path.join(self.folder, "sample.hl7"), os.path.join(self.folder, "tests", "mllp", "admission.hl7"))
         self.hub.start()
         check(ack_code(send_all(self.hub, [text.encode()])[0])[0] == "AA", "the sample was refused")
         send_all(self.hub, [b"MSH|^~\\&|A|B|C|D|20240101||ADT^A01|BAD1|X|2.5\rPID|1\r"])

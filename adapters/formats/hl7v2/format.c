@@ -5,6 +5,7 @@
 #include "adapters/formats/hl7v2/ack.h"
 #include "adapters/formats/hl7v2/hl7_batch.h"
 #include "adapters/formats/hl7v2/hl7_charset.h"
+#include "adapters/formats/hl7v2/lint.h"
 #include "adapters/formats/hl7v2/hl7_part.h"
 #include "adapters/formats/hl7v2/map.h"
 #include "src/base/mem.h"
@@ -99,6 +100,11 @@ static void format_check(const struct hub_config *config, const struct hub_feed 
         feed_problem(config, feed, HUB_SEVERITY_ERROR, "a feed of HL7 v2 needs a time zone: times without offset would be guessed",
                      "add timezone to format.hl7v2, such as America/New_York", problems);
     format_close(format_open(config, feed, problems));
+}
+
+static void format_lint(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
+{
+    hub_map_lint(config->schema_dir, feed->mapping, feed->mapping_count, problems);
 }
 
 /* --- may this message come in --- */
@@ -370,6 +376,7 @@ const struct hub_format hub_format_hl7v2 = {
     .check = format_check,
     .open = format_open,
     .close = format_close,
+    .lint = format_lint,
     .decode = format_decode,
     .inspect = format_inspect,
     .reply = format_reply,
