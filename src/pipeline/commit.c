@@ -216,6 +216,8 @@ static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, s
 {
     struct hub_commit_item *item = commit->items[at];
     struct hub_commit_facts facts = {0};
+    if (item->work != NULL)
+        return item->work(item->work_ctx, err);
     switch (item->kind) {
     case HUB_RECORD_MESSAGE:
     case HUB_RECORD_REJECTED:
@@ -630,6 +632,20 @@ enum hub_result hub_commit_state(struct hub_commit *commit, const char *what, co
     HUB_TRY(entry_item(HUB_RECORD_STATE, entry_json, &item, err));
     hub_record_add_state(&item->json, what, id, state);
     return commit_entry(commit, item, entry_json, err);
+}
+
+enum hub_result hub_commit_do(struct hub_commit *commit, enum hub_result (*work)(void *ctx, struct hub_error *err),
+                              void *ctx, struct hub_error *err)
+{
+    struct hub_commit_item *item = hub_commit_item_new(ITEM_OVERHEAD);
+    if (item == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory to change the message index", NULL);
+    item->kind = HUB_RECORD_AUDIT;
+    item->work = work;
+    item->work_ctx = ctx;
+    enum hub_result result = hub_commit_wait(commit, item);
+    hub_commit_item_free(item);
+    return result == HUB_OK ? HUB_OK : hub_fail(err, result, "the message index could not be changed", NULL);
 }
 
 void hub_commit_stop(struct hub_commit *commit)

@@ -46,6 +46,8 @@ struct hub_commit_item {
     void (*done)(struct hub_commit_item *item, void *ctx);
     void *done_ctx;
     void *owner; /* the submitter's own */
+    enum hub_result (*work)(void *ctx, struct hub_error *err); /* instead of a record: hub_commit_do */
+    void *work_ctx;
 };
 
 struct hub_commit_options {
@@ -81,6 +83,10 @@ enum hub_result hub_commit_state(struct hub_commit *commit, const char *what, co
 /* Submits ITEM and waits until it is decided and durable, or refused (item->result); the item stays the caller's, its
  * done and done_ctx are this call's. Any thread but the committer's. */
 enum hub_result hub_commit_wait(struct hub_commit *commit, struct hub_commit_item *item) HUB_MUST_USE;
+/* Calls WORK in the committer's thread, between two decisions, and waits until what it staged in the index is written: for
+ * changes of the index that no record makes. Short. Any thread but the committer's. */
+enum hub_result hub_commit_do(struct hub_commit *commit, enum hub_result (*work)(void *ctx, struct hub_error *err), void *ctx,
+                              struct hub_error *err) HUB_MUST_USE;
 /* Commits what is queued, then ends the thread. */
 void hub_commit_stop(struct hub_commit *commit);
 enum hub_commit_room {

@@ -28,3 +28,27 @@ void hub_index_discard(struct hub_index *index);
 int64_t hub_index_last_recorded(const struct hub_index *index);
 /* As written last. Any thread. */
 void hub_index_stats(struct hub_index *index, struct hub_commit_stats *out);
+
+/* --- forgetting (index_prune.c) --- */
+
+/* What may be forgotten of a message: its record was retired (it is below BEFORE), it came last before LAST_US, and no
+ * open dead letter hangs on it. */
+struct hub_index_age {
+    uint64_t before;
+    int64_t last_us;
+};
+enum { HUB_INDEX_OLD_MAX = 256, HUB_INDEX_OLD_KEY_MAX = 64 };
+struct hub_index_old { /* a slice of the index: what may be forgotten in it */
+    struct hub_index_age age;
+    bool controls; /* of the control tokens; else of the messages */
+    struct {
+        uint8_t bytes[HUB_INDEX_OLD_KEY_MAX];
+        size_t len;
+    } keys[HUB_INDEX_OLD_MAX], next; /* NEXT: where the following slice begins; len 0: there is none */
+    size_t count;
+    uint64_t forgotten;
+};
+/* Looks through the slice that begins with OLD->next, a bounded part. Any thread. */
+enum hub_result hub_index_find_old(struct hub_index *index, struct hub_index_old *old, struct hub_error *err) HUB_MUST_USE;
+/* Stages that OLD's keys are forgotten, as far as they may still be. The committer's thread. */
+enum hub_result hub_index_forget(struct hub_index *index, struct hub_index_old *old, struct hub_error *err) HUB_MUST_USE;

@@ -2,17 +2,19 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/crash.h"
 #include "src/base/diag.h"
 #include "src/base/mem.h"
 #include "src/config/value.h"
 #include "src/log/record.h"
-#include "src/pipeline/commit.h"
+#include "src/pipeline/index.h"
 
-enum { EXTENTS_MAX = 4096, LOOK_MS = 1000, RULES_EVERY_MAX = 60, RULES_EVERY_SIZE = 10, RULES_PER_AGE = 10 };
+enum { EXTENTS_MAX = 4096, LOOK_MS = 1000, RULES_EVERY_MAX = 60, RULES_EVERY_SIZE = 10, RULES_PER_AGE = 10, CARRIED_GRACE_US = 500 * 1000 };
 
 static const char component[] = "retention";
+static const int64_t FORGET_EVERY_US = 24 * 3600 * INT64_C(1000000);
 
 struct hub_keeper {
     struct hub *hub;
@@ -21,6 +23,8 @@ struct hub_keeper {
     bool verified;                /* in this process */
     bool taken;                   /* one was taken by this process, at: */
     int64_t taken_us;             /* monotonic */
+    bool forgot;                  /* old duplicates were looked for, at: */
+    int64_t forgot_us;            /* monotonic */
     struct hub_log_extent extents[EXTENTS_MAX];
 };
 
@@ -308,6 +312,64 @@ static enum hub_result carry_letters(struct hub_keeper *keeper, uint64_t before,
     return result;
 }
 
+/* --- duplicates --- */
+
+struct forgetting {
+    struct hub_index *index;
+    struct hub_index_old slice;
+};
+
+static enum hub_result forget(void *ctx, struct hub_error *err)
+{
+    struct forgetting *forgetting = ctx;
+    return hub_index_forget(forgetting->index, &forgetting->slice, err);
+}
+
+static enum hub_result forget_all(struct hub *hub, struct forgetting *forgetting, bool controls, struct hub_error *err)
+{
+    forgetting->slice.controls = controls;
+    do {
+        HUB_TRY(hub_index_find_old(hub->index, &forgetting->slice, err));
+        if (forgetting->slice.count != 0)
+            HUB_TRY(hub_commit_do(hub->commit, forget, forgetting, err));
+        if (atomic_load(&hub->stopping))
+            return HUB_CLOSED;
+    } while (forgetting->slice.next.len != 0);
+    return HUB_OK;
+}
+
+/* Messages first: a control token goes when its message is not known any more. */
+static enum hub_result forget_duplicates(struct hub_keeper *keeper, struct hub_error *err)
+{
+    struct hub *hub = keeper->hub;
+    struct hub_rules *rules = hub_rules_now(hub);
+    int64_t dedup_us = (int64_t)hub_rules_config(rules)->log.dedup_s * 1000000;
+    hub_rules_free(rules);
+    keeper->forgot_us = hub_clock_mono_us(hub->clock);
+    keeper->forgot = true;
+    if (dedup_us == 0 || hub_log_first(hub->log) == 1)
+        return HUB_OK;
+    struct forgetting *forgetting = hub_mem_alloc(sizeof(*forgetting));
+    if (forgetting == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory to forget old duplicates", NULL);
+    forgetting->index = hub->index;
+    forgetting->slice.age = (struct hub_index_age){
+        .before = hub_log_first(hub->log), .last_us = hub_clock_watch_passed_us(&hub->clock_watch) - dedup_us};
+    enum hub_result result = forget_all(hub, forgetting, false, err);
+    if (result == HUB_OK)
+        result = forget_all(hub, forgetting, true, err);
+    if (forgetting->slice.forgotten != 0)
+        HUB_DIAG(HUB_DIAG_NOTICE, component, "old messages are not known as duplicates any more",
+                 hub_diag_number("forgotten", (int64_t)forgetting->slice.forgotten));
+    hub_mem_free(forgetting);
+    return result;
+}
+
+static bool forgetting_due(const struct hub_keeper *keeper)
+{
+    return !keeper->forgot || hub_clock_mono_us(keeper->hub->clock) - keeper->forgot_us >= FORGET_EVERY_US;
+}
+
 /* --- a run --- */
 
 static enum hub_result note(struct hub_keeper *keeper, const struct hub_retain_report *report, const char *who,
@@ -344,6 +406,8 @@ static enum hub_result remove_before(struct hub_keeper *keeper, const struct pla
     hub_crash_point(HUB_CRASH_RETAIN_COUNTED);
     HUB_TRY(carry_letters(keeper, report->before, &report->carried, err));
     hub_crash_point(HUB_CRASH_RETAIN_CARRIED);
+    if (report->carried != 0 && hub->worker_count != 0) /* who looked a letter up before it moved has read it by then */
+        (void)usleep(CARRIED_GRACE_US);
     HUB_TRY(note(keeper, report, who, err));
     hub_crash_point(HUB_CRASH_RETAIN_NOTED);
     run.at_us = hub_clock_wall_us(hub->clock);
@@ -378,6 +442,8 @@ enum hub_result hub_retain(struct hub_keeper *keeper, const struct hub_retain_ru
     *report = (struct hub_retain_report){0};
     (void)pthread_mutex_lock(&keeper->lock);
     enum hub_result result = retain(keeper, &plan, who, report, err);
+    if (result == HUB_OK && (who != NULL || forgetting_due(keeper)))
+        result = forget_duplicates(keeper, err);
     (void)pthread_mutex_unlock(&keeper->lock);
     return result;
 }

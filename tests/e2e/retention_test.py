@@ -291,6 +291,32 @@ def a_clock_far_ahead_removes_nothing_and_is_said():
         hub.close()
 
 
+def duplicates_of_retired_messages_are_known_for_as_long_as_is_configured():
+    hub = started("log: {dedup: 3s}\n")
+    try:
+        sent(hub, "M", 300)
+        check([ack_code(a)[0] for a in send_all(hub, [adt("BAD1", version="9.9")])] == ["AR"], "a bad one")
+        sent(hub, "N", 300)
+        before = digests(hub)
+        hub.json("log", "retain", "--keep", "0s")
+        sent(hub, "M", 50)  # known: they came just now
+        check(hub.caught_up()["events"] == 600, "a duplicate had an effect")
+        time.sleep(3.5)
+        sent(hub, "M", 10)  # the last time for these
+        hub.json("log", "retain", "--keep", "0s")
+        check(hub.json("message", "find", "--control-id", "M5")[0]["duplicates"] == 2, "what came again is forgotten")
+        check(hub.json("message", "find", "--control-id", "M200") == [], "what did not come again is still known")
+        check(len(hub.json("deadletter", "list")) == 1, "an open dead letter is forgotten")
+        content = hub.cli("timeline", "--digest", "content")
+        sent(hub, "M", 300)  # stored once more, most of them: no second effect in the timeline
+        check(hub.caught_up()["events"] > 800, "nothing was forgotten")
+        check(hub.cli("timeline", "--digest", "content") == content == before[1], "a second effect")
+        hub.stop()
+        hub.cli("audit", "verify", "--events")
+    finally:
+        hub.close()
+
+
 def a_snapshot_without_its_whole_manifest_is_none():
     hub, before, _ = retired_hub(300)
     try:
@@ -329,4 +355,5 @@ if __name__ == "__main__":
           the_audit_log_outlives_its_quick_start_and_says_what_it_cannot_rebuild, segments_go_by_themselves_by_size,
           segments_go_by_themselves_by_age_and_the_rule_can_be_reloaded, a_full_log_leaves_senders_waiting_until_there_is_room,
           a_full_hub_stops_without_waiting_for_room, a_clock_far_ahead_removes_nothing_and_is_said,
+          duplicates_of_retired_messages_are_known_for_as_long_as_is_configured,
           a_snapshot_without_its_whole_manifest_is_none])
