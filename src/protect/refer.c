@@ -10,20 +10,31 @@ enum {
     SOURCES_MAX = 0xffff,
     ANCHOR_LEN = 24, /* bytes that find a value in the message */
     ANCHOR_TRIES = 16,
+    ANCHOR_PLACES = 64,
+    SEARCH_EVERY = 16, /* bytes of the message for one short search */
+    SEARCHES_BASE = 100000,
+    IN_VAIN = 8, /* times the message */
     ANCHOR_STEP = 97, /* one that holds an escape or a character of two bytes is not found */
 };
 
 /* --- writing --- */
 
+/* What the search may cost, whatever a sender wrote; what is not found for want of it stays in the message. */
+struct budget {
+    size_t searches; /* of a short piece in a window */
+    size_t bytes;    /* compared in vain */
+};
+
 struct source {
     struct hub_span text;
-    size_t at; /* in the message, where ANCHOR of text was found */
+    size_t at, len; /* in the message, where ANCHOR of text was found, and how far it goes there */
     size_t anchor;
     uint32_t ordinal;
     bool encoded;
 };
 
 struct writer {
+    struct budget *budget;
     struct hub_buf *out;
     struct hub_span raw;
     size_t done; /* of raw */
@@ -119,7 +130,7 @@ static bool find(struct hub_span in, struct hub_span what, size_t window, size_t
 
 /* Where message and value run together again: SKIP bytes further in the value and LEN in the message. A line
  * break of the value is an escape sequence or a segment there, a character of two bytes is one. */
-static bool resync(struct hub_span raw, struct hub_span text, size_t *skip, size_t *len)
+static bool resync(struct budget *budget, struct hub_span raw, struct hub_span text, size_t *skip, size_t *len)
 {
     static const struct {
         size_t near, window, skip_max, skip_step;
@@ -128,6 +139,9 @@ static bool resync(struct hub_span raw, struct hub_span text, size_t *skip, size
         for (*skip = 0; *skip <= ways[i].skip_max && *skip < text.len; *skip += ways[i].skip_step) {
             struct hub_span next = rest_of(text, *skip);
             next.len = next.len < ways[i].near ? next.len : ways[i].near;
+            if (budget->searches == 0)
+                return false;
+            budget->searches--;
             if (find(raw, next, ways[i].window, len))
                 return true;
         }
@@ -135,49 +149,103 @@ static bool resync(struct hub_span raw, struct hub_span text, size_t *skip, size
     return false;
 }
 
+/* One step of a value along the message: COPY bytes are equal, then SKIP of the value stand as LEN of the
+ * message. False: no further one. */
+struct step {
+    size_t copy, skip, len;
+};
+
+static bool next_step(struct budget *budget, struct hub_span raw, struct hub_span text, struct step *out)
+{
+    *out = (struct step){.copy = common_len(raw, text)};
+    return out->copy < text.len && resync(budget, rest_of(raw, out->copy), rest_of(text, out->copy), &out->skip, &out->len);
+}
+
 static void write_source(struct writer *w, const struct source *s, uint32_t index)
 {
-    size_t at = s->anchor, skip = 0, len = 0;
+    size_t at = s->anchor;
+    struct step step;
+    bool more = true;
     put_literal(w, s->at - w->done);
     put_op(w->out, OP_SOURCE, index);
     put_number(w->out, at);
-    for (;;) {
-        const struct hub_span raw = rest_of(w->raw, w->done), text = rest_of(s->text, at);
-        const size_t n = common_len(raw, text);
-        if (n == text.len || !resync(rest_of(raw, n), rest_of(text, n), &skip, &len)) {
-            put_line(w, n, 0);
-            break;
-        }
-        put_line(w, n, len);
-        if (skip != 0) {
+    while (more) {
+        more = next_step(w->budget, rest_of(w->raw, w->done), rest_of(s->text, at), &step);
+        put_line(w, step.copy, more ? step.len : 0);
+        if (more && step.skip != 0) {
             flush_lines(w);
-            put_op(w->out, OP_SKIP, skip);
+            put_op(w->out, OP_SKIP, step.skip);
         }
-        at += n + skip;
+        at += step.copy + step.skip;
     }
     flush_lines(w);
 }
 
-static bool locate(struct hub_span raw, struct source *s)
+/* How much of TEXT is found along RAW from its start, and *LEN of RAW that takes. */
+static size_t measure(struct budget *budget, struct hub_span raw, struct hub_span text, size_t *len)
+{
+    size_t matched = 0;
+    struct step step;
+    bool more = true;
+    *len = 0;
+    while (more) {
+        more = next_step(budget, raw, text, &step);
+        matched += step.copy;
+        *len += step.copy + (more ? step.len : 0);
+        raw = rest_of(raw, step.copy + (more ? step.len : 0));
+        text = rest_of(text, step.copy + step.skip);
+    }
+    return matched;
+}
+
+/* Behind FROM. Values of one maker begin alike: the place is where most of the value follows. */
+static bool locate_from(struct budget *budget, struct hub_span raw, size_t from, struct source *s)
 {
     for (unsigned i = 0; i < ANCHOR_TRIES; i++) {
-        s->anchor = (size_t)ANCHOR_STEP * i;
-        if (s->anchor + ANCHOR_LEN > s->text.len)
+        const size_t anchor = (size_t)ANCHOR_STEP * i;
+        size_t at = from, found = 0;
+        if (anchor + ANCHOR_LEN > s->text.len)
             return false;
-        if (find(raw, hub_span_of(s->text.ptr + s->anchor, ANCHOR_LEN), raw.len, &s->at))
-            return true;
+        const struct hub_span what = hub_span_of(s->text.ptr + anchor, ANCHOR_LEN), rest = rest_of(s->text, anchor);
+        for (unsigned k = 0; k < ANCHOR_PLACES && budget->bytes != 0; k++) {
+            const bool there = find(rest_of(raw, at), what, SIZE_MAX, &found);
+            at += found;
+            if (there && measure(budget, rest_of(raw, at), rest, &s->len) >= rest.len / 2) {
+                s->at = at;
+                s->anchor = anchor;
+                return true;
+            }
+            const size_t cost = there ? found + s->len : raw.len - at;
+            budget->bytes -= cost < budget->bytes ? cost : budget->bytes;
+            if (!there)
+                break;
+            at++;
+        }
     }
     return false;
 }
 
-/* In the order of the message. */
-static uint32_t locate_all(const struct hub_prepared *p, struct hub_span raw, struct source *out)
+static bool is_free(const struct source *others, uint32_t count, const struct source *s)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (s->at < others[i].at + others[i].len && others[i].at < s->at + s->len)
+            return false;
+    }
+    return true;
+}
+
+/* Values mostly come in the order of the message: each is looked for behind the one before it, then everywhere. */
+static uint32_t locate_all(const struct hub_prepared *p, struct budget *budget, struct hub_span raw, struct source *out)
 {
     uint32_t count = 0;
+    size_t from = 0;
     for (uint32_t i = 0; i < p->large_count && count < SOURCES_MAX; i++) {
         struct source s = {.text = p->large[i].text, .ordinal = p->large[i].binary, .encoded = p->large[i].encoded};
-        if (!locate(raw, &s))
+        if (!locate_from(budget, raw, from, &s) && (from == 0 || !locate_from(budget, raw, 0, &s)))
             continue;
+        if (!is_free(out, count, &s))
+            continue; /* it stays in the message */
+        from = s.at + s.len;
         uint32_t at = count++;
         for (; at > 0 && out[at - 1].at > s.at; at--)
             out[at] = out[at - 1];
@@ -197,7 +265,8 @@ enum hub_result hub_refer_write(const struct hub_prepared *p, const struct hub_e
 {
     struct source *sources = HUB_ARENA_ARRAY(p->arena, struct source, (size_t)p->large_count + 1);
     HUB_ENSURE(sources != NULL, HUB_NO_MEMORY);
-    const uint32_t count = locate_all(p, event->raw, sources);
+    struct budget budget = {event->raw.len / SEARCH_EVERY + SEARCHES_BASE, event->raw.len * IN_VAIN};
+    const uint32_t count = locate_all(p, &budget, event->raw, sources);
     HUB_ENSURE(count != 0 && event->raw.len <= UINT32_MAX, HUB_NOT_FOUND);
     hub_buf_append_byte(out, 'R');
     put_le32(out, (uint32_t)event->raw_positions.len);
@@ -208,11 +277,9 @@ enum hub_result hub_refer_write(const struct hub_prepared *p, const struct hub_e
         put_le32(out, sources[i].ordinal);
         hub_buf_append_byte(out, sources[i].encoded);
     }
-    struct writer w = {.out = out, .raw = event->raw};
-    for (uint32_t i = 0; i < count; i++) {
-        if (sources[i].at >= w.done) /* one that another ran over stays in the message */
-            write_source(&w, &sources[i], i);
-    }
+    struct writer w = {.budget = &budget, .out = out, .raw = event->raw};
+    for (uint32_t i = 0; i < count; i++)
+        write_source(&w, &sources[i], i);
     put_literal(&w, event->raw.len - w.done);
     HUB_TRY(hub_buf_result(out));
     return out->len < event->raw.len ? HUB_OK : HUB_NOT_FOUND;

@@ -211,7 +211,21 @@ static void the_same_value_twice_is_restored_too(void **state)
     char *a = random_text(f, 2 * LARGE);
     add_large(f, a, true);
     add_large(f, a, true);
-    (void)round_trip(f, joined(f, joined(f, "OBX|1|", a, "\rOBX|2|"), a, "\r"));
+    assert_true(round_trip(f, joined(f, joined(f, "OBX|1|", a, "\rOBX|2|"), a, "\r")) < 200);
+}
+
+static void values_that_begin_alike_are_told_apart(void **state)
+{
+    struct fixture *f = *state;
+    const char *begin = random_text(f, 5000);
+    char *a = joined(f, begin, random_text(f, 2 * LARGE), ""), *b = joined(f, begin, random_text(f, 2 * LARGE), ""),
+         *c = joined(f, begin, random_text(f, LARGE), "");
+    add_large(f, a, true);
+    add_large(f, b, true);
+    add_large(f, c, true);
+    assert_true(round_trip(f, joined(f, joined(f, "OBX|1|", a, "\rOBX|2|"), joined(f, b, "\rOBX|3|", c), "\r")) < 300);
+    assert_true(round_trip(f, joined(f, joined(f, "OBX|1|", c, "\rOBX|2|"), joined(f, b, "\rOBX|3|", a), "\r")) < 300);
+    assert_true(round_trip(f, joined(f, joined(f, "OBX|1|", in_lines(f, c, 76, "\\.br\\"), "\rOBX|2|"), joined(f, b, "\rOBX|3|", a), "\r")) < 400);
 }
 
 static void a_value_that_is_not_in_the_message_leaves_it_whole(void **state)
@@ -401,6 +415,7 @@ int main(void)
         TEST(a_text_of_another_character_set_is_referred_to_where_it_is_equal),
         TEST(several_values_in_any_order_each_stand_once),
         TEST(the_same_value_twice_is_restored_too),
+        TEST(values_that_begin_alike_are_told_apart),
         TEST(a_value_that_is_not_in_the_message_leaves_it_whole),
         TEST(whatever_breaks_a_value_the_message_is_restored),
         TEST(without_its_sources_an_original_is_denied),
