@@ -18,15 +18,31 @@ const struct hub_cli_option hub_cli_status_options[] = {
     HUB_CLI_OPTION_JSON,
     HUB_CLI_OPTION_END};
 
+/* Counts of a feed that somebody should look at, those that are not 0. */
+static struct hub_span noticed(struct hub_arena *arena, const struct hub_json *feed)
+{
+    static const char *const names[] = {"failed",         "logins_refused", "frames_refused",
+                                        "batches_faulty", "noise_bytes",    "sequence_gaps"};
+    const char *text = "";
+    for (size_t i = 0; i < sizeof names / sizeof *names && text != NULL; i++) {
+        struct hub_span count = hub_json_span(hub_json_get(feed, names[i]));
+        if (count.len != 0 && !hub_span_is(count, "0"))
+            text = hub_arena_printf(arena, "%s%s%s=%.*s", text, text[0] != '\0' ? " " : "", names[i], (int)count.len,
+                                    (const char *)count.ptr);
+    }
+    return hub_span_str(text != NULL ? text : "");
+}
+
 static void print_feeds(struct hub_arena *arena, const struct hub_json *feeds)
 {
-    static const char *const titles[] = {"feed", "state", "connections", NULL};
+    static const char *const titles[] = {"feed", "state", "connections", "noticed", NULL};
     struct hub_cli_table table;
     hub_cli_table_init(&table, titles);
     for (const struct hub_json *feed = feeds->first; feed != NULL; feed = feed->next)
         hub_cli_table_add(&table, (struct hub_span[]){hub_json_get_span(feed, "name"),
                                                       hub_cli_list_cell(arena, feed, "state"),
-                                                      hub_cli_list_cell(arena, feed, "connections")});
+                                                      hub_cli_list_cell(arena, feed, "connections"),
+                                                      noticed(arena, feed)});
     hub_cli_table_finish(&table, stdout);
 }
 

@@ -110,6 +110,8 @@ enum hub_result hub_protect_dead_letter(struct hub_keys *keys, const struct hub_
     HUB_TRY_OUT(letter_keys(keys, hub_policy_suite(policy), &field, err));
     hub_keys_scoped_token(keys, HUB_TOKEN_OF_EVENT, hub_span_str(id->text), &subject);
     hub_field_seal_write(&field, &buf);
+    result = hub_buf_result(&buf);
+    HUB_TRY_OUT(result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL));
     const struct hub_span seal = hub_arena_copy(arena, hub_buf_view(&buf));
     HUB_TRY_OUT(seal.ptr != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL));
     result = build_letter(arena, id, &subject, trigger, origin, why, seal, &letter);

@@ -98,6 +98,7 @@ def four_kinds_of_senders_get_the_same_answers():
             check(feed["noise_bytes"] == noise, f"noise: {feed['noise_bytes']}, not {noise}")
             check(hub.log_tail().count("bytes between frames are skipped") == 1, "noise is said once for a connection")
             check("junk" not in hub.log_tail(), "noise stands in the log")
+            check(f"noise_bytes={noise}" in hub.cli("status"), f"status: {hub.cli('status')}")
             no_name_in(hub)
         finally:
             hub.close()
