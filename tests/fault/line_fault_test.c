@@ -3,7 +3,7 @@
  * afterwards, nothing there twice, and after the next start everything as in an undisturbed hub. */
 #include "tests/fault/fault_line.h"
 
-enum { STRIDE_MEMORY = 3 };
+enum { STRIDE_MEMORY = 4 };
 
 struct fixture {
     struct line line;
