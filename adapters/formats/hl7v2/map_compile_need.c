@@ -10,7 +10,7 @@
 static int bit_of(const struct map_compiler *c, const struct map_path *path)
 {
     if (c->nested && path->segment == MAP_SELF)
-        return path->component != 0 ? path->component - 1 : MAP_BIT_VALUED;
+        return path->component;
     if (c->nested || c->self == MAP_NONE || path->segment != c->self)
         return -1;
     return path->field < 64 ? path->field - 1 : 63;
@@ -59,13 +59,17 @@ static uint64_t reads_of(const struct map_compiler *c, const struct map_rule *ru
 
 static void index_some(struct map_compiler *c, const struct map_rule *const *items, unsigned count, struct map_rule_bits *out)
 {
-    uint64_t *by_bit = map_zalloc(c, 64, sizeof *by_bit);
+    unsigned bits = 1; /* up to the highest that some rule reads: the tables of a message are to stay in the cache */
+    for (unsigned i = 0; i < count; i++)
+        out->reads |= reads_of(c, items[i]);
+    while (bits < 64 && out->reads >> bits != 0)
+        bits++;
+    uint64_t *by_bit = map_zalloc(c, bits, sizeof *by_bit);
     uint64_t *needs = map_zalloc(c, count, sizeof *needs);
     for (unsigned i = 0; i < count && by_bit != NULL && needs != NULL; i++) {
         const uint64_t reads = reads_of(c, items[i]);
         out->always |= (uint64_t)(reads == 0) << i;
-        out->reads |= reads;
-        for (unsigned bit = 0; bit < 64; bit++)
+        for (unsigned bit = 0; bit < bits; bit++)
             by_bit[bit] |= (reads >> bit & 1) << i;
         bool all = items[i]->when != NULL;
         needs[i] = all ? condition_needs(c, items[i]->when, &all) : 0;

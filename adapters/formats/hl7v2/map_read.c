@@ -34,8 +34,8 @@ static inline void add_part(struct map_split *split, const uint8_t *from, const 
 {
     const struct hub_span part = hub_span_of(from, (size_t)(to - from));
     const bool filled = part.len != 0 && !hub_hl7_is_null(part);
-    split->filled |= (uint64_t)filled << split->count;
     split->part[split->count++] = part;
+    split->filled |= (uint64_t)filled << split->count;
 }
 
 /* High bits of the bytes of WORD that are CUT. */
@@ -65,7 +65,7 @@ void map_split_value(const struct map_run *run, struct map_value value, struct m
     }
     const uint8_t *end = value.ptr + value.len;
     const uint8_t *p = from;
-    split->filled = (uint64_t)(!map_says_nothing(value)) << MAP_BIT_VALUED;
+    split->filled = !map_says_nothing(value);
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     for (; cut != 0 && end - p >= 8; p += 8) {
         uint64_t word;

@@ -36,11 +36,9 @@ static inline bool map_says_nothing(struct map_value value)
     return value.len == 0 || (value.len == 2 && value.ptr[0] == '"' && value.ptr[1] == '"');
 }
 
-enum { MAP_BIT_VALUED = 62 }; /* beside those of the parts, in map_split.filled */
-
 /* The present value's parts, cut once. */
 struct map_split {
-    uint64_t filled; /* bit n - 1: part n holds something; MAP_BIT_VALUED: the value does */
+    uint64_t filled; /* bit n: part n holds something; bit 0: the value does */
     uint8_t count;
     struct hub_span part[MAP_PARTS_MAX];
 };
