@@ -38,3 +38,4 @@ HUB_CLI_COMMAND(deadletter_show);
 HUB_CLI_COMMAND(deadletter_replay);
 HUB_CLI_COMMAND(deadletter_resolve);
 HUB_CLI_COMMAND(status);
+HUB_CLI_COMMAND(bench);

@@ -38,7 +38,8 @@ def peer(name, folder, seconds):
 
 
 def bench_map(folder, seconds):
-    ours = json.loads(output(os.path.join(ROOT, "build", "tests", "map_bench"), folder, str(seconds)))
+    files = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".hl7"))
+    ours = json.loads(output(PROGRAM, "bench", "--seconds", str(max(1, round(seconds))), *files))["results"][0]
     rows = [dict(ours, floor=FLOOR["map"], goal=GOAL["map"])]
     for name in ("hl7-parser", "hapi", "linuxforhealth"):
         other = peer(name, folder, seconds)

@@ -359,6 +359,19 @@ def stop_drains_and_reload_keeps_running():
         hub.close()
 
 
+def bench_measures_and_leaves_nothing():
+    folder = tempfile.mkdtemp(prefix="chartline-e2e-")
+    try:
+        results = {row["name"]: row for row in json.loads(run("bench", "--seconds", "0", "--dir", folder)[0])["results"]}
+        check(results["map"]["failed"] == 0 and results["map"]["messages"] >= 2, str(results))
+        check(results["log"]["records"] > 0 and results["log"]["per_second"] > 0, str(results))
+        check(os.listdir(folder) == [], "something was left behind")
+        check("cannot be read" in run("bench", os.path.join(folder, "none"), expect=1)[1], "a missing file")
+        check("--dir" in run("bench", "--seconds", "0", "--dir", os.path.join(folder, "none"), expect=2)[1], "a missing folder")
+    finally:
+        shutil.rmtree(folder)
+
+
 def second_hub_on_one_directory_is_refused():
     hub = Hub().start()
     try:
@@ -373,4 +386,4 @@ if __name__ == "__main__":
           check_sees_keys_and_certificates_that_do_not_fit, map_gives_bundles_and_errors_by_line, map_explains_and_lists_what_it_does_not_map,
           send_shows_answers_and_figures, timeline_shows_each_role_what_is_its_own, follow_shows_what_comes, messages_and_dead_letters_are_found_and_opened,
           audit_log_proves_itself_and_who_looked, seal_and_open_by_hand, keys_are_listed_and_exported_without_secrets,
-          stop_drains_and_reload_keeps_running, second_hub_on_one_directory_is_refused])
+          stop_drains_and_reload_keeps_running, bench_measures_and_leaves_nothing, second_hub_on_one_directory_is_refused])
