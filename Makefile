@@ -34,11 +34,16 @@ asan: bootstrap
 	  -DCHARTLINE_SANITIZE=address,undefined >/dev/null
 	@ninja -C build-asan -j $(JOBS) --quiet
 	@ctest --test-dir build-asan -L 'unit|fuzz' -j $(JOBS) --output-on-failure --no-tests=error
+	@ctest --test-dir build-asan -R 'fault_(message|timeline|request|config|commit|log)' -j $(JOBS) --output-on-failure --no-tests=error
 
 tsan: bootstrap
 	@$(CMAKE) -S . -B build-tsan -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DCHARTLINE_SANITIZE=thread >/dev/null
 	@ninja -C build-tsan -j $(JOBS) --quiet
 	@ctest --test-dir build-tsan -L 'unit|integration' --output-on-failure --no-tests=error
+	@TSAN_OPTIONS="suppressions='$(CURDIR)/tests/tsan.supp'" CHARTLINE=$(CURDIR)/build-tsan/chartline \
+	  python3 tests/e2e/reads_test.py two_hundred_readers_at_once_are_all_served a_stop_under_load_loses_nothing
+	@TSAN_OPTIONS="suppressions='$(CURDIR)/tests/tsan.supp'" CHARTLINE=$(CURDIR)/build-tsan/chartline \
+	  python3 tests/e2e/ops_test.py reloads_under_load_lose_nothing pausing_under_load_loses_nothing
 
 # FUZZ_SECONDS a target; `make fuzz` is the long one.
 FUZZ_SECONDS ?= 10

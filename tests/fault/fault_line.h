@@ -395,24 +395,24 @@ static inline void line_new(struct line *line, const char *limits)
     /* nothing here depends on a real disk, and hundreds of hubs wait for one */
     if (access("/dev/shm", W_OK) == 0)
         (void)setenv("TMPDIR", "/dev/shm", 0);
-    assert_non_null(temp_folder_new(line->folder));
+    HUB_ASSERT(temp_folder_new(line->folder) != NULL);
     (void)snprintf(path, sizeof path, "%s/keys", line->folder);
-    assert_int_equal(mkdir(path, 0700), 0);
+    HUB_ASSERT(mkdir(path, 0700) == 0);
     (void)snprintf(path, sizeof path, "%s/root.key", line->folder);
     FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", file) >= 0);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(path, 0600), 0);
+    HUB_ASSERT(file != NULL);
+    HUB_ASSERT(fputs("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", file) >= 0);
+    HUB_ASSERT(fclose(file) == 0);
+    HUB_ASSERT(chmod(path, 0600) == 0);
     (void)snprintf(path, sizeof path, "%s/roles.yaml", line->folder);
     file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs("roles: {auditor: {classes: []}}\n", file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    HUB_ASSERT(file != NULL);
+    HUB_ASSERT(fputs("roles: {auditor: {classes: []}}\n", file) >= 0);
+    HUB_ASSERT(fclose(file) == 0);
     (void)snprintf(line->yaml, sizeof line->yaml, "%s/hub.yaml", line->folder);
     file = fopen(line->yaml, "w");
-    assert_non_null(file);
-    assert_true(fprintf(file,
+    HUB_ASSERT(file != NULL);
+    HUB_ASSERT(fprintf(file,
                         "hub: {name: faulthub, data_dir: data, root_key: {file: root.key}, schema_dir: %s/schemas}\n"
                         "feeds: [{name: adt, id: f1, transport: {mllp: {listen: \"127.0.0.1:1\"}}, format: {hl7v2: {timezone: UTC}},\n"
                         "         identity: {default_authority: GENHOSP, trust_links: [GENHOSP]}}]\n"
@@ -420,7 +420,7 @@ static inline void line_new(struct line *line, const char *limits)
                         "policy: {protect: %s/policies/protect/default.yaml, access: roles.yaml}\n"
                         "limits: {workers: 1, drain: 2s%s}\n",
                         CHARTLINE_SOURCE_DIR, CHARTLINE_SOURCE_DIR, limits) > 0);
-    assert_int_equal(fclose(file), 0);
+    HUB_ASSERT(fclose(file) == 0);
 }
 
 static inline void line_remove(struct line *line)
