@@ -97,6 +97,10 @@ static const struct {
      "start the missing brokers"},
     {RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND, "", HUB_BUSY, "too few replicas are in sync",
      "start the missing brokers"},
+    {RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "", HUB_CLOSED, "producer and brokers are out of step",
+     "it begins anew by itself"},
+    {RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID, "", HUB_CLOSED, "producer and brokers are out of step",
+     "it begins anew by itself"},
     {RD_KAFKA_RESP_ERR__FENCED, "", HUB_DENIED, "another process took over", NULL},
     {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, "", HUB_DENIED, "another process took over", NULL},
     {RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "", HUB_CLOSED, "another consumer of the same instance name joined",
@@ -147,7 +151,9 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     struct hub_kafka_client *client = opaque;
     struct hub_error err = {0};
-    (void)rk;
+    char text[SETTING_FAILED_MAX];
+    if (code == RD_KAFKA_RESP_ERR__FATAL)
+        code = rd_kafka_fatal_error(rk, text, sizeof text);
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client->trouble.result != HUB_OK)
         return;
     enum hub_result result = hub_kafka_explain(&err, (rd_kafka_resp_err_t)code, reason);

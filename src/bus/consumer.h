@@ -22,7 +22,7 @@ struct hub_bus_place {
     int32_t leader_epoch; /* of the record before it, -1: unknown; with it truncation is noticed */
 };
 
-struct hub_bus_consumer_options {
+struct hub_bus_consumer_options { /* strings and lists must outlive the consumer */
     const char *group; /* NULL: alone; nothing is subscribed, commits are refused */
     const char *instance; /* group.instance.id: a restart within session_ms changes nobody's partitions; NULL: none */
     const char *const *topics; /* of the group, NULL ended */

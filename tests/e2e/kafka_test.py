@@ -291,8 +291,23 @@ def every_mechanism_logs_in_and_is_refused_by_name():
         tokens.close()
 
 
+def the_port_keeps_its_contracts_with_a_real_broker():
+    program = os.path.join(os.path.dirname(PROGRAM), "tests", "integration_bus_kafka_test")
+    if not os.path.exists(program):
+        skip("no integration_bus_kafka_test beside the program; build the tests")
+    cluster = Cluster()
+    try:
+        for n in range(6):
+            cluster.admin("create", f"events-{n}", 4, 1)
+        done = subprocess.run([program], env={**os.environ, "CHARTLINE_TEST_BROKER": f"127.0.0.1:{cluster.nodes[0].internal}"},
+                              capture_output=True, timeout=200)
+        check(done.returncode == 0 and b"6 test(s)" in done.stdout + done.stderr, (done.stdout + done.stderr).decode()[-3000:])
+    finally:
+        cluster.close()
+
+
 if __name__ == "__main__":
     needed()
     main([everything_from_mllp_to_the_topics, everything_with_an_older_broker, refused_logins_name_the_cause,
           check_connect_says_what_is_wrong_with_topics_and_rights, a_broker_that_is_away_costs_no_message_and_no_order,
-          ack_broker_waits_for_the_brokers, every_mechanism_logs_in_and_is_refused_by_name, rights_are_the_least_that_work])
+          ack_broker_waits_for_the_brokers, the_port_keeps_its_contracts_with_a_real_broker, every_mechanism_logs_in_and_is_refused_by_name, rights_are_the_least_that_work])
