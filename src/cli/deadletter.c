@@ -29,7 +29,7 @@ static enum hub_result open_letter(struct hub_cli_reader *reader, struct hub_are
                                    const struct hub_json *letter, struct hub_span *original,
                                    struct hub_error *err)
 {
-    struct hub_span secret = hub_cli_seal_secret(hub_json_get_span(letter, "seal"));
+    struct hub_span secret = hub_protect_seal_secret(hub_json_get_span(letter, "seal"));
     HUB_TRY(hub_cli_reader_secrets(reader, NULL, 0, &secret, secret.len > 0 ? 1 : 0, err));
     return hub_protect_open_dead_letter(arena, letter, hub_cli_reader_opener(reader), original, err);
 }

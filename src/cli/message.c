@@ -181,7 +181,7 @@ static enum hub_result open_one(struct hub_cli_reader *reader, struct hub_arena 
     if (reader == NULL)
         return HUB_OK;
     struct hub_span subject = hub_json_get_span(event, "subject"),
-                    secret = hub_cli_seal_secret(hub_json_get_span(event, "seal"));
+                    secret = hub_protect_seal_secret(hub_json_get_span(event, "seal"));
     size_t masked = 0;
     HUB_TRY(hub_cli_reader_secrets(reader, &subject, subject.len > 0 ? 1 : 0, &secret, secret.len > 0 ? 1 : 0,
                                    err));

@@ -16,7 +16,7 @@ static enum hub_result open_event(struct hub_cli_reader *reader, struct hub_aren
     size_t masked = 0;
     HUB_TRY(hub_json_parse(arena, line, &event, err));
     struct hub_span subject = hub_json_get_span(event, "subject"),
-                    secret = hub_cli_seal_secret(hub_json_get_span(event, "seal"));
+                    secret = hub_protect_seal_secret(hub_json_get_span(event, "seal"));
     HUB_ENSURE(secret.len > 0,
                hub_fail(err, HUB_SYNTAX, "not a sealed event",
                         "a line is a CloudEvent as `seal` and `message show --json` print it"));

@@ -145,7 +145,7 @@ static enum hub_result load_class_keys(struct hub_cli_reader *r, struct hub_aren
                                          &slot->class_, slot->key, err);
         if (result == HUB_OK)
             r->key_count++;
-        else if (result == HUB_DENIED) /* not for this role */
+        else if (result == HUB_DENIED || result == HUB_NOT_FOUND) /* not for this role, or no class key */
             result = HUB_OK;
     }
     hub_buf_deinit(&record);
@@ -267,18 +267,4 @@ void hub_cli_reader_free(struct hub_cli_reader *reader)
     hub_secret_free(reader->keys);
     hub_secret_free(reader->secrets);
     hub_mem_free(reader);
-}
-
-struct hub_span hub_cli_seal_secret(struct hub_span seal)
-{
-    struct hub_span rest = seal;
-    for (int field = 0; field < 3; field++) {
-        const uint8_t *end = rest.len > 0 ? memchr(rest.ptr, ';', rest.len) : NULL;
-        if (end == NULL)
-            return HUB_SPAN_NONE;
-        size_t cut = (size_t)(end - rest.ptr) + 1;
-        rest = hub_span_of(rest.ptr + cut, rest.len - cut);
-    }
-    const uint8_t *end = rest.len > 0 ? memchr(rest.ptr, ';', rest.len) : NULL;
-    return end != NULL ? hub_span_of(rest.ptr, (size_t)(end - rest.ptr)) : rest;
 }

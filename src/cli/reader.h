@@ -21,5 +21,3 @@ enum hub_result hub_cli_reader_secrets(struct hub_cli_reader *reader, const stru
                                        struct hub_error *err) HUB_MUST_USE;
 /* For hub_protect_open_* and hub_query_*; NULL for a NULL reader. */
 const struct hub_opener *hub_cli_reader_opener(const struct hub_cli_reader *reader);
-/* Secret id of an event: the fourth field of `seal`. Empty when it has none. */
-struct hub_span hub_cli_seal_secret(struct hub_span seal);

@@ -279,6 +279,12 @@ static void check_hub(const struct checker *c, struct hub_yaml *tree)
     if (config->limits.in_flight_bytes < config->limits.message_bytes)
         add(c, HUB_SEVERITY_ERROR, LINE(tree, "limits", "in_flight_bytes"), "limits.in_flight_bytes",
             "smaller than limits.message_bytes", "no message of that size could ever be taken; raise it", "");
+    for (size_t i = 0; i < config->keys.on_count; i++) {
+        int64_t us;
+        if (!hub_config_date(config->keys.on[i], &us))
+            add(c, HUB_SEVERITY_ERROR, LINE(tree, "keys", "rotate", "on"), "keys.rotate.on", "not a date",
+                "write YYYY-MM-DD", config->keys.on[i]);
+    }
     if (config->feed_count == 0)
         add(c, HUB_SEVERITY_WARNING, tree->line, "feeds", "there is no feed", "add one, or nothing comes in",
             "");

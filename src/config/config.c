@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/base/clock.h"
 #include "src/base/mem.h"
 #include "src/config/check.h"
 #include "src/config/option.h"
@@ -115,6 +116,15 @@ struct hub_config *hub_config_new(const char *schema_dir)
 bool hub_config_uses_kafka(const struct hub_config *config)
 {
     return config->bus != NULL && strcmp(config->bus, "kafka") == 0;
+}
+
+bool hub_config_date(const char *text, int64_t *us)
+{
+    char full[24];
+    if (strlen(text) != 10)
+        return false;
+    (void)snprintf(full, sizeof full, "%sT00:00:00Z", text);
+    return hub_time_parse(full, strlen(full), us) == 0;
 }
 
 const struct hub_feed *hub_config_feed(const struct hub_config *config, const char *name)

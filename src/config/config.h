@@ -148,6 +148,14 @@ struct hub_kafka_config { /* bus.kafka */
     size_t property_count;
 };
 
+struct hub_key_options { /* when the epoch of a class key ends by itself */
+    uint32_t days;        /* 365; 0: never */
+    uint32_t fields;      /* ciphertexts under one key, 1000000000 */
+    uint64_t bytes;       /* in them, 1 TiB */
+    const char **on;      /* dates, 2027-01-01, UTC; NULL ended */
+    size_t on_count;
+};
+
 struct hub_config {
     const char *path;   /* of hub.yaml */
     const char *folder; /* of hub.yaml */
@@ -174,6 +182,7 @@ struct hub_config {
     const char *api_oauth_issuer, *api_oauth_jwks;
     struct hub_log_keep log;
     struct hub_limits limits;
+    struct hub_key_options keys;
     void *owner; /* arena */
 };
 
@@ -191,6 +200,8 @@ enum hub_result hub_config_keep(struct hub_config *next, const struct hub_config
 struct hub_config *hub_config_new(const char *schema_dir);
 /* The bus is Kafka, not the event log itself. */
 bool hub_config_uses_kafka(const struct hub_config *config);
+/* The start of the day TEXT (YYYY-MM-DD) in UTC; false: not a date. */
+bool hub_config_date(const char *text, int64_t *us);
 /* The feed of that name, NULL when none. */
 const struct hub_feed *hub_config_feed(const struct hub_config *config, const char *name);
 /* Reads the secret: at most CAP bytes, one trailing newline cut. HUB_CONFIG with the reason. */

@@ -341,6 +341,28 @@ static const struct hub_section limit_section = {
     .rows = limit_rows,
     .text = "Everything that could grow has a limit. Passing one is a clear refusal, never a crash."};
 
+#define KEYS(field) AT(hub_config, keys) + AT(hub_key_options, field)
+static const struct hub_option rotate_rows[] = {
+    {"days", HUB_OPTION_COUNT, KEYS(days), "365", 0, 36500, .description = "age of a key; 0: whatever its age"},
+    {"on", HUB_OPTION_TEXTS, KEYS(on), .max = 1000, .count_offset = KEYS(on_count),
+     .description = "dates (YYYY-MM-DD, from their start in UTC) on which every class gets a new key"},
+    {"bytes", HUB_OPTION_SIZE, KEYS(bytes), "1TiB", 0, INT64_MAX,
+     .description = "bytes sealed under one key; 0: any number"},
+    {"fields", HUB_OPTION_COUNT, KEYS(fields), "1000000000", 0, UINT32_MAX,
+     .description = "ciphertexts under one key; 0: any number"},
+    END,
+};
+static const struct hub_section rotate_section = {.title = NULL, .rows = rotate_rows};
+static const struct hub_option key_rows[] = {
+    {"rotate", HUB_OPTION_SECTION, 0, .section = &rotate_section, .present_offset = NOWHERE,
+     .description = "when a class key's epoch ends by itself"},
+    END,
+};
+static const struct hub_section key_section = {
+    .title = "keys",
+    .rows = key_rows,
+    .text = "Epochs of class keys. What was sealed before stays readable."};
+
 static const struct hub_option top_rows[] = {
     {"hub", HUB_OPTION_SECTION, 0, .flags = HUB_OPTION_REQUIRED, .section = &hub_section,
      .present_offset = NOWHERE, .description = "the hub itself",
@@ -362,6 +384,8 @@ static const struct hub_option top_rows[] = {
      .description = "the query API"},
     {"log", HUB_OPTION_SECTION, 0, .section = &log_section, .present_offset = NOWHERE,
      .description = "retention of the event log"},
+    {"keys", HUB_OPTION_SECTION, 0, .section = &key_section, .present_offset = NOWHERE,
+     .description = "epochs of class keys"},
     {"limits", HUB_OPTION_SECTION, 0, .section = &limit_section, .present_offset = NOWHERE,
      .description = "limits"},
     END,

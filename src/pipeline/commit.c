@@ -53,7 +53,7 @@ struct hub_commit {
     size_t record_count;    /* of the group, in the log's buffer */
     bool index_behind;        /* its store failed: nothing is decided before it is brought up to the log's end */
     int64_t index_tried_us;   /* monotonic */
-    bool keys_looked; /* all records of the key store are in the log, as far as known */
+    atomic_bool keys_looked; /* all records of the key store are in the log, as far as known */
 };
 
 /* --- items --- */
@@ -225,8 +225,11 @@ static enum hub_result decide(struct hub_commit *commit, size_t at, bool full, s
         return full ? HUB_QUOTA : decide_message(commit, at, err);
     case HUB_RECORD_REVISED:
         return full ? HUB_QUOTA : decide_revision(commit, at, err);
-    case HUB_RECORD_AUDIT:
     case HUB_RECORD_KEY:
+        if (item->json.len == 0) /* the key store was looked at before */
+            return HUB_OK;
+        break;
+    case HUB_RECORD_AUDIT:
     case HUB_RECORD_STATE:
     case HUB_RECORD_CARRIED:
         break;
@@ -251,7 +254,7 @@ static bool emit_key(void *ctx, const struct hub_commit_key *key)
     struct hub_commit *commit = emission->commit;
     struct hub_buf *payload = NULL;
     if (commit->record_count == KEYS_MAX) {
-        commit->keys_looked = false; /* the others with the next group */
+        atomic_store(&commit->keys_looked, false); /* the others with the next group */
         return false;
     }
     emission->result = hub_log_begin(commit->log, &payload, emission->err);
@@ -262,17 +265,17 @@ static bool emit_key(void *ctx, const struct hub_commit_key *key)
     return emission->result == HUB_OK;
 }
 
-/* Key records come before the messages sealed with them. */
+/* Key records come before the messages sealed with them. What was made a moment ago is in the key store only after a
+ * sync, and read from there. */
 static enum hub_result write_new_keys(struct hub_commit *commit, struct hub_error *err)
 {
-    struct hub_key_id ids[KEYS_MAX];
-    enum hub_data_class classes[KEYS_MAX];
     if (commit->keys == NULL)
         return HUB_OK;
-    if (hub_keys_take_created(commit->keys, ids, classes, KEYS_MAX) == 0 && commit->keys_looked)
+    if (!hub_keys_take_news(commit->keys) && atomic_load(&commit->keys_looked))
         return HUB_OK;
     struct emission emission = {.commit = commit, .result = HUB_OK, .err = err};
-    commit->keys_looked = true;
+    HUB_TRY(hub_keys_sync(commit->keys, err) == HUB_OK ? HUB_OK : HUB_IO);
+    atomic_store(&commit->keys_looked, true);
     HUB_TRY(hub_commit_keys_missing(commit->keys, commit->index, emit_key, &emission, err));
     return emission.result;
 }
@@ -355,7 +358,7 @@ static void settle(struct hub_commit *commit, enum hub_result stored, struct hub
     if (stored == HUB_QUOTA && hub_log_discard(commit->log, err) != HUB_OK)
         stored = HUB_IO;
     if (stored == HUB_QUOTA) {
-        commit->keys_looked = false;
+        atomic_store(&commit->keys_looked, false);
         hub_index_discard(commit->index);
         if (!commit->index_behind)
             hub_commit_space_ran_out(&commit->space, HUB_ROOM_DISK, err);
@@ -646,6 +649,20 @@ enum hub_result hub_commit_do(struct hub_commit *commit, enum hub_result (*work)
     enum hub_result result = hub_commit_wait(commit, item);
     hub_commit_item_free(item);
     return result == HUB_OK ? HUB_OK : hub_fail(err, result, "the message index could not be changed", NULL);
+}
+
+enum hub_result hub_commit_keys(struct hub_commit *commit, struct hub_error *err)
+{
+    enum hub_result result;
+    do { /* a group takes a bounded number of them */
+        struct hub_commit_item *item = hub_commit_item_new(1);
+        if (item == NULL)
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        item->kind = HUB_RECORD_KEY;
+        result = hub_commit_wait(commit, item);
+        hub_commit_item_free(item);
+    } while (result == HUB_OK && !atomic_load(&commit->keys_looked));
+    return result == HUB_OK ? HUB_OK : hub_fail(err, result, "a change of keys could not be logged", NULL);
 }
 
 void hub_commit_stop(struct hub_commit *commit)

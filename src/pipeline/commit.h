@@ -22,7 +22,7 @@ struct hub_commit_item {
     char trigger[16];
     struct hub_dedup dedup;        /* MESSAGE, REJECTED, REVISED: message_id, control_token, answer; REVISED: the revision as count */
     const char *who, *rules;       /* REVISED: who asked for it, which rules mapped it */
-    struct hub_buf json;           /* MESSAGE, REVISED: the sealed events one after the other; REJECTED: the dead letter; KEY: its record; STATE, CARRIED: whole sections */
+    struct hub_buf json;           /* MESSAGE, REVISED: the sealed events one after the other; REJECTED: the dead letter; KEY: its record, none to have the key store looked at; STATE, CARRIED: whole sections */
     struct hub_sealed *events;     /* MESSAGE, REVISED: heap array; recorded_at counts from the event's own start */
     size_t *event_lens;
     size_t event_count;
@@ -87,6 +87,9 @@ enum hub_result hub_commit_wait(struct hub_commit *commit, struct hub_commit_ite
  * changes of the index that no record makes. Short. Any thread but the committer's. */
 enum hub_result hub_commit_do(struct hub_commit *commit, enum hub_result (*work)(void *ctx, struct hub_error *err), void *ctx,
                               struct hub_error *err) HUB_MUST_USE;
+/* Waits until every record of the key store that is durable there is in the log too, with its audit entry. Any thread
+ * but the committer's. */
+enum hub_result hub_commit_keys(struct hub_commit *commit, struct hub_error *err) HUB_MUST_USE;
 /* Commits what is queued, then ends the thread. */
 void hub_commit_stop(struct hub_commit *commit);
 enum hub_commit_room {

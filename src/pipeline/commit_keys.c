@@ -34,13 +34,19 @@ static enum hub_result describe(struct search *search, struct hub_span json_line
         .kind = hub_json_get_span(json, "kind"),
         .id = hub_json_get_span(json, "id"),
         .class_ = hub_json_get_span(json, "class"),
+        .cause = hub_json_get_span(json, "cause"),
+        .by = hub_json_get_span(json, "by"),
+        .role = hub_json_get_span(json, "role"),
+        .subject = hub_json_get_span(json, "subject"),
         .roles = roles,
     };
+    if (hub_json_get(json, "epoch") != NULL)
+        (void)hub_span_parse_u64(hub_json_span(hub_json_get(json, "epoch")), &key->epoch);
     const struct hub_json *sealed = hub_json_get(json, "sealed");
     for (const struct hub_json *box = sealed != NULL && sealed->type == HUB_JSON_ARRAY ? sealed->first : NULL;
          box != NULL && key->role_count < ROLES_MAX; box = box->next)
         roles[key->role_count++] = hub_json_get_span(box, "role");
-    key->granted = key->id.len != 0 && hub_span_is(key->id, search->last_id);
+    key->granted = hub_span_is(key->kind, "class-key") && key->id.len != 0 && hub_span_is(key->id, search->last_id);
     (void)snprintf(search->last_id, sizeof search->last_id, "%.*s", (int)key->id.len,
                    (const char *)key->id.ptr);
     return HUB_OK;

@@ -200,16 +200,38 @@ enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_
     return result != HUB_OK ? result : hub_buf_result(out);
 }
 
-void hub_commit_record_key(const struct hub_commit_key *key, int64_t recorded_us, struct hub_buf *out)
+static void key_entry(const struct hub_commit_key *key, enum hub_audit_kind kind, int64_t recorded_us,
+                      const char *list, struct hub_buf *out)
 {
     struct hub_audit_builder builder;
-    hub_record_begin(out, HUB_RECORD_KEY, recorded_us, "");
-    hub_record_add(out, HUB_SECTION_KEY, key->json);
-    if (!hub_span_is(key->kind, "class-key")) /* what else is recorded of keys, its command has audited */
-        return;
-    hub_audit_begin(&builder, key->granted ? HUB_AUDIT_KEY_GRANTED : HUB_AUDIT_KEY_CREATED, recorded_us);
+    hub_audit_begin(&builder, kind, recorded_us);
+    hub_audit_span(&builder, "who", key->by);
     hub_audit_span(&builder, "key", key->id);
     hub_audit_span(&builder, "class", key->class_);
-    hub_audit_list(&builder, "roles", key->roles, key->role_count);
+    hub_audit_span(&builder, "cause", key->cause);
+    hub_audit_span(&builder, "role", key->role);
+    if (key->epoch != 0)
+        hub_audit_number(&builder, "epoch", (int64_t)key->epoch);
+    if (list != NULL && strcmp(list, "roles") == 0)
+        hub_audit_list(&builder, list, key->roles, key->role_count);
+    else if (list != NULL)
+        hub_audit_list(&builder, list, &key->subject, 1);
     add_entry(out, &builder);
+}
+
+void hub_commit_record_key(const struct hub_commit_key *key, int64_t recorded_us, struct hub_buf *out)
+{
+    hub_record_begin(out, HUB_RECORD_KEY, recorded_us, "");
+    hub_record_add(out, HUB_SECTION_KEY, key->json);
+    if (hub_span_is(key->kind, "class-key")) {
+        key_entry(key, key->granted ? HUB_AUDIT_KEY_GRANTED : HUB_AUDIT_KEY_CREATED, recorded_us, "roles", out);
+        if (!key->granted && key->epoch > 1)
+            key_entry(key, HUB_AUDIT_KEY_ROTATED, recorded_us, NULL, out);
+    } else if (hub_span_is(key->kind, "shredded")) {
+        key_entry(key, HUB_AUDIT_KEY_SHREDDED, recorded_us, "tokens", out);
+    } else if (hub_span_is(key->kind, "role-revoked")) {
+        key_entry(key, HUB_AUDIT_KEY_REVOKED, recorded_us, NULL, out);
+    } else if (hub_span_is(key->kind, "role-granted")) {
+        key_entry(key, HUB_AUDIT_KEY_GRANTED, recorded_us, NULL, out);
+    }
 }

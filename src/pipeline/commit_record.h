@@ -16,14 +16,17 @@ enum hub_result hub_commit_record(struct hub_commit_item *item, enum hub_record_
 /* A key record of the key store (docs/FORMATS.md "key records") as far as its audit entry needs it. */
 struct hub_commit_key {
     struct hub_span json; /* as the key store has it */
-    struct hub_span kind; /* "class-key", ... */
+    struct hub_span kind; /* "class-key", "shredded", "role-revoked", "role-granted" */
     struct hub_span id;
-    struct hub_span class_;
+    struct hub_span class_, cause, role, subject; /* as far as its kind has them */
+    struct hub_span by;                           /* who asked for it, none: nobody */
+    uint64_t epoch;
     const struct hub_span *roles; /* it is sealed to */
     size_t role_count;
     bool granted; /* the key was there before: more roles may open it now */
 };
-/* Appends the payload that brings KEY to readers, with its audit entry. */
+/* Appends the payload that brings KEY to readers, with its audit entries: what is done with keys is audited from their
+ * records, so that no crash comes between the two. */
 void hub_commit_record_key(const struct hub_commit_key *key, int64_t recorded_us, struct hub_buf *out);
 
 /* Every record of KEYS that the log does not hold yet, to EMIT, which returns false to stop: keys made by

@@ -124,6 +124,23 @@ static enum hub_result open_log(struct hub *hub, struct hub_error *err)
 
 /* A data directory with records and without its key store must not get new keys: what it holds could never be
  * opened, and nobody would notice. */
+static enum hub_result limit_keys(struct hub *hub, struct hub_error *err)
+{
+    const struct hub_key_options *options = &hub->config->keys;
+    hub->key_dates = hub_mem_array(options->on_count + 1, sizeof(*hub->key_dates));
+    if (hub->key_dates == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    for (size_t i = 0; i < options->on_count; i++)
+        HUB_ASSERT(hub_config_date(options->on[i], &hub->key_dates[i]));
+    const struct hub_keys_limits limits = {.fields = options->fields,
+                                           .bytes = options->bytes,
+                                           .days = options->days,
+                                           .dates_us = hub->key_dates,
+                                           .date_count = options->on_count};
+    hub_keys_limit(hub->keys, &limits);
+    return HUB_OK;
+}
+
 static enum hub_result open_keys(struct hub *hub, struct hub_error *err)
 {
     uint8_t *root = hub_secret_alloc(HUB_KEY_LEN);
@@ -135,7 +152,7 @@ static enum hub_result open_keys(struct hub *hub, struct hub_error *err)
         result = hub_keys_open(hub->config->key_store, root, hub->access, hub->clock,
                                hub_log_durable(hub->log) == 0, &hub->keys, err);
     hub_secret_free(root);
-    return result;
+    return result == HUB_OK ? limit_keys(hub, err) : result;
 }
 
 /* *LOST: what is there cannot be used, or stands before the log's start. */
@@ -370,7 +387,8 @@ void hub_close(struct hub *hub)
     hub_keys_close(hub->keys);
     hub_log_close(hub->log, clean);
     hub_rules_free(hub->rules);
-    hub_roles_free(hub->access);
+    hub_access_close(hub);
+    hub_mem_free(hub->key_dates);
     if (hub->lock_fd >= 0)
         (void)close(hub->lock_fd);
     (void)pthread_mutex_destroy(&hub->audit_lock);

@@ -31,7 +31,9 @@ struct hub {
     struct hub_disk *disk;
     unsigned roles;
     int lock_fd;
-    struct hub_roles *access;
+    struct hub_roles *access; /* in force; under run_lock (hub_access_role) */
+    struct hub_access_old *access_old;
+    int64_t *key_dates; /* keys.rotate.on */
     struct hub_rules *rules; /* in force; under run_lock (hub_rules_now) */
     struct hub_log *log;
     struct hub_keys *keys;
@@ -79,6 +81,15 @@ enum hub_result hub_path(const struct hub *hub, const char *name, char out[HUB_P
                          struct hub_error *err) HUB_MUST_USE;
 
 bool hub_path_ends(const char *path, const char *end);
+
+/* --- access.c: the access policy in force --- */
+
+/* NULL: none of that name. Lives until the hub closes. Any thread. */
+const struct hub_role *hub_access_role(struct hub *hub, const char *name);
+/* Reads the access policy anew and grants ROLE (hub_keys_grant). */
+enum hub_result hub_access_grant(struct hub *hub, const char *role, const char *by,
+                                 struct hub_error *err) HUB_MUST_USE;
+void hub_access_close(struct hub *hub);
 
 /* --- apply.c: the timeline follows the log --- */
 

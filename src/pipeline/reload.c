@@ -77,7 +77,7 @@ static void check_access(const struct hub *hub, const struct hub_config *config,
     if (roles != NULL && !same)
         hub_problems_add(problems, HUB_SEVERITY_WARNING, config->policy_access, 0, "policy.access",
                          "changed, and needs a restart: the old roles stay in force",
-                         "restart the hub when it suits", NULL);
+                         "restart the hub when it suits, or `chartline keys grant ROLE`", NULL);
     hub_roles_free(roles);
 }
 

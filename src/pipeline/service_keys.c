@@ -67,40 +67,6 @@ enum hub_result hub_service_keys_records(struct hub_request *request, struct hub
     return hub_answer_object(request, object);
 }
 
-static enum hub_result list_one(struct hub_request *request, struct hub_span line)
-{
-    struct hub_arena *arena = request->arena;
-    struct hub_json *record = NULL;
-    struct hub_error ignored = {0};
-    static const char *const copied[] = {"id", "class", "epoch", "created", "kind", "subject"};
-    HUB_TRY(hub_json_parse(arena, line, &record, &ignored));
-    struct hub_json *out = hub_json_new(arena, HUB_JSON_OBJECT);
-    struct hub_json *roles = hub_json_new(arena, HUB_JSON_ARRAY);
-    HUB_ENSURE(out != NULL && roles != NULL, HUB_NO_MEMORY);
-    for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
-        const struct hub_json *value = hub_json_get(record, copied[i]);
-        if (value != NULL)
-            HUB_TRY(hub_json_set_c(out, copied[i], hub_json_copy(arena, value)));
-    }
-    const struct hub_json *sealed = hub_json_get(record, "sealed");
-    for (const struct hub_json *grant = sealed != NULL && sealed->type == HUB_JSON_ARRAY ? sealed->first
-                                                                                         : NULL;
-         grant != NULL; grant = grant->next)
-        HUB_TRY(hub_json_push(roles, hub_json_string(arena, hub_json_get_span(grant, "role"))));
-    HUB_TRY(hub_json_set_c(out, "roles", roles));
-    bool shredded = hub_span_is(hub_json_get_span(record, "kind"), "shredded");
-    HUB_TRY(hub_json_set_string(arena, out, "state", shredded ? HUB_SPAN("shredded") : HUB_SPAN("active")));
-    return hub_answer_json(request, "key", out);
-}
-
-enum hub_result hub_service_keys_list(struct hub_request *request, struct hub_error *err)
-{
-    size_t patients = 0;
-    HUB_TRY(each_record(request, list_one));
-    HUB_TRY(hub_keys_patient_count(request->hub->keys, &patients, err));
-    return hub_answer_json(request, "patients", hub_json_number_i64(request->arena, (int64_t)patients));
-}
-
 /* --- proving a role --- */
 
 enum hub_result hub_service_role_challenge(struct hub_request *request, struct hub_error *err)
@@ -113,9 +79,11 @@ enum hub_result hub_service_role_challenge(struct hub_request *request, struct h
     HUB_TRY(hub_request_text(request, "role", true, &name, err));
     struct hub_span copy = hub_arena_copy(request->arena, name);
     HUB_ENSURE(copy.ptr != NULL, HUB_NO_MEMORY);
-    const struct hub_role *role = hub_roles_find(request->hub->access, (const char *)copy.ptr);
+    const struct hub_role *role = hub_access_role(request->hub, (const char *)copy.ptr);
     if (role == NULL || strlen(role->name) != name.len)
         return hub_fail(err, HUB_DENIED, "no such role", "roles stand in the access policy");
+    if (hub_keys_revoked(request->hub->keys, role->name))
+        return hub_fail(err, HUB_DENIED, "the role was revoked", "`chartline keys grant` gives it back");
     HUB_TRY(hub_role_public_load(role->public_key_path, public_key, err));
     hub_random(session->challenge, sizeof(session->challenge));
     if (hub_box_seal(public_key, hub_span_of(session->challenge, sizeof(session->challenge)), sealed) !=
@@ -290,6 +258,8 @@ enum hub_result hub_service_key_secrets(struct hub_request *request, struct hub_
     if (request->session->role == NULL)
         return hub_fail(err, HUB_AUTH, "secrets are given to a proven role only",
                         "prove the role first (--role and --key)");
+    if (hub_keys_revoked(request->hub->keys, request->session->role->name)) /* since it was proven */
+        return hub_fail(err, HUB_DENIED, "the role was revoked", "`chartline keys grant` gives it back");
     HUB_TRY(hub_request_list(request, "tokens", &token_texts, &token_count, err));
     HUB_TRY(hub_request_list(request, "ids", &id_texts, &id_count, err));
     HUB_TRY(hub_request_list(request, "classes", &classes, &class_count, err));

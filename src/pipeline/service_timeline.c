@@ -141,17 +141,52 @@ static enum hub_result send_token(struct hub_request *request, struct hub_span t
     return entries.result != HUB_OK ? entries.result : result;
 }
 
+/* --- what was shredded --- */
+
+struct shredded {
+    struct hub_arena *arena;
+    struct hub_json *list;
+    enum hub_result result;
+};
+
+static bool add_shredded(void *ctx, const struct hub_key_id *id, struct hub_span json_line)
+{
+    struct shredded *s = ctx;
+    (void)json_line;
+    s->result = hub_json_push(s->list, hub_json_string(s->arena, hub_arena_copy(s->arena, hub_span_str(id->text))));
+    return s->result == HUB_OK;
+}
+
+/* A chart as readers get it: with the ids of the secrets of its patients that are gone for good. */
+static enum hub_result send_head(struct hub_request *request, const struct hub_chart *chart)
+{
+    struct hub_json *head = hub_chart_json(request->arena, chart);
+    struct shredded s = {request->arena, hub_json_new(request->arena, HUB_JSON_ARRAY), HUB_OK};
+    HUB_ENSURE(head != NULL && s.list != NULL, HUB_NO_MEMORY);
+    for (size_t i = 0; i < chart->token_count; i++) {
+        struct hub_token token;
+        if (chart->tokens[i].len != HUB_TOKEN_LEN) /* none of ours: it never had a secret */
+            continue;
+        memcpy(token.text, chart->tokens[i].ptr, HUB_TOKEN_LEN);
+        token.text[HUB_TOKEN_LEN] = '\0';
+        HUB_TRY(hub_keys_each_shredded(request->hub->keys, &token, add_shredded, &s));
+        HUB_TRY(s.result);
+    }
+    if (s.list->len != 0)
+        HUB_TRY(hub_json_set_c(head, "shredded", s.list));
+    return hub_answer_json(request, "chart", head);
+}
+
 static enum hub_result send_chart(struct hub_request *request, const struct hub_chart *chart,
                                   char newest[HUB_TIME_TEXT_LEN + 1], struct hub_error *err)
 {
-    HUB_TRY(hub_answer_json(request, "chart", hub_chart_json(request->arena, chart)));
+    HUB_TRY(send_head(request, chart));
     for (size_t i = 0; i < chart->token_count; i++)
         HUB_TRY(send_token(request, chart->tokens[i], "", newest, err));
     return HUB_OK;
 }
 
-static enum hub_result chart_asked(struct hub_request *request, struct hub_chart *chart,
-                                   struct hub_error *err)
+enum hub_result hub_session_chart(struct hub_request *request, struct hub_chart *chart, struct hub_error *err)
 {
     struct hub_span patient;
     HUB_TRY(hub_request_text(request, "patient", true, &patient, err));
@@ -162,7 +197,7 @@ enum hub_result hub_service_timeline_chart(struct hub_request *request, struct h
 {
     struct hub_chart chart;
     char newest[HUB_TIME_TEXT_LEN + 1] = "";
-    HUB_TRY(chart_asked(request, &chart, err));
+    HUB_TRY(hub_session_chart(request, &chart, err));
     return send_chart(request, &chart, newest, err);
 }
 
@@ -210,7 +245,7 @@ static enum hub_result send_news(struct hub_request *request, struct hub_chart *
         changed = changed || !has_token(seen, now.tokens[i]);
     if (changed) {
         HUB_TRY(hub_session_note_read(request, now.tokens, now.token_count, NULL, 0, err));
-        HUB_TRY(hub_answer_json(request, "chart", hub_chart_json(request->arena, &now)));
+        HUB_TRY(send_head(request, &now));
     }
     for (size_t i = 0; i < now.token_count; i++)
         HUB_TRY(send_token(request, now.tokens[i], has_token(seen, now.tokens[i]) ? after : "", newest, err));
@@ -226,7 +261,7 @@ enum hub_result hub_service_timeline_follow(struct hub_request *request, struct 
     if (!hub->applier_running)
         return hub_fail(err, HUB_NOT_FOUND, "nothing to follow: no hub with the role timeline runs here",
                         "start it with `chartline run`");
-    HUB_TRY(chart_asked(request, &chart, err));
+    HUB_TRY(hub_session_chart(request, &chart, err));
     uint64_t position = atomic_load(&hub->applied);
     HUB_TRY(send_chart(request, &chart, newest, err));
     while (wait_applied(request, position)) {

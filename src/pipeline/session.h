@@ -58,6 +58,9 @@ enum hub_result hub_session_note_read(struct hub_request *request, const struct 
  * alias). */
 enum hub_result hub_session_patient(struct hub_request *request, struct hub_span text, struct hub_token *out,
                                     struct hub_error *err) HUB_MUST_USE;
+/* The chart of the member `patient`; the read is committed to the audit log, also of one that is not known here. */
+enum hub_result hub_session_chart(struct hub_request *request, struct hub_chart *chart,
+                                  struct hub_error *err) HUB_MUST_USE;
 /* Nothing but tokens and key ids may get into the audit log, whatever a request calls so. */
 bool hub_session_is_token(struct hub_span text);
 bool hub_session_is_key_id(struct hub_span text);
@@ -92,6 +95,11 @@ enum hub_result hub_service_feed_remap(struct hub_request *request, struct hub_e
 enum hub_result hub_service_feed_diff(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_feed_resume(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_keys_records(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_keys_grant(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_keys_revoke(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_keys_rotate(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_keys_shred(struct hub_request *request, struct hub_error *err);
+enum hub_result hub_service_keys_tokens(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_keys_list(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_role_challenge(struct hub_request *request, struct hub_error *err);
 enum hub_result hub_service_role_prove(struct hub_request *request, struct hub_error *err);

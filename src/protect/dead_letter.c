@@ -75,7 +75,7 @@ static void letter_place(const struct hub_event_id *id, const struct hub_token *
 }
 
 /* The letter's clear remainder is hashed where it was written, and the original sealed beside it. */
-static enum hub_result write_letter(struct hub_arena *arena, const struct hub_field_keys *field,
+static enum hub_result write_letter(struct hub_arena *arena, struct hub_field_keys *field,
                                     const struct hub_event_id *id, const struct hub_token *subject,
                                     const struct hub_json *letter, struct hub_span original, struct hub_buf *json)
 {
@@ -117,7 +117,9 @@ enum hub_result hub_protect_dead_letter(struct hub_keys *keys, const struct hub_
     result = build_letter(arena, id, &subject, trigger, origin, why, seal, &letter);
     if (result == HUB_OK)
         result = write_letter(arena, &field, id, &subject, letter, original, json);
-    if (result != HUB_OK)
+    if (result == HUB_OK)
+        hub_field_used(&field, keys);
+    else
         result = hub_fail(err, result, NULL, NULL);
 out:
     hub_buf_deinit(&buf);

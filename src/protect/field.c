@@ -138,7 +138,15 @@ static void field_aad(const struct hub_field_keys *f, const struct hub_field_pla
     hub_lp_add(aad, hub_span_of(place->remainder, HUB_HASH_LEN));
 }
 
-enum hub_result hub_field_seal(const struct hub_field_keys *f, const struct hub_field_place *place,
+void hub_field_used(const struct hub_field_keys *f, struct hub_keys *keys)
+{
+    for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
+        if (f->fields[c] != 0)
+            hub_keys_class_used(keys, (enum hub_data_class)c, &f->class_id[c], f->fields[c], f->bytes[c]);
+    }
+}
+
+enum hub_result hub_field_seal(struct hub_field_keys *f, const struct hub_field_place *place,
                                enum hub_data_class class_, uint32_t ordinal, uint8_t *buffer,
                                size_t content_len)
 {
@@ -152,6 +160,8 @@ enum hub_result hub_field_seal(const struct hub_field_keys *f, const struct hub_
     plain[content_len] = 0x80;
     memset(plain + content_len + 1, 0, padded - content_len - 1);
     field_aad(f, place, class_, &aad);
+    f->fields[class_]++;
+    f->bytes[class_] += padded;
     return hub_suite_seal(f->suite, f->key[class_], f->salt, buffer + 2, hub_lp_view(&aad),
                           hub_span_of(plain, padded), plain);
 }
@@ -176,4 +186,18 @@ enum hub_result hub_field_open(const struct hub_field_keys *f, const struct hub_
     const struct hub_span body = hub_span_of(sealed.ptr + HUB_SEALED_HEAD, sealed.len - HUB_SEALED_HEAD);
     HUB_TRY(hub_suite_open(f->suite, f->key[class_], f->salt, sealed.ptr + 2, hub_lp_view(&aad), body, out));
     return unpad(hub_span_of(out, body.len - HUB_TAG_LEN), content) ? HUB_OK : HUB_CRYPTO;
+}
+
+struct hub_span hub_protect_seal_secret(struct hub_span seal)
+{
+    struct hub_span rest = seal;
+    for (int field = 0; field < 3; field++) {
+        const uint8_t *end = rest.len > 0 ? memchr(rest.ptr, ';', rest.len) : NULL;
+        if (end == NULL)
+            return HUB_SPAN_NONE;
+        size_t cut = (size_t)(end - rest.ptr) + 1;
+        rest = hub_span_of(rest.ptr + cut, rest.len - cut);
+    }
+    const uint8_t *end = rest.len > 0 ? memchr(rest.ptr, ';', rest.len) : NULL;
+    return end != NULL ? hub_span_of(rest.ptr, (size_t)(end - rest.ptr)) : rest;
 }

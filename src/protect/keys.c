@@ -91,6 +91,7 @@ static enum hub_result keys_init(struct hub_keys *keys, const uint8_t *root_key,
     keys->secrets = hub_secret_alloc(sizeof *keys->secrets);
     keys->pending = hub_kv_batch_new();
     keys->writing = hub_kv_batch_new();
+    (void)pthread_mutex_init(&keys->class_lock, NULL);
     (void)pthread_mutex_init(&keys->pending_lock, NULL);
     (void)pthread_mutex_init(&keys->sync_lock, NULL);
     for (size_t i = 0; i < HUB_KEYS_STRIPES; i++)
@@ -124,7 +125,9 @@ enum hub_result hub_keys_open(const char *folder, const uint8_t *root_key, const
     HUB_TRY_OUT(result);
     HUB_TRY_OUT(check_root(keys, &fresh, err));
     HUB_TRY_OUT(fresh ? make_long_lived(keys, err) : load_long_lived(keys, err));
-    HUB_TRY_OUT(hub_keys_classes_open(keys, roles, err));
+    HUB_TRY_OUT(hub_keys_erase_left_over(keys, err));
+    HUB_TRY_OUT(hub_keys_classes_load(keys, err));
+    HUB_TRY_OUT(hub_keys_roles_open(keys, roles, err));
     *out = keys;
     return HUB_OK;
 out:
@@ -138,16 +141,41 @@ void hub_keys_close(struct hub_keys *keys)
 {
     if (keys == NULL)
         return;
+    hub_keys_classes_close(keys);
+    hub_keys_roles_close(keys);
     hub_kv_batch_free(keys->pending);
     hub_kv_batch_free(keys->writing);
     hub_kv_close(keys->kv);
     hub_keys_patients_close(keys);
+    (void)pthread_mutex_destroy(&keys->class_lock);
     (void)pthread_mutex_destroy(&keys->pending_lock);
     (void)pthread_mutex_destroy(&keys->sync_lock);
-    hub_secret_free(keys->class_secrets);
     hub_secret_free(keys->secrets);
-    hub_mem_free(keys->classes);
     hub_mem_free(keys);
+}
+
+void hub_keys_later(struct hub_keys *keys, enum hub_keys_family family, const char *kind, struct hub_span name,
+                    struct hub_span plain)
+{
+    (void)pthread_mutex_lock(&keys->pending_lock);
+    hub_keys_put(keys, keys->pending, family, kind, name, plain);
+    atomic_store(&keys->dirty, true);
+    (void)pthread_mutex_unlock(&keys->pending_lock);
+}
+
+void hub_keys_publish(struct hub_keys *keys, enum hub_keys_family family, struct hub_span name,
+                      struct hub_span line)
+{
+    (void)pthread_mutex_lock(&keys->pending_lock);
+    hub_kv_batch_put(keys->pending, keys->kv, family, name, line);
+    atomic_store(&keys->dirty, true);
+    (void)pthread_mutex_unlock(&keys->pending_lock);
+    atomic_store(&keys->news, true);
+}
+
+bool hub_keys_take_news(struct hub_keys *keys)
+{
+    return atomic_exchange(&keys->news, false);
 }
 
 bool hub_keys_dirty(struct hub_keys *keys)

@@ -56,12 +56,58 @@ enum hub_result hub_keys_one_off(struct hub_keys *keys, uint8_t *secret, struct 
  * HUB_NO_KEY, HUB_SHREDDED. */
 enum hub_result hub_keys_secret(struct hub_keys *keys, const struct hub_key_id *id, const struct hub_token *subject,
                                 uint8_t *secret, struct hub_error *err) HUB_MUST_USE;
-/* Deletes the subject's secret for good and leaves a signed record of it (a line of hub_keys_each_record).
- * Durable on return. HUB_NO_KEY: there is none. */
-enum hub_result hub_keys_shred(struct hub_keys *keys, const struct hub_token *subject, struct hub_key_id *id, struct hub_error *err) HUB_MUST_USE;
-/* The current class key: copied into KEY (HUB_KEY_LEN bytes, wiped by the caller). */
+/* Deletes the subject's secret for good and leaves a signed record of it (a line of hub_keys_each_record). BY: who
+ * asked, as the audit log has it. Durable on return, and no file of the store holds the wrapped secret any more.
+ * A message that a worker is sealing at this moment counts as the past. HUB_NO_KEY: there is none; HUB_SHREDDED:
+ * none, for it was shredded before. */
+enum hub_result hub_keys_shred(struct hub_keys *keys, const struct hub_token *subject, const char *by, struct hub_key_id *id, struct hub_error *err) HUB_MUST_USE;
+/* The `shredded` records of SUBJECT, as JSON lines, oldest id first. */
+enum hub_result hub_keys_each_shredded(struct hub_keys *keys, const struct hub_token *subject,
+                                       bool (*callback)(void *ctx, const struct hub_key_id *id, struct hub_span json_line), void *ctx) HUB_MUST_USE;
+
+/* --- class keys and their epochs --- */
+
+/* When an epoch ends by itself; 0: never. DATES lives as long as the store. */
+struct hub_keys_limits {
+    uint64_t fields, bytes; /* ciphertexts, and bytes in them, under one key */
+    uint32_t days;
+    const int64_t *dates_us; /* UTC */
+    size_t date_count;
+};
+/* Before other threads use the store. */
+void hub_keys_limit(struct hub_keys *keys, const struct hub_keys_limits *limits);
+/* The current class key: copied into KEY (HUB_KEY_LEN bytes, wiped by the caller). Where its epoch is over a new one is
+ * made first; it is durable after hub_keys_sync, as patients' secrets are. */
 enum hub_result hub_keys_class_current(struct hub_keys *keys, enum hub_data_class class_, uint8_t *key, struct hub_key_id *id, struct hub_error *err) HUB_MUST_USE;
 enum hub_result hub_keys_class_by_id(struct hub_keys *keys, const struct hub_key_id *id, uint8_t *key, enum hub_data_class *class_, struct hub_error *err) HUB_MUST_USE;
+/* Counts what was sealed under the class key ID. */
+void hub_keys_class_used(struct hub_keys *keys, enum hub_data_class class_, const struct hub_key_id *id, uint64_t fields, uint64_t bytes);
+/* Ends the class's epoch. Durable on return. */
+enum hub_result hub_keys_rotate(struct hub_keys *keys, enum hub_data_class class_, const char *by, struct hub_key_id *id, struct hub_error *err) HUB_MUST_USE;
+struct hub_keys_class { /* one class key, for `keys list` */
+    struct hub_key_id id;
+    enum hub_data_class class_;
+    uint32_t epoch;
+    bool current;
+    int64_t created_us;
+    uint64_t fields, bytes; /* at most; after a kill the count starts a little higher */
+};
+/* Newest first. */
+void hub_keys_each_class(struct hub_keys *keys, void (*callback)(void *ctx, const struct hub_keys_class *key), void *ctx);
+
+/* --- roles --- */
+
+/* Brings the keys up to what ROLES say now: a role that is newly allowed a class gets all its keys, one that is no
+ * longer allowed it, or has another public key, ends the class's epoch. Durable on return. */
+enum hub_result hub_keys_access(struct hub_keys *keys, const struct hub_roles *roles, const char *by, struct hub_error *err) HUB_MUST_USE;
+/* ROLE gets no further key, whatever the access policy says, until it is granted again; the epochs of all its classes
+ * end. What was sealed before stays readable to whoever kept the role's key. HUB_NOT_FOUND: no such role;
+ * HUB_EXISTS: it is revoked already. Durable on return. */
+enum hub_result hub_keys_revoke(struct hub_keys *keys, const char *role, const char *by, struct hub_error *err) HUB_MUST_USE;
+/* Takes ROLES as hub_keys_access does and gives ROLE, revoked or not, the keys of all its classes. */
+enum hub_result hub_keys_grant(struct hub_keys *keys, const struct hub_roles *roles, const char *role, const char *by, struct hub_error *err) HUB_MUST_USE;
+bool hub_keys_revoked(struct hub_keys *keys, const char *role);
+
 /* True when something was created since the last sync. */
 bool hub_keys_dirty(struct hub_keys *keys);
 /* Called by the committer before it makes events durable. */
@@ -74,8 +120,8 @@ void hub_keys_sign(struct hub_keys *keys, struct hub_span bytes, uint8_t out[HUB
 /* Key records (public: sealed to roles, signed) and shred records, as one JSON line each: what chartline.keys will carry.
  * CALLBACK returns false to stop. Other than HUB_OK: the store could not be read, the callback did not see all. */
 enum hub_result hub_keys_each_record(struct hub_keys *keys, bool (*callback)(void *ctx, struct hub_span json_line), void *ctx);
-/* For audit entries "key-created": class keys made since the last call (at most CAP); returns how many. */
-size_t hub_keys_take_created(struct hub_keys *keys, struct hub_key_id *ids, enum hub_data_class *classes, size_t cap);
+/* True when records (hub_keys_each_record) were made since the last call; they are all there after hub_keys_sync. */
+bool hub_keys_take_news(struct hub_keys *keys);
 /* Counts for `keys list`. */
 enum hub_result hub_keys_patient_count(struct hub_keys *keys, size_t *count, struct hub_error *err) HUB_MUST_USE;
 
@@ -88,6 +134,7 @@ enum hub_result hub_role_key_create(const char *pub_path, const char *key_path, 
 enum hub_result hub_role_public_load(const char *pub_path, uint8_t public_key[HUB_BOX_PUBLIC_LEN], struct hub_error *err) HUB_MUST_USE;
 /* Into secret memory; free with hub_secret_free. */
 enum hub_result hub_role_key_load(const char *key_path, struct hub_role_key **out, struct hub_error *err) HUB_MUST_USE;
-/* From a key record's JSON line: the class key that this role may open. HUB_DENIED when it is not sealed to the role. */
+/* From a key record's JSON line: the class key that this role may open. HUB_DENIED when it is not sealed to the role;
+ * HUB_NOT_FOUND for a record of another kind. */
 enum hub_result hub_role_open_class(const struct hub_role_key *role, const uint8_t sign_public[HUB_SIGN_PUBLIC_LEN], struct hub_span json_line,
                                     struct hub_key_id *id, enum hub_data_class *class_, uint8_t *key, struct hub_error *err) HUB_MUST_USE;

@@ -1,43 +1,57 @@
-/* Class keys: loaded and made when the store is opened, fixed afterwards. A role that roles.yaml newly allows
- * a class gets all its keys sealed; a role that is no longer allowed one ends the class's epoch. */
+/* Class keys and their epochs. Who seals takes the current key of a class without a lock; where its epoch is over
+ * it makes the next one first. Keys are in the store before anything sealed under them is committed, for the
+ * committer syncs the store first (hub_keys_sync). */
 #include <stdio.h>
 
+#include "src/base/crash.h"
 #include "src/base/mem.h"
-#include "src/codec/encode.h"
 #include "src/protect/keys_internal.h"
 
 enum {
     CLASS_RECORD_LEN = 1 + 4 + 8 + HUB_KEY_LEN, /* class, epoch, created, key */
-    GRANTS_MAX = 256,
+    USE_RECORD_LEN = 8 + 8,                     /* fields, bytes */
     CLASS_KEYS_MAX = 65536,
+    RECORD_ARENA = 4 * 1024 * 1024,
     NAME_CAP = 48,
+    FIELDS_AHEAD = 65536, /* counted ahead in the store, so that not every message writes there */
+    AHEAD_PARTS = 64,     /* of a limit, when that is less */
 };
+static const uint64_t bytes_ahead = 64 * 1024 * 1024;
+static const int64_t day_us = INT64_C(86400) * 1000000;
 
-struct grants { /* of the roles that may open anything, public keys read */
-    struct hub_grant items[GRANTS_MAX];
-    const struct hub_role *roles[GRANTS_MAX];
-    size_t count;
-};
+/* --- the list --- */
 
-/* --- memory --- */
-
-static enum hub_result class_room(struct hub_keys *keys)
+static uint8_t *secret_room(struct hub_keys *keys)
 {
-    if (keys->class_count < keys->class_cap)
-        return HUB_OK;
-    HUB_ENSURE(keys->class_cap < CLASS_KEYS_MAX, HUB_TOO_MANY);
-    const size_t cap = keys->class_cap == 0 ? 64 : keys->class_cap * 2;
-    struct hub_class_key *classes = hub_mem_resize(keys->classes, cap * sizeof *classes);
-    HUB_ENSURE(classes != NULL, HUB_NO_MEMORY);
-    keys->classes = classes;
-    uint8_t(*secrets)[HUB_KEY_LEN] = hub_secret_alloc(cap * HUB_KEY_LEN);
-    HUB_ENSURE(secrets != NULL, HUB_NO_MEMORY);
-    if (keys->class_count != 0)
-        memcpy(secrets, keys->class_secrets, keys->class_count * HUB_KEY_LEN);
-    hub_secret_free(keys->class_secrets);
-    keys->class_secrets = secrets;
-    keys->class_cap = cap;
-    return HUB_OK;
+    if (keys->slabs == NULL || keys->slabs->used == HUB_SLAB_KEYS) {
+        struct hub_secret_slab *slab = hub_mem_alloc(sizeof *slab);
+        if (slab == NULL)
+            return NULL;
+        slab->keys = hub_secret_alloc((size_t)HUB_SLAB_KEYS * HUB_KEY_LEN);
+        if (slab->keys == NULL) {
+            hub_mem_free(slab);
+            return NULL;
+        }
+        slab->next = keys->slabs;
+        keys->slabs = slab;
+    }
+    return keys->slabs->keys[keys->slabs->used++];
+}
+
+static struct hub_class_key *key_new(struct hub_keys *keys, const uint8_t secret[HUB_KEY_LEN])
+{
+    if (keys->class_count == CLASS_KEYS_MAX)
+        return NULL;
+    struct hub_class_key *key = hub_mem_alloc(sizeof *key);
+    uint8_t *room = key != NULL ? secret_room(keys) : NULL;
+    if (room == NULL) {
+        hub_mem_free(key);
+        return NULL;
+    }
+    memcpy(room, secret, HUB_KEY_LEN);
+    key->secret = room;
+    keys->class_count++;
+    return key;
 }
 
 /* Of two keys of one epoch (two hubs) the one with the smaller id is current. */
@@ -46,40 +60,63 @@ static bool is_newer(const struct hub_class_key *a, const struct hub_class_key *
     return a->epoch != b->epoch ? a->epoch > b->epoch : strcmp(a->id.text, b->id.text) < 0;
 }
 
-static enum hub_result class_add(struct hub_keys *keys, const struct hub_class_key *key,
-                                 const uint8_t *secret, struct hub_error *err)
+static void key_add(struct hub_keys *keys, struct hub_class_key *key)
 {
-    enum hub_result result = class_room(keys);
-    if (result != HUB_OK)
-        return hub_fail(err, result, NULL, NULL);
-    const size_t at = keys->class_count++;
-    keys->classes[at] = *key;
-    memcpy(keys->class_secrets[at], secret, HUB_KEY_LEN);
-    size_t *current = &keys->current[key->class_];
-    if (*current == SIZE_MAX || is_newer(key, &keys->classes[*current]))
-        *current = at;
-    return HUB_OK;
+    key->next = atomic_load(&keys->classes);
+    atomic_store(&keys->classes, key);
+    const struct hub_class_key *current = atomic_load(&keys->current[key->class_]);
+    if (current == NULL || is_newer(key, current))
+        atomic_store(&keys->current[key->class_], key);
+}
+
+static struct hub_class_key *key_find(struct hub_keys *keys, const struct hub_key_id *id)
+{
+    struct hub_class_key *key = atomic_load(&keys->classes);
+    while (key != NULL && strcmp(key->id.text, id->text) != 0)
+        key = key->next;
+    return key;
 }
 
 /* --- loading --- */
+
+static enum hub_result load_use(struct hub_keys *keys, struct hub_class_key *key, struct hub_error *err)
+{
+    uint8_t plain[USE_RECORD_LEN];
+    char name[NAME_CAP];
+    (void)snprintf(name, sizeof name, "use/%s", key->id.text);
+    enum hub_result result =
+        hub_keys_get(keys, HUB_KEYS_KEYS, "use", hub_span_str(name), plain, sizeof plain, err);
+    if (result == HUB_NOT_FOUND)
+        return HUB_OK;
+    HUB_TRY(result);
+    const uint64_t fields = hub_le_read(plain, 8), bytes = hub_le_read(plain + 8, 8);
+    atomic_store(&key->fields, fields);
+    atomic_store(&key->fields_kept, fields);
+    atomic_store(&key->bytes, bytes);
+    atomic_store(&key->bytes_kept, bytes);
+    return HUB_OK;
+}
 
 static enum hub_result load_one(struct hub_keys *keys, struct hub_span name, struct hub_span record,
                                 struct hub_error *err)
 {
     uint8_t plain[CLASS_RECORD_LEN];
-    struct hub_class_key key = {.class_ = HUB_DATA_CLEAR};
     HUB_TRY(hub_keys_unwrap(keys, "class", name, record, plain, sizeof plain, err));
     if (name.len != 6 + HUB_KEY_ID_LEN || plain[0] == HUB_DATA_CLEAR || plain[0] >= HUB_DATA_CLASSES)
         return hub_fail(err, HUB_CORRUPT, "a class key of an unknown class", NULL);
-    memcpy(key.id.text, name.ptr + 6, HUB_KEY_ID_LEN);
-    key.class_ = (enum hub_data_class)plain[0];
-    key.epoch = (uint32_t)hub_le_read(plain + 1, 4);
-    enum hub_result result = class_add(keys, &key, plain + CLASS_RECORD_LEN - HUB_KEY_LEN, err);
+    struct hub_class_key *key = key_new(keys, plain + CLASS_RECORD_LEN - HUB_KEY_LEN);
+    if (key != NULL) {
+        memcpy(key->id.text, name.ptr + 6, HUB_KEY_ID_LEN);
+        key->class_ = (enum hub_data_class)plain[0];
+        key->epoch = (uint32_t)hub_le_read(plain + 1, 4);
+        key->created_us = (int64_t)hub_le_read(plain + 5, 8);
+        key_add(keys, key);
+    }
     hub_mem_wipe(plain, sizeof plain);
-    return result;
+    return key != NULL ? load_use(keys, key, err) : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
 }
 
-static enum hub_result load_all(struct hub_keys *keys, struct hub_error *err)
+enum hub_result hub_keys_classes_load(struct hub_keys *keys, struct hub_error *err)
 {
     enum hub_result result = HUB_OK;
     struct hub_kv_iter *iter = hub_kv_iter_new(keys->kv, HUB_KEYS_KEYS, HUB_SPAN("class/"));
@@ -93,172 +130,176 @@ static enum hub_result load_all(struct hub_keys *keys, struct hub_error *err)
     return result;
 }
 
-static enum hub_result load_grants(const struct hub_roles *roles, struct grants *grants,
-                                   struct hub_error *err)
-{
-    for (size_t i = 0; roles != NULL && i < roles->count; i++) {
-        bool any = false;
-        for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++)
-            any = any || roles->items[i].classes[c];
-        if (!any)
-            continue;
-        if (grants->count == GRANTS_MAX)
-            return hub_fail(err, HUB_TOO_MANY, "more roles than a key can be sealed to", NULL);
-        struct hub_grant *grant = &grants->items[grants->count];
-        HUB_TRY(hub_role_public_load(roles->items[i].public_key_path, grant->public_key, err));
-        grant->role = roles->items[i].name;
-        grants->roles[grants->count++] = &roles->items[i];
-    }
-    return HUB_OK;
-}
-
 /* --- making --- */
 
-static void record_name(char out[NAME_CAP], const struct hub_key_id *id, unsigned number)
-{
-    (void)snprintf(out, NAME_CAP, "record/%s/%04x", id->text, number);
-}
-
-static enum hub_result put_record(struct hub_keys *keys, struct hub_kv_batch *batch, size_t at,
-                                  unsigned number, const struct hub_grant *grants, size_t count,
-                                  struct hub_error *err)
+enum hub_result hub_keys_class_publish(struct hub_keys *keys, const struct hub_class_key *key, unsigned number,
+                                       const char *cause, const char *by,
+                                       const struct hub_role_grant *const *grants, size_t count,
+                                       struct hub_error *err)
 {
     struct hub_arena arena;
     struct hub_span line = HUB_SPAN_NONE;
     char name[NAME_CAP];
-    hub_arena_init(&arena, 4 * 1024 * 1024);
-    record_name(name, &keys->classes[at].id, number);
-    enum hub_result result = hub_key_record_build(keys, &arena, &keys->classes[at], keys->class_secrets[at],
-                                                  grants, count, &line, err);
+    (void)snprintf(name, sizeof name, "record/%s/%04x", key->id.text, number);
+    hub_arena_init(&arena, RECORD_ARENA);
+    enum hub_result result = hub_key_record_build(keys, &arena, key, cause, by, grants, count, &line, err);
     if (result == HUB_OK)
-        hub_kv_batch_put(batch, keys->kv, HUB_KEYS_KEYS, hub_span_str(name), line);
+        hub_keys_publish(keys, HUB_KEYS_KEYS, hub_span_str(name), line);
     hub_arena_deinit(&arena);
     return result;
 }
 
-static enum hub_result class_make(struct hub_keys *keys, struct hub_kv_batch *batch,
-                                  enum hub_data_class class_, uint32_t epoch, const struct hub_grant *grants,
-                                  size_t count, struct hub_error *err)
+static enum hub_result key_store(struct hub_keys *keys, struct hub_class_key *key, const char *cause,
+                                 const char *by, struct hub_error *err)
 {
-    uint8_t plain[CLASS_RECORD_LEN], id[HUB_KEY_ID_BYTES];
+    uint8_t plain[CLASS_RECORD_LEN];
     char name[NAME_CAP];
-    struct hub_class_key key = {.class_ = class_, .epoch = epoch};
-    hub_random(id, sizeof id);
-    hub_key_id_text(id, &key.id);
-    plain[0] = (uint8_t)class_;
-    hub_le32(plain + 1, epoch);
-    hub_le64(plain + 5, (uint64_t)hub_clock_wall_us(keys->clock));
-    hub_random(plain + CLASS_RECORD_LEN - HUB_KEY_LEN, HUB_KEY_LEN);
-    (void)snprintf(name, sizeof name, "class/%s", key.id.text);
-    hub_keys_put(keys, batch, HUB_KEYS_KEYS, "class", hub_span_str(name), hub_span_of(plain, sizeof plain));
-    enum hub_result result = class_add(keys, &key, plain + CLASS_RECORD_LEN - HUB_KEY_LEN, err);
-    hub_mem_wipe(plain, sizeof plain);
-    return result == HUB_OK ? put_record(keys, batch, keys->class_count - 1, 0, grants, count, err) : result;
-}
-
-/* --- grants --- */
-
-static size_t wanted_grants(const struct grants *all, enum hub_data_class class_, struct hub_grant *out)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < all->count; i++) {
-        if (all->roles[i]->classes[class_])
-            out[count++] = all->items[i];
-    }
-    return count;
-}
-
-/* Which of WANTED the record LINE has; whether it has others. */
-static enum hub_result compare_grants(const struct hub_keys *keys, struct hub_span line,
-                                      const struct hub_grant *wanted, size_t count, bool *have, bool *others,
-                                      struct hub_error *err)
-{
-    struct hub_arena arena;
-    struct hub_json *record = NULL;
-    hub_arena_init(&arena, 4 * 1024 * 1024);
-    enum hub_result result = hub_key_record_parse(&arena, line, keys->sign_public, &record, err);
-    const struct hub_json *list = result == HUB_OK ? hub_json_get(record, "sealed") : NULL;
-    for (const struct hub_json *g = list != NULL ? list->first : NULL; g != NULL; g = g->next) {
-        uint8_t public_key[HUB_BOX_PUBLIC_LEN];
-        size_t len = 0, i = 0;
-        if (hub_decode(HUB_BASE64, hub_json_get_span(g, "public"), public_key, sizeof public_key, &len) !=
-                HUB_OK ||
-            len != sizeof public_key)
-            continue;
-        while (i < count && memcmp(wanted[i].public_key, public_key, sizeof public_key) != 0)
-            i++;
-        if (i < count)
-            have[i] = true;
-        else
-            *others = true;
-    }
-    hub_arena_deinit(&arena);
-    return result;
-}
-
-/* Brings the records of key AT up to what roles.yaml says now. */
-static enum hub_result class_grant(struct hub_keys *keys, struct hub_kv_batch *batch, size_t at,
-                                   const struct grants *all, struct hub_error *err)
-{
-    struct hub_grant wanted[GRANTS_MAX], missing[GRANTS_MAX];
-    bool have[GRANTS_MAX] = {false}, others = false;
-    const enum hub_data_class class_ = keys->classes[at].class_;
-    const size_t count = wanted_grants(all, class_, wanted);
-    size_t missing_count = 0;
-    unsigned number = 0;
-    char prefix[NAME_CAP];
-    (void)snprintf(prefix, sizeof prefix, "record/%s/", keys->classes[at].id.text);
-    struct hub_kv_iter *iter = hub_kv_iter_new(keys->kv, HUB_KEYS_KEYS, hub_span_str(prefix));
-    enum hub_result result = iter != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    for (; result == HUB_OK && hub_kv_iter_next(iter); number++)
-        result = compare_grants(keys, hub_kv_iter_value(iter), wanted, count, have, &others, err);
-    if (result == HUB_OK)
-        result = hub_kv_iter_result(iter, err);
-    hub_kv_iter_free(iter);
+    const struct hub_role_grant **grants = hub_mem_array(keys->grants.count + 1, sizeof *grants);
+    if (grants == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    const size_t count = hub_keys_granted(keys, key->class_, grants);
+    enum hub_result result = hub_keys_class_publish(keys, key, 0, cause, by, grants, count, err);
+    hub_mem_free(grants);
     if (result != HUB_OK)
         return result;
-    for (size_t i = 0; i < count; i++) {
-        if (!have[i])
-            missing[missing_count++] = wanted[i];
-    }
-    if (others && at == keys->current[class_])
-        HUB_TRY(class_make(keys, batch, class_, keys->classes[at].epoch + 1, wanted, count, err));
-    return missing_count != 0 ? put_record(keys, batch, at, number, missing, missing_count, err) : HUB_OK;
+    plain[0] = (uint8_t)key->class_;
+    hub_le32(plain + 1, key->epoch);
+    hub_le64(plain + 5, (uint64_t)key->created_us);
+    memcpy(plain + CLASS_RECORD_LEN - HUB_KEY_LEN, key->secret, HUB_KEY_LEN);
+    (void)snprintf(name, sizeof name, "class/%s", key->id.text);
+    hub_keys_later(keys, HUB_KEYS_KEYS, "class", hub_span_str(name), hub_span_of(plain, sizeof plain));
+    hub_mem_wipe(plain, sizeof plain);
+    return HUB_OK;
 }
 
-static enum hub_result bring_up(struct hub_keys *keys, struct hub_kv_batch *batch,
-                                const struct hub_roles *roles, struct grants *grants, struct hub_error *err)
+enum hub_result hub_keys_class_make(struct hub_keys *keys, enum hub_data_class class_, const char *cause,
+                                    const char *by, struct hub_error *err)
 {
-    const size_t loaded = keys->class_count;
-    HUB_TRY(load_grants(roles, grants, err));
-    for (size_t i = 0; roles != NULL && i < loaded; i++)
-        HUB_TRY(class_grant(keys, batch, i, grants, err));
-    for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
-        struct hub_grant wanted[GRANTS_MAX];
-        if (keys->current[c] != SIZE_MAX)
-            continue;
-        const size_t count = wanted_grants(grants, (enum hub_data_class)c, wanted);
-        HUB_TRY(class_make(keys, batch, (enum hub_data_class)c, 1, wanted, count, err));
+    uint8_t secret[HUB_KEY_LEN], id[HUB_KEY_ID_BYTES];
+    const struct hub_class_key *before = atomic_load(&keys->current[class_]);
+    hub_random(secret, sizeof secret);
+    hub_random(id, sizeof id);
+    struct hub_class_key *key = key_new(keys, secret);
+    hub_mem_wipe(secret, sizeof secret);
+    if (key == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for a class key", "raise the limit of locked memory (ulimit -l)");
+    hub_key_id_text(id, &key->id);
+    key->class_ = class_;
+    key->epoch = before != NULL ? before->epoch + 1 : 1;
+    key->created_us = hub_clock_wall_us(keys->clock);
+    enum hub_result result = key_store(keys, key, cause, by, err);
+    if (result != HUB_OK) { /* its slot stays empty until the end */
+        hub_mem_wipe((void *)(uintptr_t)key->secret, HUB_KEY_LEN);
+        hub_mem_free(key);
+        return result;
     }
-    return hub_kv_batch_count(batch) != 0 ? hub_kv_write(keys->kv, batch, true, err) : HUB_OK;
+    key_add(keys, key);
+    hub_crash_point(HUB_CRASH_MID_ROTATE);
+    return HUB_OK;
 }
 
-enum hub_result hub_keys_classes_open(struct hub_keys *keys, const struct hub_roles *roles,
-                                      struct hub_error *err)
+enum hub_result hub_keys_rotate(struct hub_keys *keys, enum hub_data_class class_, const char *by,
+                                struct hub_key_id *id, struct hub_error *err)
 {
-    for (size_t i = 0; i < HUB_DATA_CLASSES; i++)
-        keys->current[i] = SIZE_MAX;
-    HUB_TRY(load_all(keys, err));
-    keys->created_from = keys->class_count;
-    struct hub_kv_batch *batch = hub_kv_batch_new();
-    struct grants *grants = hub_mem_alloc(sizeof *grants);
-    enum hub_result result =
-        batch != NULL && grants != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    (void)pthread_mutex_lock(&keys->class_lock);
+    enum hub_result result = hub_keys_class_make(keys, class_, "operator", by, err);
     if (result == HUB_OK)
-        result = bring_up(keys, batch, roles, grants, err);
-    hub_mem_free(grants);
-    hub_kv_batch_free(batch);
+        *id = ((struct hub_class_key *)atomic_load(&keys->current[class_]))->id;
+    (void)pthread_mutex_unlock(&keys->class_lock);
+    if (result == HUB_OK)
+        result = hub_keys_sync(keys, err);
+    hub_crash_point(HUB_CRASH_AFTER_ROTATE);
     return result;
+}
+
+/* --- limits --- */
+
+void hub_keys_limit(struct hub_keys *keys, const struct hub_keys_limits *limits)
+{
+    keys->limits = *limits;
+}
+
+/* Why the epoch of KEY is over; NULL: it is not. */
+static const char *over(const struct hub_keys *keys, struct hub_class_key *key)
+{
+    const struct hub_keys_limits *limits = &keys->limits;
+    if (limits->fields != 0 && atomic_load(&key->fields) >= limits->fields)
+        return "fields";
+    if (limits->bytes != 0 && atomic_load(&key->bytes) >= limits->bytes)
+        return "bytes";
+    if (limits->days == 0 && limits->date_count == 0)
+        return NULL;
+    const int64_t now = hub_clock_wall_us(keys->clock);
+    if (limits->days != 0 && now >= key->created_us + (int64_t)limits->days * day_us)
+        return "age";
+    for (size_t i = 0; i < limits->date_count; i++) {
+        if (key->created_us < limits->dates_us[i] && now >= limits->dates_us[i])
+            return "date";
+    }
+    return NULL;
+}
+
+/* The current key, a new one where its epoch is over. */
+static enum hub_result current_key(struct hub_keys *keys, enum hub_data_class class_, struct hub_class_key **out,
+                                   struct hub_error *err)
+{
+    enum hub_result result = HUB_OK;
+    *out = atomic_load(&keys->current[class_]);
+    if (*out == NULL)
+        return hub_fail(err, HUB_NO_KEY, "there is no key of that class", NULL);
+    if (over(keys, *out) == NULL)
+        return HUB_OK;
+    (void)pthread_mutex_lock(&keys->class_lock);
+    *out = atomic_load(&keys->current[class_]);
+    const char *cause = over(keys, *out); /* another worker may have been first */
+    if (cause != NULL)
+        result = hub_keys_class_make(keys, class_, cause, NULL, err);
+    *out = atomic_load(&keys->current[class_]);
+    (void)pthread_mutex_unlock(&keys->class_lock);
+    return result;
+}
+
+static void keep_use(struct hub_keys *keys, struct hub_class_key *key, uint64_t fields, uint64_t bytes)
+{
+    uint8_t plain[USE_RECORD_LEN];
+    char name[NAME_CAP];
+    hub_le64(plain, fields);
+    hub_le64(plain + 8, bytes);
+    (void)snprintf(name, sizeof name, "use/%s", key->id.text);
+    hub_keys_later(keys, HUB_KEYS_KEYS, "use", hub_span_str(name), hub_span_of(plain, sizeof plain));
+    atomic_store(&key->fields_kept, fields);
+    atomic_store(&key->bytes_kept, bytes);
+}
+
+static uint64_t ahead(uint64_t most, uint64_t limit)
+{
+    return limit != 0 && limit / AHEAD_PARTS < most ? limit / AHEAD_PARTS + 1 : most;
+}
+
+/* The store is told ahead of the use, so that a kill makes the count larger and never smaller. */
+static void count_use(struct hub_keys *keys, struct hub_class_key *key, uint64_t fields, uint64_t bytes)
+{
+    fields += atomic_fetch_add(&key->fields, fields);
+    bytes += atomic_fetch_add(&key->bytes, bytes);
+    if (fields <= atomic_load(&key->fields_kept) && bytes <= atomic_load(&key->bytes_kept))
+        return;
+    (void)pthread_mutex_lock(&keys->class_lock);
+    fields = atomic_load(&key->fields);
+    bytes = atomic_load(&key->bytes);
+    if (fields > atomic_load(&key->fields_kept) || bytes > atomic_load(&key->bytes_kept))
+        keep_use(keys, key, fields + ahead(FIELDS_AHEAD, keys->limits.fields),
+                 bytes + ahead(bytes_ahead, keys->limits.bytes));
+    (void)pthread_mutex_unlock(&keys->class_lock);
+}
+
+void hub_keys_class_used(struct hub_keys *keys, enum hub_data_class class_, const struct hub_key_id *id,
+                         uint64_t fields, uint64_t bytes)
+{
+    struct hub_class_key *key = atomic_load(&keys->current[class_]);
+    if (key == NULL || strcmp(key->id.text, id->text) != 0)
+        key = key_find(keys, id);
+    if (key != NULL)
+        count_use(keys, key, fields, bytes);
 }
 
 /* --- reading --- */
@@ -266,37 +307,73 @@ enum hub_result hub_keys_classes_open(struct hub_keys *keys, const struct hub_ro
 enum hub_result hub_keys_class_current(struct hub_keys *keys, enum hub_data_class class_, uint8_t *key,
                                        struct hub_key_id *id, struct hub_error *err)
 {
-    if (class_ <= HUB_DATA_CLEAR || class_ >= HUB_DATA_CLASSES || keys->current[class_] == SIZE_MAX)
+    struct hub_class_key *current = NULL;
+    if (class_ <= HUB_DATA_CLEAR || class_ >= HUB_DATA_CLASSES)
         return hub_fail(err, HUB_NO_KEY, "there is no key of that class", NULL);
-    const size_t at = keys->current[class_];
-    memcpy(key, keys->class_secrets[at], HUB_KEY_LEN);
-    *id = keys->classes[at].id;
+    HUB_TRY(current_key(keys, class_, &current, err));
+    memcpy(key, current->secret, HUB_KEY_LEN);
+    *id = current->id;
     return HUB_OK;
 }
 
 enum hub_result hub_keys_class_by_id(struct hub_keys *keys, const struct hub_key_id *id, uint8_t *key,
                                      enum hub_data_class *class_, struct hub_error *err)
 {
-    for (size_t i = 0; i < keys->class_count; i++) {
-        if (strcmp(keys->classes[i].id.text, id->text) != 0)
-            continue;
-        memcpy(key, keys->class_secrets[i], HUB_KEY_LEN);
-        if (class_ != NULL)
-            *class_ = keys->classes[i].class_;
-        return HUB_OK;
-    }
-    return hub_fail(err, HUB_NO_KEY, "the key store has no class key of that id", NULL);
+    const struct hub_class_key *found = key_find(keys, id);
+    if (found == NULL)
+        return hub_fail(err, HUB_NO_KEY, "the key store has no class key of that id", NULL);
+    memcpy(key, found->secret, HUB_KEY_LEN);
+    if (class_ != NULL)
+        *class_ = found->class_;
+    return HUB_OK;
 }
 
-size_t hub_keys_take_created(struct hub_keys *keys, struct hub_key_id *ids, enum hub_data_class *classes,
-                             size_t cap)
+void hub_keys_each_class(struct hub_keys *keys, void (*callback)(void *ctx, const struct hub_keys_class *key),
+                         void *ctx)
 {
-    (void)pthread_mutex_lock(&keys->sync_lock);
-    size_t count = 0;
-    while (count < cap && keys->created_from < keys->class_count) {
-        ids[count] = keys->classes[keys->created_from].id;
-        classes[count++] = keys->classes[keys->created_from++].class_;
+    for (struct hub_class_key *key = atomic_load(&keys->classes); key != NULL; key = key->next) {
+        const struct hub_keys_class told = {.id = key->id,
+                                            .class_ = key->class_,
+                                            .epoch = key->epoch,
+                                            .current = key == atomic_load(&keys->current[key->class_]),
+                                            .created_us = key->created_us,
+                                            .fields = atomic_load(&key->fields),
+                                            .bytes = atomic_load(&key->bytes)};
+        callback(ctx, &told);
     }
-    (void)pthread_mutex_unlock(&keys->sync_lock);
-    return count;
+}
+
+/* --- the end --- */
+
+/* A store that is closed in good order knows exact counts. */
+static void keep_counts(struct hub_keys *keys)
+{
+    bool any = false;
+    for (struct hub_class_key *key = atomic_load(&keys->classes); key != NULL; key = key->next) {
+        const uint64_t fields = atomic_load(&key->fields), bytes = atomic_load(&key->bytes);
+        if (fields == atomic_load(&key->fields_kept) && bytes == atomic_load(&key->bytes_kept))
+            continue;
+        keep_use(keys, key, fields, bytes);
+        any = true;
+    }
+    if (any && hub_keys_sync(keys, NULL) != HUB_OK)
+        return; /* the count stays higher than what was sealed */
+}
+
+void hub_keys_classes_close(struct hub_keys *keys)
+{
+    struct hub_class_key *key = atomic_load(&keys->classes);
+    if (keys->kv != NULL && key != NULL)
+        keep_counts(keys);
+    while (key != NULL) {
+        struct hub_class_key *next = key->next;
+        hub_mem_free(key);
+        key = next;
+    }
+    while (keys->slabs != NULL) {
+        struct hub_secret_slab *next = keys->slabs->next;
+        hub_secret_free(keys->slabs->keys);
+        hub_mem_free(keys->slabs);
+        keys->slabs = next;
+    }
 }

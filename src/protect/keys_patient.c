@@ -245,11 +245,14 @@ enum hub_result hub_keys_secret(struct hub_keys *keys, const struct hub_key_id *
     return result;
 }
 
-void hub_keys_patient_forget(struct hub_keys *keys, const struct hub_token *subject)
+enum hub_result hub_keys_patient_alone(struct hub_keys *keys, const struct hub_token *subject,
+                                       enum hub_result (*work)(void *ctx, struct hub_error *err), void *ctx,
+                                       struct hub_error *err)
 {
     struct hub_keys_stripe *s = &keys->stripes[token_hash(subject) % HUB_KEYS_STRIPES];
     (void)pthread_mutex_lock(&s->lock);
-    struct hub_keys_entry *entry = cache_find(s, subject);
+    const enum hub_result result = work(ctx, err);
+    struct hub_keys_entry *entry = result == HUB_OK ? cache_find(s, subject) : NULL;
     if (entry != NULL) { /* the slot stays, under a name nobody asks for */
         const uint32_t at = (uint32_t)(entry - s->entries);
         cache_unlink(s, at);
@@ -260,6 +263,7 @@ void hub_keys_patient_forget(struct hub_keys *keys, const struct hub_token *subj
         cache_link(s, at);
     }
     (void)pthread_mutex_unlock(&s->lock);
+    return result;
 }
 
 enum hub_result hub_keys_patient_count(struct hub_keys *keys, size_t *count, struct hub_error *err)

@@ -54,7 +54,8 @@ enum hub_result hub_key_record_parse(struct hub_arena *arena, struct hub_span li
 /* --- class keys --- */
 
 static enum hub_result add_grant(struct hub_arena *arena, struct hub_json *list,
-                                 const struct hub_grant *grant, const uint8_t *secret, struct hub_error *err)
+                                 const struct hub_role_grant *grant, const uint8_t *secret,
+                                 struct hub_error *err)
 {
     uint8_t box[HUB_KEY_LEN + HUB_BOX_SEAL_LEN];
     struct hub_json *item = hub_json_new(arena, HUB_JSON_OBJECT);
@@ -62,7 +63,7 @@ static enum hub_result add_grant(struct hub_arena *arena, struct hub_json *list,
         return no_memory(err);
     if (hub_box_seal(grant->public_key, hub_span_of(secret, HUB_KEY_LEN), box) != HUB_OK)
         return hub_fail(err, HUB_CONFIG, "a role's public key is not one", "make the role a new key pair");
-    enum hub_result result = hub_json_set_string(arena, item, "role", hub_span_str(grant->role));
+    enum hub_result result = hub_json_set_string(arena, item, "role", hub_arena_copy(arena, hub_span_str(grant->name)));
     if (result == HUB_OK)
         result = set_base64(arena, item, "public", hub_span_of(grant->public_key, HUB_BOX_PUBLIC_LEN));
     if (result == HUB_OK)
@@ -72,30 +73,62 @@ static enum hub_result add_grant(struct hub_arena *arena, struct hub_json *list,
     return result == HUB_OK ? HUB_OK : no_memory(err);
 }
 
-enum hub_result hub_key_record_build(const struct hub_keys *keys, struct hub_arena *arena,
-                                     const struct hub_class_key *key, const uint8_t *secret,
-                                     const struct hub_grant *grants, size_t grant_count,
-                                     struct hub_span *line, struct hub_error *err)
+static enum hub_result set_copy(struct hub_arena *arena, struct hub_json *object, const char *key,
+                                struct hub_span text)
+{
+    const struct hub_span copy = hub_arena_copy(arena, text);
+    return copy.ptr != NULL ? hub_json_set_string(arena, object, key, copy) : HUB_NO_MEMORY;
+}
+
+/* What every record says: kind, when it was made and, of what somebody asked for, who. */
+static enum hub_result record_new(const struct hub_keys *keys, struct hub_arena *arena, const char *kind,
+                                  const char *by, struct hub_json **out)
 {
     char time[HUB_TIME_TEXT_LEN + 1];
-    struct hub_json *object = hub_json_new(arena, HUB_JSON_OBJECT),
-                    *list = hub_json_new(arena, HUB_JSON_ARRAY);
-    enum hub_result result = object != NULL && list != NULL ? HUB_OK : HUB_NO_MEMORY;
-    for (size_t i = 0; i < grant_count && result == HUB_OK; i++)
-        HUB_TRY(add_grant(arena, list, &grants[i], secret, err));
+    *out = hub_json_new(arena, HUB_JSON_OBJECT);
+    HUB_ENSURE(*out != NULL, HUB_NO_MEMORY);
     hub_time_format(hub_clock_wall_us(keys->clock), time);
+    HUB_TRY(set_copy(arena, *out, "kind", hub_span_str(kind)));
+    if (by != NULL && by[0] != '\0')
+        HUB_TRY(set_copy(arena, *out, "by", hub_span_str(by)));
+    return set_copy(arena, *out, "created", hub_span_str(time));
+}
+
+static enum hub_result set_class_key(struct hub_arena *arena, struct hub_json *object,
+                                     const struct hub_class_key *key, const char *cause)
+{
+    HUB_TRY(set_copy(arena, object, "id", hub_span_str(key->id.text)));
+    HUB_TRY(hub_json_set_string(arena, object, "class", hub_span_str(hub_data_class_name(key->class_))));
+    HUB_TRY(hub_json_set_c(object, "epoch", hub_json_number_i64(arena, key->epoch)));
+    return cause != NULL ? set_copy(arena, object, "cause", hub_span_str(cause)) : HUB_OK;
+}
+
+enum hub_result hub_key_record_build(const struct hub_keys *keys, struct hub_arena *arena,
+                                     const struct hub_class_key *key, const char *cause, const char *by,
+                                     const struct hub_role_grant *const *grants, size_t grant_count,
+                                     struct hub_span *line, struct hub_error *err)
+{
+    struct hub_json *object = NULL, *list = hub_json_new(arena, HUB_JSON_ARRAY);
+    enum hub_result result = list != NULL ? HUB_OK : HUB_NO_MEMORY;
+    for (size_t i = 0; i < grant_count && result == HUB_OK; i++)
+        HUB_TRY(add_grant(arena, list, grants[i], key->secret, err));
     if (result == HUB_OK)
-        result = hub_json_set_string(arena, object, "kind", HUB_SPAN("class-key"));
+        result = record_new(keys, arena, "class-key", by, &object);
     if (result == HUB_OK)
-        result = hub_json_set_string(arena, object, "id", hub_span_str(key->id.text));
-    if (result == HUB_OK)
-        result = hub_json_set_string(arena, object, "class", hub_span_str(hub_data_class_name(key->class_)));
-    if (result == HUB_OK)
-        result = hub_json_set_c(object, "epoch", hub_json_number_i64(arena, key->epoch));
-    if (result == HUB_OK)
-        result = hub_json_set_string(arena, object, "created", hub_arena_copy(arena, hub_span_str(time)));
+        result = set_class_key(arena, object, key, cause);
     if (result == HUB_OK)
         result = hub_json_set_c(object, "sealed", list);
+    return result == HUB_OK ? hub_key_record_sign(keys, arena, object, line, err) : no_memory(err);
+}
+
+enum hub_result hub_key_record_text(const struct hub_keys *keys, struct hub_arena *arena, const char *kind,
+                                    const char *by, const struct hub_record_text *texts, size_t count,
+                                    struct hub_span *line, struct hub_error *err)
+{
+    struct hub_json *object = NULL;
+    enum hub_result result = record_new(keys, arena, kind, by, &object);
+    for (size_t i = 0; i < count && result == HUB_OK; i++)
+        result = set_copy(arena, object, texts[i].member, texts[i].value);
     return result == HUB_OK ? hub_key_record_sign(keys, arena, object, line, err) : no_memory(err);
 }
 
@@ -105,7 +138,9 @@ enum hub_result hub_keys_each_record(struct hub_keys *keys,
     const struct {
         enum hub_keys_family family;
         struct hub_span prefix;
-    } places[] = {{HUB_KEYS_KEYS, HUB_SPAN("record/")}, {HUB_KEYS_SHREDDED, HUB_SPAN_NONE}};
+    } places[] = {{HUB_KEYS_KEYS, HUB_SPAN("record/")},
+                  {HUB_KEYS_KEYS, HUB_SPAN("role/")},
+                  {HUB_KEYS_SHREDDED, HUB_SPAN_NONE}};
     bool more = true;
     for (size_t i = 0; i < sizeof places / sizeof places[0] && more; i++) {
         struct hub_kv_iter *iter = hub_kv_iter_new(keys->kv, places[i].family, places[i].prefix);

@@ -84,6 +84,8 @@ struct hub_opener {
 enum hub_result hub_protect_open_resource(struct hub_arena *arena, struct hub_json *resource, struct hub_span event_id,
                                           struct hub_span subject, struct hub_span seal, const struct hub_opener *opener,
                                           size_t *masked, struct hub_error *err) HUB_MUST_USE;
+/* The secret's id in a `seal`; empty when it has none. */
+struct hub_span hub_protect_seal_secret(struct hub_span seal);
 /* A whole CloudEvent: every resource of data.entry. */
 enum hub_result hub_protect_open_event(struct hub_arena *arena, struct hub_json *event, const struct hub_opener *opener,
                                        size_t *masked, struct hub_error *err) HUB_MUST_USE;

@@ -348,6 +348,7 @@ enum hub_result hub_protect_seal(struct hub_keys *keys, const struct hub_policy 
     HUB_TRY_OUT(hub_prepare_event(&s.prepared, arena, keys, event, origin, index, err));
     HUB_TRY_OUT(take_keys(&s, err));
     HUB_TRY_OUT(write_event(&s, message, origin, received_us, json, base, out, err));
+    hub_field_used(&s.field, keys);
     out->id = s.prepared.id;
     out->subject = s.prepared.subject;
     out->new_secret = s.new_secret;

@@ -136,6 +136,8 @@ struct hub_field_keys {
     struct hub_key_id class_id[HUB_DATA_CLASSES];
     uint8_t commitment[HUB_DATA_CLASSES][HUB_HASH_LEN];
     uint8_t key[HUB_DATA_CLASSES][HUB_KEY_LEN]; /* suite 1: F; suite 2: the event key of F */
+    uint32_t fields[HUB_DATA_CLASSES];          /* sealed with it */
+    uint64_t bytes[HUB_DATA_CLASSES];
 };
 /* F from the class key and the patient's secret, its commitment, and what the suite makes of it. Suite and salt
  * are set. HUB_NO_MEMORY. */
@@ -155,9 +157,11 @@ struct hub_field_place {
 size_t hub_field_sealed_len(size_t content_len);
 /* BUFFER has hub_field_sealed_len bytes, the content at HUB_SEALED_HEAD; pads and seals in place.
  * HUB_NO_MEMORY. */
-enum hub_result hub_field_seal(const struct hub_field_keys *f, const struct hub_field_place *place,
+enum hub_result hub_field_seal(struct hub_field_keys *f, const struct hub_field_place *place,
                                enum hub_data_class class_, uint32_t ordinal, uint8_t *buffer,
                                size_t content_len) HUB_MUST_USE;
+/* Counts what was sealed with F under its class keys. */
+void hub_field_used(const struct hub_field_keys *f, struct hub_keys *keys);
 /* Of bytes of a sealed field: its class. HUB_CRYPTO when they are none, of whatever suite. */
 enum hub_result hub_field_class(struct hub_span sealed, enum hub_data_class *class_) HUB_MUST_USE;
 /* OUT has sealed.len bytes; CONTENT is a view into it. HUB_CRYPTO, also when the field is of another suite than

@@ -217,6 +217,8 @@ static enum hub_result add_entry(struct hub_arena *arena, struct hub_json *list,
     if (v->revision != 0)
         HUB_TRY(hub_json_set_c(entry, "revision", hub_json_number_i64(arena, (int64_t)v->revision)));
     HUB_TRY(set_text(arena, entry, "status", status_of(shown)));
+    if (shown->version->shredded)
+        HUB_TRY(hub_json_set_c(entry, "shredded", hub_json_bool(arena, true)));
     HUB_TRY(set_text(arena, entry, "supersedes",
                      shown->supersedes != NULL ? shown->supersedes->id : HUB_SPAN_NONE));
     return hub_json_push(list, entry);

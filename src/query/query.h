@@ -9,7 +9,7 @@
 #include "src/protect/protect.h"
 
 struct hub_query {
-    const struct hub_json *chart; /* hub_chart_json: which tokens are retired; NULL = none */
+    const struct hub_json *chart; /* hub_chart_json: which tokens are retired, which secrets shredded; NULL = none */
     int64_t at_us;       /* --at: entries effective up to then; INT64_MAX */
     int64_t known_at_us; /* --known-at: only what was recorded up to then; INT64_MAX */
     struct hub_span kind; /* --kind, empty = all */
@@ -20,7 +20,8 @@ struct hub_query {
 /* RECORDS: entry and revision records (parsed JSON, left as they are) of all tokens of CHART, in any order. Gives
  * {"chart","entries":[{"id","kind","effective","recorded","status","supersedes","resource"}],"support":[resource]}:
  * entries by effective time, recorded time and id; of a revision with "revision" (a number), of what one took the place of with
- * "replaced_by" (its event id); "status" and "supersedes" may be null; "support" (practitioners,
+ * "replaced_by" (its event id); "shredded":true where
+ * the patient's secret is gone for good; "status" and "supersedes" may be null; "support" (practitioners,
  * places, ... that the entries refer to) is left out when empty. OPENER NULL: nothing is opened. HUB_CRYPTO: a record
  * was tampered with. docs/TIMELINE.md says how versions become entries. */
 enum hub_result hub_query_chart(struct hub_arena *arena, struct hub_span chart, struct hub_json **records, size_t count,

@@ -15,6 +15,20 @@ static bool is_retired(const struct hub_query *query, struct hub_span subject)
     return false;
 }
 
+/* The chart says which secrets were shredded: what cannot be opened for another reason is not. */
+static bool is_shredded(const struct hub_query *query, struct hub_span seal)
+{
+    const struct hub_json *list = hub_json_get(query->chart, "shredded");
+    if (list == NULL || list->type != HUB_JSON_ARRAY)
+        return false;
+    struct hub_span secret = hub_protect_seal_secret(seal);
+    for (const struct hub_json *id = list->first; id != NULL; id = id->next) {
+        if (hub_span_equal(hub_json_span(id), secret))
+            return true;
+    }
+    return false;
+}
+
 /* Of a sensitive resource only the opened content says when it happened. */
 static struct hub_span clinical_time(const struct hub_json *resource)
 {
@@ -81,6 +95,8 @@ static enum hub_result read_one(struct view *view, const struct hub_json *record
     if (opener != NULL)
         HUB_TRY(hub_protect_open_resource(view->arena, v->resource, v->event, v->subject,
                                           hub_json_get_span(record, "seal"), opener, &masked, err));
+    v->masked = masked != 0;
+    v->shredded = is_shredded(view->query, hub_json_get_span(record, "seal"));
     v->support = !hub_entry_view_of(v->resource, &v->view);
     read_times(v);
     query_drop_extension(v->resource, "urn:chartline:entry");

@@ -14,6 +14,8 @@ struct version {
     int64_t listed_us; /* the same of its list */
     uint64_t ordinal, revision;
     struct hub_span replaced_by; /* event of a revision that took its event's place; empty: in force */
+    bool masked;   /* something of it stayed sealed */
+    bool shredded; /* its patient's secret is gone for good */
     bool support; /* no entry: something an entry refers to */
     bool retired; /* its subject was merged into another token of the chart */
     bool needed;  /* support: an entry shown refers to it */

@@ -170,6 +170,12 @@ enum hub_result hub_kv_sync(struct hub_kv *kv, struct hub_error *err)
     return must_fail(HUB_KV_WRITES) ? made_to_fail(err) : kv->ops->sync(kv, err);
 }
 
+enum hub_result hub_kv_erase(struct hub_kv *kv, unsigned family, struct hub_span key, struct hub_error *err)
+{
+    HUB_ASSERT(family < kv->family_count);
+    return kv->ops->erase(kv, family, key, err);
+}
+
 struct hub_kv_iter *hub_kv_iter_new(struct hub_kv *kv, unsigned family, struct hub_span prefix)
 {
     HUB_ASSERT(family < kv->family_count);

@@ -64,6 +64,10 @@ enum hub_result hub_kv_write(struct hub_kv *kv, struct hub_kv_batch *batch, bool
 /* Everything written before is durable when it returns. */
 enum hub_result hub_kv_sync(struct hub_kv *kv, struct hub_error *err) HUB_MUST_USE;
 
+/* For what was deleted and must be gone: no file of the store holds a former value of KEY any more when this returns
+ * (as far as no iterator of before is open). Writes all of the family anew that lies in files with KEY: slow. */
+enum hub_result hub_kv_erase(struct hub_kv *kv, unsigned family, struct hub_span key, struct hub_error *err) HUB_MUST_USE;
+
 /* Keys in bytewise order, a snapshot of the moment. PREFIX may be empty: the whole family. */
 struct hub_kv_iter *hub_kv_iter_new(struct hub_kv *kv, unsigned family, struct hub_span prefix);
 void hub_kv_iter_free(struct hub_kv_iter *iter);

@@ -17,6 +17,7 @@ struct hub_kv_ops {
                       const struct hub_span *value);
     enum hub_result (*write)(struct hub_kv *kv, void *batch, bool sync, struct hub_error *err);
     enum hub_result (*sync)(struct hub_kv *kv, struct hub_error *err);
+    enum hub_result (*erase)(struct hub_kv *kv, unsigned family, struct hub_span key, struct hub_error *err);
     enum hub_result (*reopen)(struct hub_kv *kv, struct hub_error *err);
     enum hub_result (*checkpoint)(struct hub_kv *kv, const char *path, struct hub_error *err);
     struct hub_kv_iter *(*iter_new)(struct hub_kv *kv, unsigned family, struct hub_span prefix);

@@ -262,6 +262,16 @@ static enum hub_result sync_store(struct hub_kv *kv, struct hub_error *err)
     return HUB_OK;
 }
 
+/* What is deleted is freed at once. */
+static enum hub_result erase(struct hub_kv *kv, unsigned family, struct hub_span key, struct hub_error *err)
+{
+    (void)kv;
+    (void)family;
+    (void)key;
+    (void)err;
+    return HUB_OK;
+}
+
 static void iter_free(struct hub_kv_iter *base)
 {
     struct memory_iter *iter = (struct memory_iter *)base;
@@ -357,6 +367,7 @@ static const struct hub_kv_ops ops = {
     .batch_add = batch_add,
     .write = write_batch,
     .sync = sync_store,
+    .erase = erase,
     .reopen = reopen_store,
     .checkpoint = checkpoint,
     .iter_new = iter_new,

@@ -350,6 +350,34 @@ static enum hub_result sync_store(struct hub_kv *base, struct hub_error *err)
     return message != NULL ? fail(kv->path, message, err) : HUB_OK;
 }
 
+/* What was deleted lies in the write-ahead log, in the memory table and in table files. All families are written
+ * out, so that no write-ahead log is needed any more; the files of the range are merged, the last level too; and
+ * switching deletions off and on again makes RocksDB remove what it needs no more before it answers, not some
+ * time later in another thread. */
+static enum hub_result erase(struct hub_kv *base, unsigned family, struct hub_span key, struct hub_error *err)
+{
+    enum { FORCE = 2 }; /* rocksdb::BottommostLevelCompaction::kForce */
+    struct rocks_kv *kv = (struct rocks_kv *)base;
+    char *message = NULL;
+    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(flush, 1);
+    for (unsigned i = 0; i <= kv->kv.family_count && message == NULL; i++)
+        rocksdb_flush_cf(kv->db, flush, kv->handles[i], &message);
+    rocksdb_flushoptions_destroy(flush);
+    if (message != NULL)
+        return fail(kv->path, message, err);
+    rocksdb_compactoptions_t *compact = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(compact, 1);
+    rocksdb_compactoptions_set_bottommost_level_compaction(compact, FORCE);
+    rocksdb_compact_range_cf_opt(kv->db, kv->handles[family + 1], compact, (const char *)key.ptr, key.len,
+                                 (const char *)key.ptr, key.len);
+    rocksdb_compactoptions_destroy(compact);
+    rocksdb_disable_file_deletions(kv->db, &message);
+    if (message == NULL)
+        rocksdb_enable_file_deletions(kv->db, 1, &message);
+    return message != NULL ? fail(kv->path, message, err) : HUB_OK;
+}
+
 static void iter_free(struct hub_kv_iter *base)
 {
     struct rocks_iter *iter = (struct rocks_iter *)base;
@@ -463,6 +491,7 @@ static const struct hub_kv_ops ops = {
     .batch_add = batch_add,
     .write = write_batch,
     .sync = sync_store,
+    .erase = erase,
     .reopen = reopen_store,
     .checkpoint = checkpoint,
     .iter_new = iter_new,

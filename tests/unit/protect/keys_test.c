@@ -12,66 +12,12 @@
 #include <cmocka.h>
 
 #include "src/protect/keys.h"
-
-struct place {
-    char folder[64];
-    char store[96];
-    char pub[2][96], key[2][96];
-    struct hub_role roles[2];
-    struct hub_roles list;
-};
-
-static uint8_t root_key[HUB_KEY_LEN] = {1, 2, 3};
-
-static int setup(void **state)
-{
-    struct place *p = calloc(1, sizeof *p);
-    const char *tmp = getenv("TMPDIR");
-    if (p == NULL || hub_crypto_init() != HUB_OK)
-        return -1;
-    (void)snprintf(p->folder, sizeof p->folder, "%s/keys-XXXXXX",
-                   tmp != NULL && strlen(tmp) < 40 ? tmp : "/tmp");
-    if (mkdtemp(p->folder) == NULL)
-        return -1;
-    (void)snprintf(p->store, sizeof p->store, "%s/store", p->folder);
-    static const char *const names[] = {"ward", "desk"};
-    for (size_t i = 0; i < 2; i++) {
-        (void)snprintf(p->pub[i], sizeof p->pub[i], "%s/%s.pub", p->folder, names[i]);
-        (void)snprintf(p->key[i], sizeof p->key[i], "%s/%s.key", p->folder, names[i]);
-        if (hub_role_key_create(p->pub[i], p->key[i], names[i], NULL) != HUB_OK)
-            return -1;
-        p->roles[i] = (struct hub_role){.name = names[i], .public_key_path = p->pub[i]};
-        p->roles[i].classes[HUB_DATA_IDENTITY] = true;
-    }
-    p->roles[0].classes[HUB_DATA_CLINICAL] = true;
-    p->list = (struct hub_roles){.items = p->roles, .count = 2};
-    *state = p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct place *p = *state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -rf %s", p->folder);
-    int rc = system(command);
-    free(p);
-    return rc;
-}
-
-static struct hub_keys *open_store(struct place *p)
-{
-    struct hub_keys *keys = NULL;
-    struct hub_error err;
-    assert_int_equal(hub_keys_open(p->store, root_key, &p->list, hub_clock_system(), true, &keys, &err),
-                     HUB_OK);
-    return keys;
-}
+#include "tests/keys_fixture.h"
 
 static void keys_open_tells_a_wrong_root_key(void **state)
 {
-    struct place *p = *state;
-    hub_keys_close(open_store(p));
+    struct test_store *p = *state;
+    hub_keys_close(test_store_open(p));
     uint8_t other[HUB_KEY_LEN] = {9};
     struct hub_keys *keys = NULL;
     struct hub_error err;
@@ -84,39 +30,39 @@ static void keys_open_tells_a_wrong_root_key(void **state)
 
 static void keys_open_makes_nothing_unless_asked(void **state)
 {
-    struct place *p = *state;
+    struct test_store *p = *state;
     struct hub_keys *keys = NULL;
     struct hub_error err;
-    assert_int_equal(hub_keys_open(p->store, root_key, &p->list, hub_clock_system(), false, &keys, &err),
+    assert_int_equal(hub_keys_open(p->store, test_root_key, &p->list, hub_clock_system(), false, &keys, &err),
                      HUB_NOT_FOUND);
     assert_null(keys);
 }
 
 static void keys_open_tells_which_role_key_is_missing(void **state)
 {
-    struct place *p = *state;
+    struct test_store *p = *state;
     assert_int_equal(unlink(p->pub[1]), 0);
     struct hub_keys *keys = NULL;
     struct hub_error err;
-    assert_int_equal(hub_keys_open(p->store, root_key, &p->list, hub_clock_system(), true, &keys, &err),
+    assert_int_equal(hub_keys_open(p->store, test_root_key, &p->list, hub_clock_system(), true, &keys, &err),
                      HUB_NOT_FOUND);
     assert_string_equal(err.path, p->pub[1]);
 }
 
 static void keys_stay_the_same_when_opened_again(void **state)
 {
-    struct place *p = *state;
+    struct test_store *p = *state;
     struct hub_token before, after;
     struct hub_event_id event_before, event_after;
     struct hub_key_id id_before, id_after;
     uint8_t key_before[HUB_KEY_LEN], key_after[HUB_KEY_LEN], sign[HUB_SIGN_PUBLIC_LEN];
-    struct hub_keys *keys = open_store(p);
+    struct hub_keys *keys = test_store_open(p);
     hub_keys_patient_token(keys, HUB_SPAN("urn:oid:1.2.3"), HUB_SPAN("000123"), &before);
     hub_keys_event_id(keys, HUB_SPAN("f1"), HUB_SPAN(""), HUB_SPAN("MSH|"), 0, 0, &event_before);
     assert_int_equal(hub_keys_class_current(keys, HUB_DATA_CLINICAL, key_before, &id_before, NULL), HUB_OK);
     memcpy(sign, hub_keys_sign_public(keys), sizeof sign);
     hub_keys_close(keys);
-    keys = open_store(p);
+    keys = test_store_open(p);
     hub_keys_patient_token(keys, HUB_SPAN("urn:oid:1.2.3"), HUB_SPAN("000123"), &after);
     hub_keys_event_id(keys, HUB_SPAN("f1"), HUB_SPAN(""), HUB_SPAN("MSH|"), 0, 0, &event_after);
     assert_int_equal(hub_keys_class_current(keys, HUB_DATA_CLINICAL, key_after, &id_after, NULL), HUB_OK);
@@ -130,8 +76,8 @@ static void keys_stay_the_same_when_opened_again(void **state)
 
 static void keys_tokens_differ_by_every_part(void **state)
 {
-    struct place *p = *state;
-    struct hub_keys *keys = open_store(p);
+    struct test_store *p = *state;
+    struct hub_keys *keys = test_store_open(p);
     struct hub_token a, b;
     hub_keys_patient_token(keys, HUB_SPAN("urn:a"), HUB_SPAN("1"), &a);
     assert_int_equal(strlen(a.text), HUB_TOKEN_LEN);
@@ -170,13 +116,13 @@ static size_t patient_count(struct hub_keys *keys)
 
 static void keys_patient_secret_survives_only_a_synced_creation(void **state)
 {
-    struct place *p = *state;
+    struct test_store *p = *state;
     struct hub_token synced = {"1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
                      lost = {"1bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"};
     struct hub_key_id id, again;
     uint8_t secret[HUB_KEY_LEN], same[HUB_KEY_LEN];
     bool created = false;
-    struct hub_keys *keys = open_store(p);
+    struct hub_keys *keys = test_store_open(p);
     assert_int_equal(hub_keys_patient(keys, &synced, false, secret, &id, &created, NULL), HUB_NO_KEY);
     assert_false(hub_keys_dirty(keys));
     assert_int_equal(hub_keys_patient(keys, &synced, true, secret, &id, &created, NULL), HUB_OK);
@@ -189,7 +135,7 @@ static void keys_patient_secret_survives_only_a_synced_creation(void **state)
     assert_false(hub_keys_dirty(keys));
     assert_int_equal(hub_keys_patient(keys, &lost, true, same, &again, &created, NULL), HUB_OK);
     hub_keys_close(keys);
-    keys = open_store(p);
+    keys = test_store_open(p);
     assert_int_equal(hub_keys_patient(keys, &synced, false, same, &again, &created, NULL), HUB_OK);
     assert_memory_equal(secret, same, sizeof secret);
     assert_string_equal(id.text, again.text);
@@ -205,8 +151,8 @@ static void number_token(struct hub_token *token, unsigned number)
 
 static void keys_cache_gives_every_patient_its_own_secret_back(void **state)
 {
-    struct place *p = *state;
-    struct hub_keys *keys = open_store(p);
+    struct test_store *p = *state;
+    struct hub_keys *keys = test_store_open(p);
     enum { PATIENTS = 20000 };
     static uint8_t secrets[PATIENTS][HUB_KEY_LEN];
     struct hub_token token;
@@ -248,8 +194,8 @@ static void *race(void *ctx)
 
 static void keys_threads_agree_on_one_secret_per_patient(void **state)
 {
-    struct place *p = *state;
-    struct hub_keys *keys = open_store(p);
+    struct test_store *p = *state;
+    struct hub_keys *keys = test_store_open(p);
     static struct racer racers[4];
     pthread_t threads[4];
     for (size_t i = 0; i < 4; i++) {
@@ -267,18 +213,18 @@ static void keys_threads_agree_on_one_secret_per_patient(void **state)
 
 static void keys_shredded_secret_is_gone_and_said_so(void **state)
 {
-    struct place *p = *state;
+    struct test_store *p = *state;
     struct hub_token token = {"1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     struct hub_key_id id, gone, next;
     uint8_t secret[HUB_KEY_LEN], fresh[HUB_KEY_LEN];
-    struct hub_keys *keys = open_store(p);
-    assert_int_equal(hub_keys_shred(keys, &token, &gone, NULL), HUB_NO_KEY);
+    struct hub_keys *keys = test_store_open(p);
+    assert_int_equal(hub_keys_shred(keys, &token, "uid 1", &gone, NULL), HUB_NO_KEY);
     assert_int_equal(hub_keys_patient(keys, &token, true, secret, &id, NULL, NULL), HUB_OK);
-    assert_int_equal(hub_keys_shred(keys, &token, &gone, NULL), HUB_OK);
+    assert_int_equal(hub_keys_shred(keys, &token, "uid 1", &gone, NULL), HUB_OK);
     assert_string_equal(gone.text, id.text);
     assert_int_equal(hub_keys_patient(keys, &token, false, fresh, &next, NULL, NULL), HUB_SHREDDED);
     hub_keys_close(keys);
-    keys = open_store(p);
+    keys = test_store_open(p);
     assert_int_equal(hub_keys_patient(keys, &token, false, fresh, &next, NULL, NULL), HUB_SHREDDED);
     assert_int_equal(hub_keys_secret(keys, &id, &token, fresh, NULL), HUB_SHREDDED);
     assert_int_equal(hub_keys_patient(keys, &token, true, fresh, &next, NULL, NULL), HUB_OK);
@@ -292,8 +238,8 @@ static void keys_shredded_secret_is_gone_and_said_so(void **state)
 
 static void keys_one_off_secret_is_found_by_its_id(void **state)
 {
-    struct place *p = *state;
-    struct hub_keys *keys = open_store(p);
+    struct test_store *p = *state;
+    struct hub_keys *keys = test_store_open(p);
     struct hub_token feed;
     struct hub_key_id id, other;
     uint8_t secret[HUB_KEY_LEN], found[HUB_KEY_LEN];
@@ -311,60 +257,23 @@ static void keys_one_off_secret_is_found_by_its_id(void **state)
 
 /* --- class keys and roles --- */
 
-struct lines {
-    char text[64][4096];
-    size_t count;
-};
-
-static bool keep_line(void *ctx, struct hub_span line)
-{
-    struct lines *lines = ctx;
-    assert_true(lines->count < 64 && line.len < sizeof lines->text[0]);
-    memcpy(lines->text[lines->count], line.ptr, line.len);
-    lines->text[lines->count++][line.len] = '\0';
-    return true;
-}
-
-/* How many class keys of CLASS the role may open; the last one goes to KEY. */
-static size_t opened_by(const struct lines *lines, struct hub_keys *keys, const char *key_path,
-                        enum hub_data_class class_, uint8_t *key)
-{
-    struct hub_role_key *role = NULL;
-    size_t count = 0;
-    assert_int_equal(hub_role_key_load(key_path, &role, NULL), HUB_OK);
-    for (size_t i = 0; i < lines->count; i++) {
-        struct hub_key_id id;
-        enum hub_data_class found = HUB_DATA_CLEAR;
-        uint8_t opened[HUB_KEY_LEN];
-        enum hub_result result = hub_role_open_class(role, hub_keys_sign_public(keys),
-                                                     hub_span_str(lines->text[i]), &id, &found, opened, NULL);
-        assert_true(result == HUB_OK || result == HUB_DENIED);
-        if (result == HUB_OK && found == class_) {
-            memcpy(key, opened, sizeof opened);
-            count++;
-        }
-    }
-    hub_secret_free(role);
-    return count;
-}
-
 static void keys_class_key_opens_for_its_roles_only(void **state)
 {
-    struct place *p = *state;
-    struct hub_keys *keys = open_store(p);
-    static struct lines lines;
+    struct test_store *p = *state;
+    struct hub_keys *keys = test_store_open(p);
+    static struct test_lines lines;
     lines.count = 0;
-    hub_keys_each_record(keys, keep_line, &lines);
+    hub_keys_each_record(keys, test_keep_line, &lines);
     assert_int_equal(lines.count, 6);
     uint8_t mine[HUB_KEY_LEN], theirs[HUB_KEY_LEN], by_id[HUB_KEY_LEN];
     struct hub_key_id id;
     enum hub_data_class class_ = HUB_DATA_CLEAR;
     assert_int_equal(hub_keys_class_current(keys, HUB_DATA_CLINICAL, mine, &id, NULL), HUB_OK);
-    assert_int_equal(opened_by(&lines, keys, p->key[0], HUB_DATA_CLINICAL, theirs), 1);
+    assert_int_equal(test_opened_by(&lines, keys, p->key[0], HUB_DATA_CLINICAL, theirs), 1);
     assert_memory_equal(mine, theirs, sizeof mine);
-    assert_int_equal(opened_by(&lines, keys, p->key[1], HUB_DATA_CLINICAL, theirs), 0);
-    assert_int_equal(opened_by(&lines, keys, p->key[1], HUB_DATA_IDENTITY, theirs), 1);
-    assert_int_equal(opened_by(&lines, keys, p->key[0], HUB_DATA_RAW, theirs), 0);
+    assert_int_equal(test_opened_by(&lines, keys, p->key[1], HUB_DATA_CLINICAL, theirs), 0);
+    assert_int_equal(test_opened_by(&lines, keys, p->key[1], HUB_DATA_IDENTITY, theirs), 1);
+    assert_int_equal(test_opened_by(&lines, keys, p->key[0], HUB_DATA_RAW, theirs), 0);
     assert_int_equal(hub_keys_class_by_id(keys, &id, by_id, &class_, NULL), HUB_OK);
     assert_int_equal(class_, HUB_DATA_CLINICAL);
     assert_memory_equal(mine, by_id, sizeof mine);
@@ -374,60 +283,57 @@ static void keys_class_key_opens_for_its_roles_only(void **state)
     hub_keys_close(keys);
 }
 
-static void keys_created_class_keys_are_told_once(void **state)
+static void keys_news_are_told_once(void **state)
 {
-    struct place *p = *state;
-    struct hub_key_id ids[8];
-    enum hub_data_class classes[8];
-    struct hub_keys *keys = open_store(p);
-    assert_int_equal(hub_keys_take_created(keys, ids, classes, 4), 4);
-    assert_int_equal(hub_keys_take_created(keys, ids, classes, 8), 2);
-    assert_int_equal(hub_keys_take_created(keys, ids, classes, 8), 0);
+    struct test_store *p = *state;
+    struct hub_keys *keys = test_store_open(p);
+    assert_true(hub_keys_take_news(keys));
+    assert_false(hub_keys_take_news(keys));
     hub_keys_close(keys);
-    keys = open_store(p);
-    assert_int_equal(hub_keys_take_created(keys, ids, classes, 8), 0);
+    keys = test_store_open(p);
+    assert_false(hub_keys_take_news(keys));
     hub_keys_close(keys);
 }
 
 static void keys_role_allowed_later_gets_the_old_keys(void **state)
 {
-    struct place *p = *state;
+    struct test_store *p = *state;
     struct hub_key_id before, after;
     uint8_t key[HUB_KEY_LEN], opened[HUB_KEY_LEN];
-    struct hub_keys *keys = open_store(p);
+    struct hub_keys *keys = test_store_open(p);
     assert_int_equal(hub_keys_class_current(keys, HUB_DATA_CLINICAL, key, &before, NULL), HUB_OK);
     hub_keys_close(keys);
     p->roles[1].classes[HUB_DATA_CLINICAL] = true;
-    keys = open_store(p);
-    static struct lines lines;
+    keys = test_store_open(p);
+    static struct test_lines lines;
     lines.count = 0;
-    hub_keys_each_record(keys, keep_line, &lines);
+    hub_keys_each_record(keys, test_keep_line, &lines);
     assert_int_equal(lines.count, 7);
     assert_int_equal(hub_keys_class_current(keys, HUB_DATA_CLINICAL, key, &after, NULL), HUB_OK);
     assert_string_equal(before.text, after.text);
-    assert_int_equal(opened_by(&lines, keys, p->key[1], HUB_DATA_CLINICAL, opened), 1);
+    assert_int_equal(test_opened_by(&lines, keys, p->key[1], HUB_DATA_CLINICAL, opened), 1);
     assert_memory_equal(key, opened, sizeof key);
     hub_keys_close(keys);
 }
 
 static void keys_role_no_longer_allowed_ends_the_epoch(void **state)
 {
-    struct place *p = *state;
+    struct test_store *p = *state;
     struct hub_key_id before, after, old;
     uint8_t key[HUB_KEY_LEN], opened[HUB_KEY_LEN];
-    struct hub_keys *keys = open_store(p);
+    struct hub_keys *keys = test_store_open(p);
     assert_int_equal(hub_keys_class_current(keys, HUB_DATA_IDENTITY, key, &before, NULL), HUB_OK);
     hub_keys_close(keys);
     p->roles[1].classes[HUB_DATA_IDENTITY] = false;
     for (int again = 0; again < 2; again++) {
-        keys = open_store(p);
-        static struct lines lines;
+        keys = test_store_open(p);
+        static struct test_lines lines;
         lines.count = 0;
-        hub_keys_each_record(keys, keep_line, &lines);
+        hub_keys_each_record(keys, test_keep_line, &lines);
         assert_int_equal(hub_keys_class_current(keys, HUB_DATA_IDENTITY, key, &after, NULL), HUB_OK);
         assert_string_not_equal(before.text, after.text);
-        assert_int_equal(opened_by(&lines, keys, p->key[0], HUB_DATA_IDENTITY, opened), 2);
-        assert_int_equal(opened_by(&lines, keys, p->key[1], HUB_DATA_IDENTITY, opened), 1);
+        assert_int_equal(test_opened_by(&lines, keys, p->key[0], HUB_DATA_IDENTITY, opened), 2);
+        assert_int_equal(test_opened_by(&lines, keys, p->key[1], HUB_DATA_IDENTITY, opened), 1);
         assert_memory_not_equal(key, opened, sizeof key);
         assert_int_equal(hub_keys_class_by_id(keys, &before, key, NULL, NULL), HUB_OK);
         if (again != 0)
@@ -439,11 +345,11 @@ static void keys_role_no_longer_allowed_ends_the_epoch(void **state)
 
 static void keys_record_that_was_changed_is_refused(void **state)
 {
-    struct place *p = *state;
-    struct hub_keys *keys = open_store(p);
-    static struct lines lines;
+    struct test_store *p = *state;
+    struct hub_keys *keys = test_store_open(p);
+    static struct test_lines lines;
     lines.count = 0;
-    hub_keys_each_record(keys, keep_line, &lines);
+    hub_keys_each_record(keys, test_keep_line, &lines);
     struct hub_role_key *role = NULL;
     struct hub_key_id id;
     enum hub_data_class class_;
@@ -469,7 +375,7 @@ static void keys_record_that_was_changed_is_refused(void **state)
 
 static void role_key_files_are_private_and_never_overwritten(void **state)
 {
-    struct place *p = *state;
+    struct test_store *p = *state;
     struct stat st;
     struct hub_error err;
     uint8_t public_key[HUB_BOX_PUBLIC_LEN];
@@ -489,7 +395,7 @@ static void role_key_files_are_private_and_never_overwritten(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, test_store_setup, test_store_teardown)
     const struct CMUnitTest tests[] = {
         T(keys_open_tells_a_wrong_root_key),
         T(keys_open_makes_nothing_unless_asked),
@@ -502,7 +408,7 @@ int main(void)
         T(keys_shredded_secret_is_gone_and_said_so),
         T(keys_one_off_secret_is_found_by_its_id),
         T(keys_class_key_opens_for_its_roles_only),
-        T(keys_created_class_keys_are_told_once),
+        T(keys_news_are_told_once),
         T(keys_role_allowed_later_gets_the_old_keys),
         T(keys_role_no_longer_allowed_ends_the_epoch),
         T(keys_record_that_was_changed_is_refused),
