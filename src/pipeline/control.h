@@ -15,8 +15,13 @@
  *   feed.diff {feed, since, until?}               -> {"progress":{..}}*, {"failed":{..}}*, {"difference":{..}}*,
  {"compared":{..}}
  *   keys.records                                  -> {"key":<key record>}*, {"sign_public":b64,"vkey":...}
- *   keys.list                                     ->
- {"key":{"id","class","epoch","created","state","roles":[...]}}*, {"patients":n}
+ *   keys.list                                     -> {"key":{"id","class","epoch","created","state","roles":[...],
+ "fields","bytes"}}*, {"patients":n}
+ *   keys.rotate {class?}                          -> {"key":{"class","id"}}*; audited, like all that changes keys, from
+ the signed records it leaves
+ *   keys.grant {role}, keys.revoke {role}         -> {"role":{"name","state","classes":[..]}}
+ *   keys.tokens {patient}                         -> {"token":{"token","entries","secret"}}*
+ *   keys.shred {patient, tokens:[..]}             -> {"shredded":{"token","outcome","id"}}*
  *   role.challenge {role}                         -> {"challenge":b64 sealed box of 32 random bytes to the
  role's public key}
  *   role.prove {answer: b64 of those 32 bytes}    -> {"role":...}; holds for this connection
