@@ -292,25 +292,26 @@ def a_clock_far_ahead_removes_nothing_and_is_said():
 
 
 def duplicates_of_retired_messages_are_known_for_as_long_as_is_configured():
-    hub = started("log: {dedup: 3s}\n")
+    hub = started()
     try:
         sent(hub, "M", 300)
         check([ack_code(a)[0] for a in send_all(hub, [adt("BAD1", version="9.9")])] == ["AR"], "a bad one")
         sent(hub, "N", 300)
         before = digests(hub)
         hub.json("log", "retain", "--keep", "0s")
-        sent(hub, "M", 50)  # known: they came just now
+        sent(hub, "M", 50)
         check(hub.caught_up()["events"] == 600, "a duplicate had an effect")
-        time.sleep(3.5)
-        sent(hub, "M", 10)  # the last time for these
+        with open(os.path.join(hub.dir, "hub.yaml"), "a", encoding="utf-8") as f:
+            f.write("log: {dedup: 1s}\n")
+        hub.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "read anew" in hub.log_tail(), "not reloaded")
+        time.sleep(2)
         hub.json("log", "retain", "--keep", "0s")
-        check(hub.json("message", "find", "--control-id", "M5")[0]["duplicates"] == 2, "what came again is forgotten")
         check(hub.json("message", "find", "--control-id", "M200") == [], "what did not come again is still known")
         check(len(hub.json("deadletter", "list")) == 1, "an open dead letter is forgotten")
-        content = hub.cli("timeline", "--digest", "content")
-        sent(hub, "M", 300)  # stored once more, most of them: no second effect in the timeline
-        check(hub.caught_up()["events"] > 800, "nothing was forgotten")
-        check(hub.cli("timeline", "--digest", "content") == content == before[1], "a second effect")
+        sent(hub, "M", 300)  # stored once more: no second effect in the timeline
+        check(hub.caught_up()["events"] == 900, "not all was forgotten, or more")
+        check(hub.cli("timeline", "--digest", "content") == before[1], "a second effect")
         hub.stop()
         hub.cli("audit", "verify", "--events")
     finally:

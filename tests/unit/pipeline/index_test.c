@@ -301,6 +301,82 @@ static void index_refuses_a_record_without_its_dedup_section(void **state)
     hub_buf_deinit(&buf);
 }
 
+/* One slice is enough for as few as here. */
+static uint64_t forget(struct fixture *f, uint64_t before, int64_t last_us)
+{
+    static struct hub_index_old old;
+    uint64_t forgotten = 0;
+    for (int controls = 0; controls < 2; controls++) {
+        memset(&old, 0, sizeof old);
+        old.age = (struct hub_index_age){.before = before, .last_us = last_us};
+        old.controls = controls == 1;
+        assert_int_equal(hub_index_find_old(f->index, &old, &f->err), HUB_OK);
+        assert_true(old.next.len == 0);
+        assert_int_equal(hub_index_forget(f->index, &old, &f->err), HUB_OK);
+        assert_int_equal(hub_index_write(f->index, &f->err), HUB_OK);
+        forgotten += old.forgotten;
+    }
+    return forgotten;
+}
+
+static bool knows(struct fixture *f, const char *id)
+{
+    struct hub_index_message message;
+    return hub_index_message(f->index, hub_span_str(id), &message, &f->err) == HUB_OK;
+}
+
+static void index_forgets_what_is_old_and_retired_but_no_open_letter(void **state)
+{
+    struct fixture *f = *state;
+    bool used = false;
+    open_log(f);
+    open_memory(f);
+    fill(f);
+    assert_int_equal(hub_index_write(f->index, &f->err), HUB_OK);
+    assert_int_equal(forget(f, 1, 10000), 0);   /* nothing was retired */
+    assert_int_equal(forget(f, 100, 100), 0);   /* all came since */
+    assert_int_equal(forget(f, 100, 101), 2);   /* aaa and its use of its token */
+    assert_true(!knows(f, "aaa") && knows(f, "bbb") && knows(f, "ccc") && knows(f, "ddd"));
+    /* known again at the last moment: repeated after it was found, before it is forgotten */
+    static struct hub_index_old old;
+    old.age = (struct hub_index_age){.before = 100, .last_us = 10000};
+    assert_int_equal(hub_index_find_old(f->index, &old, &f->err), HUB_OK);
+    assert_int_equal(old.count, 2); /* ccc and ddd; bbb is an open letter */
+    assert_int_equal(hub_index_duplicate(f->index, HUB_SPAN("ccc"), 20000, &f->err), HUB_OK);
+    assert_int_equal(hub_index_forget(f->index, &old, &f->err), HUB_OK);
+    assert_int_equal(hub_index_write(f->index, &f->err), HUB_OK);
+    assert_true(old.forgotten == 1 && knows(f, "ccc") && !knows(f, "ddd") && knows(f, "bbb"));
+    struct hub_index_message message;
+    assert_int_equal(hub_index_dead_letter(f->index, HUB_SPAN("ddd"), &message, &f->err), HUB_NOT_FOUND);
+    assert_int_equal(hub_index_dead_letter(f->index, HUB_SPAN("bbb"), &message, &f->err), HUB_OK);
+    (void)forget(f, 100, 10000); /* tokens whose messages are gone */
+    assert_int_equal(hub_index_control_used(f->index, HUB_SPAN("c3"), HUB_SPAN("new"), &used, &f->err), HUB_OK);
+    assert_false(used);
+    assert_int_equal(hub_index_control_used(f->index, HUB_SPAN("c2"), HUB_SPAN("new"), &used, &f->err), HUB_OK);
+    assert_true(used);
+}
+
+static void index_finds_a_carried_letter_in_its_new_record(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_index_message message;
+    open_log(f);
+    open_memory(f);
+    fill(f);
+    put(f, HUB_RECORD_CARRIED, "bbb", "", 700, 0);
+    put(f, HUB_RECORD_CARRIED, "ddd", "", 800, 0); /* its message was accepted: the letter is resolved, and stays where it is */
+    assert_int_equal(hub_index_write(f->index, &f->err), HUB_OK);
+    assert_int_equal(hub_index_dead_letter(f->index, HUB_SPAN("bbb"), &message, &f->err), HUB_OK);
+    assert_true(message.record == 8 && message.recorded_us == 200 && message.last_us == 300 && message.repeats == 1);
+    assert_int_equal(hub_index_message(f->index, HUB_SPAN("bbb"), &message, &f->err), HUB_OK);
+    assert_true(message.record == 8 && message.kind == HUB_RECORD_REJECTED);
+    assert_int_equal(hub_index_message(f->index, HUB_SPAN("ddd"), &message, &f->err), HUB_OK);
+    assert_true(message.record == 7 && message.kind == HUB_RECORD_MESSAGE);
+    struct hub_commit_stats stats;
+    hub_index_stats(f->index, &stats);
+    assert_true(stats.dead_letters == 1 && stats.rejected == 3 && stats.messages == 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +389,8 @@ int main(void)
         TEST(index_forgets_what_was_staged_on_discard),
         TEST(index_keeps_many_staged_records_apart),
         TEST(index_refuses_a_record_without_its_dedup_section),
+        TEST(index_forgets_what_is_old_and_retired_but_no_open_letter),
+        TEST(index_finds_a_carried_letter_in_its_new_record),
 #undef TEST
     };
     hub_diag_set_level(HUB_DIAG_ERROR);
