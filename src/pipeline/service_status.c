@@ -162,6 +162,7 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     member(&out, "rejected", stats.rejected);
     member(&out, "deadletters", stats.dead_letters);
     member(&out, "duplicates", stats.duplicates);
+    member(&out, "revised", stats.revised);
     if (stats.last_recorded_us != 0) {
         hub_time_format((int64_t)stats.last_recorded_us, time);
         text_member(&out, "last_recorded", time);
