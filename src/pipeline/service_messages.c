@@ -547,16 +547,20 @@ static enum hub_result send_history(struct finder *finder, struct hub_span id)
 }
 
 /* There is nothing left to show but that it was there; asking for it is a read like any other. */
-static enum hub_result show_retired(struct finder *finder, struct hub_span id, bool dead_letter_only)
+static enum hub_result show_retired(struct finder *finder, struct hub_span id, bool dead_letter_only, bool *retired)
 {
     struct hub_request *request = finder->request;
     struct hub_index_message index;
     struct hub_json *message = NULL;
-    enum hub_result result = dead_letter_only ? hub_index_dead_letter(request->hub->index, id, &index, finder->err)
-                                              : hub_index_message(request->hub->index, id, &index, finder->err);
-    HUB_TRY(result);
-    if (!is_retired(finder, index.record))
+    HUB_TRY(dead_letter_only ? hub_index_dead_letter(request->hub->index, id, &index, finder->err)
+                             : hub_index_message(request->hub->index, id, &index, finder->err));
+    *retired = is_retired(finder, index.record);
+    if (!*retired)
         return HUB_NOT_FOUND;
+    if (dead_letter_only) /* a resolved one: open ones are carried over */
+        return hub_fail(finder->err, HUB_NOT_FOUND,
+                        "the dead letter was resolved, and its content removed from the event log since",
+                        "`chartline deadletter list --json` says when and by which rule");
     HUB_TRY(hub_session_note_read(request, &id, 1, NULL, 0, finder->err));
     HUB_TRY(retired_message(finder, id, &index, &message));
     return hub_answer_json(request, "message", message);
@@ -573,9 +577,10 @@ static enum hub_result show(struct finder *finder, bool dead_letter_only)
                              : dead_letter_only         ? load_letter(finder, id, &stored, &payload)
                                                         : load(finder, id, &stored, &payload);
     if (result == HUB_NOT_FOUND && id.len == HUB_EVENT_ID_LEN) {
-        result = show_retired(finder, id, dead_letter_only);
-        if (result == HUB_OK)
-            return HUB_OK;
+        bool retired = false;
+        result = show_retired(finder, id, dead_letter_only, &retired);
+        if (retired)
+            return result;
     }
     if (dead_letter_only && result == HUB_NOT_FOUND)
         return hub_fail(finder->err, HUB_NOT_FOUND, "no dead letter with this id",

@@ -65,12 +65,20 @@ def what_was_retired_is_said_and_all_else_stays():
         check([(l["state"], l["reason"]["code"]) for l in letters] == [("open", "unsupported_version")] * 2, f"letters: {letters}")
         check(b"BAD1" in hub.cli("deadletter", "show", letters[0]["id"], *hub.as_role("clinician")).encode() or
               b"BAD1" in hub.cli("deadletter", "show", letters[1]["id"], *hub.as_role("clinician")).encode(), "the original is not there")
+        resolved = letters[0]["id"]
+        hub.cli("deadletter", "resolve", resolved, "--reason", "test")
+        sent(hub, "R", 100)
+        hub.json("log", "retain", "--keep", "0s")
+        gone, = [l for l in hub.json("deadletter", "list") if l["id"] == resolved]
+        check((gone["state"], "retired" in gone) == ("resolved", True), f"a resolved letter whose record went: {gone}")
+        _, err = run("deadletter", "show", resolved, cwd=hub.dir, expect=1)
+        check("removed from the event log" in err, f"deadletter show: {err}")
         found = hub.json("message", "find", "--feed", "mllp", "--since", "2020-01-01T00:00:00Z")
-        check(len([m for m in found if m["state"] == "rejected"]) == 2, "a carried letter is found once")
-        entry = entries(hub, "log-retired")[-1]
+        check(len([m for m in found if m["state"] == "rejected"]) == 1, "a carried letter is found once")
+        entry = entries(hub, "log-retired")[0]
         check((entry["from"], entry["before"], entry["messages"]) == (1, report["before"], report["messages"]), f"audited: {entry}")
         check([ack_code(a)[0] for a in send_all(hub, messages("M", 20))] == ["AA"] * 20, "the resend")
-        check(hub.caught_up()["events"] == 1200, "a resend of a retired message had an effect")
+        check(hub.caught_up()["events"] == 1300, "a resend of a retired message had an effect")
         hub.cli("audit", "verify")
         hub.stop()
         check("retired before record" in hub.cli("audit", "verify", "--events"), "verify does not say what it did not compare")
