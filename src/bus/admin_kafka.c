@@ -338,7 +338,9 @@ static enum hub_result look(struct check *c, struct hub_error *err)
         return make_topics(c, absent, absent_count, err);
     for (size_t i = 0; i < absent_count; i++)
         add(c, HUB_SEVERITY_ERROR, absent[i]->name, "the topic is not there",
-            "make it as docs/OPERATIONS.md shows, or set bus.kafka.topics.create: true", "");
+            "make it as docs/OPERATIONS.md shows, or have it made (bus.kafka.topics.create) at a first start; if events "
+            "were there before, remove data/forward/position, and all are sent again",
+            "");
     return HUB_OK;
 }
 

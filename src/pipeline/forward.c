@@ -563,8 +563,15 @@ static void step(struct hub_forward *f, const atomic_bool *stop)
     }
 }
 
+/* Topics or rights are not what they were: looked at anew, and the reason is told exactly. */
+static bool bus_changed(enum hub_result why)
+{
+    return why == HUB_NOT_FOUND || why == HUB_DENIED || why == HUB_TOO_LARGE;
+}
+
 static void rebuild(struct hub_forward *f)
 {
+    f->prepared = f->prepared && !bus_changed(f->why.result);
     HUB_DIAG(HUB_DIAG_WARNING, component, "begins again behind what is delivered",
              hub_diag_number("record", (int64_t)f->first), hub_diag_error(&f->why));
     if (f->progress)

@@ -44,14 +44,15 @@ static void log_problems(const struct hub_problems *problems)
     }
 }
 
-/* Forwarder's thread, before the first record: topics are there as they must be, or nothing is sent. */
+/* Forwarder's thread, before the first record: topics are there as they must be, or nothing is sent. One that was
+ * there and is gone took with it what was delivered: it is not made anew in silence. */
 static enum hub_result prepare(void *ctx, struct hub_error *err)
 {
     struct hub *hub = ctx;
     struct hub_problems problems;
     hub_problems_init(&problems);
     enum hub_result result =
-        hub_bus_setup_check(hub->bus, hub->roles, true, LATER_CHECK_MS, &problems, err);
+        hub_bus_setup_check(hub->bus, hub->roles, !hub_forward_begun(hub->forward), LATER_CHECK_MS, &problems, err);
     if (result == HUB_OK && problems.errors != 0)
         (void)first_error(&problems, err);
     if (result == HUB_OK)

@@ -6,14 +6,14 @@ from kafka_test import encode, forwarded, kafka_hub, until
 from messages import Hospital
 
 CYCLES = int(os.environ.get("KAFKA_CYCLES", "50" if os.environ.get("CI") else "10"))
-PATIENTS = 6
+PATIENTS, SENDERS = 6, 4
 
 
 class Load:
     """A sender that goes on through everything; what was answered positively is in `accepted` (control ids)."""
 
-    def __init__(self, hub):
-        self.hub, self.hospital = hub, Hospital(41, PATIENTS)
+    def __init__(self, hub, seed):
+        self.hub, self.hospital = hub, Hospital(seed, PATIENTS)
         self.accepted, self.sent = set(), 0
         self.running = True
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -40,6 +40,10 @@ class Load:
     def stop(self):
         self.running = False
         self.thread.join(60)
+
+
+def answered(loads):
+    return sum(len(load.accepted) for load in loads)
 
 
 def recorded_order(cluster):
@@ -91,28 +95,29 @@ def disturb(cluster, hub, kind, node, long):
 def nothing_is_lost_or_out_of_order_whatever_fails():
     cluster = Cluster(brokers=3, proxied=True)
     hub = kafka_hub(cluster)
-    load = None
+    loads = []
     try:
         cluster.allow_roles()
         hub.edit("{wait: stored, mode: auto", "{wait: broker, mode: auto")
         hub.start()
-        load = Load(hub)
-        until(lambda: load.accepted, "no message is taken", 60)
+        loads = [Load(hub, 41 + n) for n in range(SENDERS)]
+        until(lambda: all(load.accepted for load in loads), "no message is taken", 60)
         kinds = ["kill", "hub", "pause", "cut", "lead", "stop", "hub"]
         for cycle in range(CYCLES):
             kind = kinds[cycle % len(kinds)]
-            before = len(load.accepted)
+            before = answered(loads)
             disturb(cluster, hub, kind, cluster.nodes[cycle % 3], cycle < len(kinds))
             cluster.wait(3, 90)
             cluster.whole("chartline.events", 3, 90)
-            until(lambda: len(load.accepted) > before + 5, f"nothing goes on after cycle {cycle} ({kind}): {hub.json('status')['bus']}", 90)
-        load.stop()
+            until(lambda: answered(loads) > before + 20, f"nothing goes on after cycle {cycle} ({kind}): {hub.json('status')['bus']}", 90)
+        for load in loads:
+            load.stop()
         status = check_whole(cluster, hub)
-        check(status["events"] >= len(load.accepted), f"{len(load.accepted)} answered, {status['events']} stored")
-        print(f"     {CYCLES} cycles, {len(load.accepted)} messages answered, {cluster.count('chartline.events')} records for {status['events']} events, "
+        check(status["events"] >= answered(loads), f"{answered(loads)} answered, {status['events']} stored")
+        print(f"     {CYCLES} cycles, {answered(loads)} messages answered, {cluster.count('chartline.events')} records for {status['events']} events, "
               f"{status['bus']['retries']} retries, {status['bus']['rebuilds']} rebuilds in the last process")
     finally:
-        if load is not None:
+        for load in loads:
             load.running = False
         hub.close()
         cluster.close()

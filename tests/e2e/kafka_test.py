@@ -202,6 +202,31 @@ def a_broker_that_is_away_costs_no_message_and_no_order():
         cluster.close()
 
 
+def a_topic_that_is_gone_is_said_and_can_be_filled_again():
+    cluster = Cluster()
+    hub = kafka_hub(cluster)
+    try:
+        cluster.allow_roles()
+        hub.start()
+        hospital = Hospital(35, 3)
+        send_all(hub, [encode(hospital.adt("A01", n)) for n in range(3)])
+        forwarded(hub)
+        cluster.admin("delete", "chartline.events")
+        check(ack_code(send_all(hub, [encode(hospital.oru(1))])[0])[0] == "AA", "messages are taken all the same")
+        until(lambda: all(w in hub.json("status")["bus"].get("trouble", "") for w in ("chartline.events", "the topic is not there")),
+              "the status does not say so", 60)
+        check(hub.json("status")["bus"]["state"] == "refused", "it is waited for")
+        check(["chartline.events"] not in cluster.admin("topics"), "the topic was made anew in silence")
+        hub.stop()
+        os.remove(os.path.join(hub.dir, "data", "forward", "position"))
+        hub.start()
+        status = forwarded(hub)
+        check(len({h["chartline-id"] for *_, h in cluster.dump("chartline.events")}) == status["events"] == 4, "not everything came again")
+    finally:
+        hub.close()
+        cluster.close()
+
+
 def ack_broker_waits_for_the_brokers():
     cluster = Cluster()
     hub = kafka_hub(cluster)
@@ -310,4 +335,4 @@ if __name__ == "__main__":
     needed()
     main([everything_from_mllp_to_the_topics, everything_with_an_older_broker, refused_logins_name_the_cause,
           check_connect_says_what_is_wrong_with_topics_and_rights, a_broker_that_is_away_costs_no_message_and_no_order,
-          ack_broker_waits_for_the_brokers, the_port_keeps_its_contracts_with_a_real_broker, every_mechanism_logs_in_and_is_refused_by_name, rights_are_the_least_that_work])
+          a_topic_that_is_gone_is_said_and_can_be_filled_again, ack_broker_waits_for_the_brokers, the_port_keeps_its_contracts_with_a_real_broker, every_mechanism_logs_in_and_is_refused_by_name, rights_are_the_least_that_work])
