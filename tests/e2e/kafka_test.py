@@ -100,6 +100,33 @@ def everything_from_mllp_to_the_topics(version="4"):
         cluster.close()
 
 
+def new_keys_are_there_before_what_they_seal():
+    cluster = Cluster()
+    hub = kafka_hub(cluster)
+    try:
+        cluster.allow_roles()
+        hub.start()
+        hospital = Hospital(36, 3)
+        for n in range(3):
+            send_all(hub, [encode(hospital.oru(n))])
+            hub.cli("keys", "rotate", "clinical")
+        send_all(hub, [encode(hospital.oru(1))])
+        hub.caught_up()
+        hub.cli("keys", "shred", hub.json("timeline", "--list")[0]["tokens"][0], "--yes")
+        forwarded(hub)
+        records = [json.loads(value) for _, _, _, value, _ in cluster.dump("chartline.keys")]
+        exported = [json.loads(line) for line in hub.cli("keys", "export").splitlines() if line]
+        check({r["signature"] for r in exported} <= {r["signature"] for r in records}, "a record of the key store is not on the bus")
+        check(any(r["kind"] == "shredded" for r in records), "readers do not learn that a secret is gone")
+        known = {r["id"] for r in records if r["kind"] == "class-key"}
+        used = {part.split("@")[1].split(":")[0] for _, _, _, value, _ in cluster.dump("chartline.events")
+                for part in json.loads(value)["seal"].split(";") if "@" in part}
+        check(used <= known and len(known) >= 9, f"keys used {used}, known {known}")
+    finally:
+        hub.close()
+        cluster.close()
+
+
 def everything_with_an_older_broker():
     everything_from_mllp_to_the_topics("3")
 
@@ -333,6 +360,6 @@ def the_port_keeps_its_contracts_with_a_real_broker():
 
 if __name__ == "__main__":
     needed()
-    main([everything_from_mllp_to_the_topics, everything_with_an_older_broker, refused_logins_name_the_cause,
+    main([everything_from_mllp_to_the_topics, new_keys_are_there_before_what_they_seal, everything_with_an_older_broker, refused_logins_name_the_cause,
           check_connect_says_what_is_wrong_with_topics_and_rights, a_broker_that_is_away_costs_no_message_and_no_order,
           a_topic_that_is_gone_is_said_and_can_be_filled_again, ack_broker_waits_for_the_brokers, the_port_keeps_its_contracts_with_a_real_broker, every_mechanism_logs_in_and_is_refused_by_name, rights_are_the_least_that_work])
