@@ -5,7 +5,7 @@
 #include "src/base/mem.h"
 #include "src/pipeline/hub_internal.h"
 
-enum { FIRST_CHECK_MS = 10000, LATER_CHECK_MS = 3000, DRAIN_MOST_MS = 5000 };
+enum { FIRST_CHECK_MS = 5000, LATER_CHECK_MS = 3000, DRAIN_MOST_MS = 5000 };
 
 static const char component[] = "bus";
 
