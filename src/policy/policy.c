@@ -120,32 +120,12 @@ bool hub_policy_node_needed(const struct hub_policy_node *node)
     return node != NULL && node->needed;
 }
 
-static bool codes_have(const struct hub_policy_codes *codes, struct hub_span system, struct hub_span code)
-{
-    const struct hub_policy_code wanted = {system, code};
-    const unsigned bit = hub_policy_code_bit(code);
-    if ((codes->filter[bit / 64] >> bit % 64 & 1) == 0)
-        return false;
-    size_t low = 0, high = codes->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int d = hub_policy_code_compare(&wanted, &codes->items[middle]);
-        if (d == 0)
-            return true;
-        if (d < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return false;
-}
-
 bool hub_policy_lifts(const struct hub_policy *policy, struct hub_span system, struct hub_span code)
 {
-    return codes_have(&policy->lifts, system, code);
+    return hub_policy_codes_have(&policy->lifts, system, code);
 }
 
 bool hub_policy_label_clear(const struct hub_policy *policy, struct hub_span system, struct hub_span code)
 {
-    return codes_have(&policy->clear_labels, system, code);
+    return hub_policy_codes_have(&policy->clear_labels, system, code);
 }

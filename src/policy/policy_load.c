@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/buf.h"
 #include "src/base/mem.h"
 #include "src/codec/encode.h"
 #include "src/codec/yaml.h"
@@ -181,11 +182,6 @@ static void load_type(struct loader *l, const struct hub_yaml *rules)
 
 /* --- code lists --- */
 
-static int code_order(const void *a, const void *b)
-{
-    return hub_policy_code_compare(a, b);
-}
-
 /* Adds "system|code" texts of LIST to CODES. */
 static void load_codes(struct loader *l, const struct hub_yaml *list, struct hub_policy_codes *codes)
 {
@@ -195,37 +191,14 @@ static void load_codes(struct loader *l, const struct hub_yaml *list, struct hub
         problem(l, list->line, list->key, "not a list", "write [\"system|code\", ...]");
         return;
     }
-    struct hub_policy_code *items =
-        HUB_ARENA_ARRAY(&l->policy->arena, struct hub_policy_code, codes->count + list->count);
-    if (items == NULL) {
-        l->out_of_memory = true;
-        return;
-    }
-    if (codes->count != 0)
-        memcpy(items, codes->items, codes->count * sizeof *items);
-    codes->items = items;
     for (const struct hub_yaml *e = list->first; e != NULL; e = e->next) {
         const char *bar = e->type == HUB_YAML_SCALAR ? strrchr(e->text, '|') : NULL;
-        if (bar == NULL || bar == e->text || bar[1] == '\0') {
-            problem(l, e->line, list->key, "not a code", "write \"system|code\"");
-            continue;
-        }
-        struct hub_span copy = hub_arena_copy(&l->policy->arena, hub_span_str(e->text));
-        if (copy.ptr == NULL) {
+        if (bar == NULL || bar == e->text || bar[1] == '\0' || strcmp(bar, "|*") == 0)
+            problem(l, e->line, list->key, "not a code", "write \"system|code\", or its beginning and *");
+        else if (!hub_policy_codes_add(&l->policy->arena, codes, hub_span_of(e->text, (size_t)(bar - e->text)),
+                                       hub_span_str(bar + 1)))
             l->out_of_memory = true;
-            return;
-        }
-        size_t system_len = (size_t)(bar - e->text);
-        items[codes->count++] =
-            (struct hub_policy_code){hub_span_of(copy.ptr, system_len),
-                                     hub_span_of(copy.ptr + system_len + 1, copy.len - system_len - 1)};
     }
-    for (size_t i = 0; i < codes->count; i++) {
-        const unsigned bit = hub_policy_code_bit(codes->items[i].code);
-        codes->filter[bit / 64] |= UINT64_C(1) << bit % 64;
-    }
-    if (codes->count > 1)
-        qsort(codes->items, codes->count, sizeof *codes->items, code_order);
 }
 
 /* --- facts of FHIR --- */
@@ -336,6 +309,37 @@ static bool read_file(struct loader *l, const char *path, struct hub_span *out)
     return good;
 }
 
+/* Paths start at the policy's folder. */
+static void load_lists(struct loader *l, const struct hub_yaml *lists, struct hub_buf *all)
+{
+    const char *slash = strrchr(l->file, '/');
+    const int folder = slash != NULL ? (int)(slash - l->file) + 1 : 0;
+    if (lists == NULL)
+        return;
+    if (lists->type != HUB_YAML_LIST) {
+        problem(l, lists->line, "lists", "not a list", "write [../sensitive/hiv.yaml, ...]");
+        return;
+    }
+    for (const struct hub_yaml *e = lists->first; e != NULL; e = e->next) {
+        struct hub_span text;
+        if (e->type != HUB_YAML_SCALAR || e->text[0] == '\0') {
+            problem(l, e->line, "lists", "not a file", "write its path from this file's folder");
+            continue;
+        }
+        const char *path = hub_arena_printf(l->scratch, "%.*s%s", e->text[0] == '/' ? 0 : folder, l->file, e->text);
+        if (path == NULL) {
+            l->out_of_memory = true;
+            return;
+        }
+        if (!read_file(l, path, &text))
+            continue;
+        hub_buf_append_span(all, text);
+        if (!hub_policy_codes_load(&l->policy->arena, l->scratch, path, text, &l->policy->lifts, l->problems))
+            l->out_of_memory = true;
+    }
+}
+
+/* The policy's name changes with every byte of what it is made of: the file and the lists that it names. */
 static void load_name(struct loader *l, struct hub_yaml *root, struct hub_span text)
 {
     const char *name = hub_yaml_get_text(root, "policy");
@@ -346,15 +350,22 @@ static void load_name(struct loader *l, struct hub_yaml *root, struct hub_span t
     }
     uint8_t hash[HUB_HASH_LEN];
     char hex[17];
-    hub_blake2b(NULL, text, hash, sizeof hash);
+    struct hub_buf all;
+    hub_buf_init(&all, POLICY_BYTES_MAX, false);
+    hub_buf_append_span(&all, text);
+    load_lists(l, hub_yaml_get(root, "lists"), &all);
+    if (hub_buf_result(&all) != HUB_OK)
+        l->out_of_memory = true;
+    hub_blake2b(NULL, hub_buf_view(&all), hash, sizeof hash);
+    hub_buf_deinit(&all);
     (void)hub_encode(HUB_HEX, hub_span_of(hash, 8), hex, sizeof hex);
     (void)snprintf(l->policy->name, sizeof l->policy->name, "%s@%s", name, hex);
 }
 
 static void load_document(struct loader *l, struct hub_yaml *root, struct hub_span text)
 {
-    static const char *const known[] = {"policy",       "suite",     "default", "sensitive",
-                                        "clear_labels", "resources", NULL};
+    static const char *const known[] = {"policy", "suite",        "default",   "sensitive",
+                                        "lists",  "clear_labels", "resources", NULL};
     load_name(l, root, text);
     struct hub_yaml *suite = hub_yaml_get(root, "suite");
     l->policy->suite = HUB_SUITE_XC20P;
@@ -370,6 +381,8 @@ static void load_document(struct loader *l, struct hub_yaml *root, struct hub_sp
         problem(l, default_class->line, "default", "not a class that seals", CLASS_MEND ", but not clear");
     load_codes(l, hub_yaml_get(root, "sensitive"), &l->policy->lifts);
     load_codes(l, hub_yaml_get(root, "clear_labels"), &l->policy->clear_labels);
+    hub_policy_codes_close(&l->policy->lifts);
+    hub_policy_codes_close(&l->policy->clear_labels);
     struct hub_yaml *resources = hub_yaml_get(root, "resources");
     if (resources == NULL || resources->type != HUB_YAML_MAP)
         problem(l, root->line, "resources", "the policy has no rules", "see policies/protect/default.yaml");

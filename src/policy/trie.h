@@ -27,9 +27,18 @@ struct hub_policy_code {
     struct hub_span code;
 };
 
+struct hub_policy_system { /* beginnings of codes of one system */
+    struct hub_span system;
+    struct hub_span *prefixes;
+    size_t count, cap;
+};
+
 struct hub_policy_codes {
-    struct hub_policy_code *items; /* sorted once compiled */
-    size_t count;
+    struct hub_policy_code *items; /* sorted once closed */
+    size_t count, cap;
+    struct hub_policy_system *systems;
+    size_t system_count;
+    uint64_t first[4];  /* a bit for each first byte of a prefix */
     uint64_t filter[8]; /* a bit for each code's ends and length: most codes of an event are not in the list */
 };
 
@@ -48,6 +57,16 @@ struct hub_policy {
     struct hub_policy_codes lifts;
     struct hub_policy_codes clear_labels;
 };
+
+/* codes.c. CODE may end in * (everything that begins so; dots and case do not count). Copied; false: out of memory. */
+bool hub_policy_codes_add(struct hub_arena *arena, struct hub_policy_codes *codes, struct hub_span system,
+                          struct hub_span code);
+/* Once, before anything is asked. */
+void hub_policy_codes_close(struct hub_policy_codes *codes);
+bool hub_policy_codes_have(const struct hub_policy_codes *codes, struct hub_span system, struct hub_span code);
+/* Adds the codes of a list file (its TEXT). False: out of memory. */
+bool hub_policy_codes_load(struct hub_arena *arena, struct hub_arena *scratch, const char *file, struct hub_span text,
+                           struct hub_policy_codes *codes, struct hub_problems *problems);
 
 /* Order of children: shorter names first, so that most comparisons end at the length. */
 static inline int hub_policy_name_compare(const char *a, uint32_t a_len, const char *b, uint32_t b_len)

@@ -48,12 +48,13 @@ static enum hub_result put_together(struct hub_arena *arena, struct hub_json *ma
 static enum hub_result list_resources(const struct hub_prepared *p, const struct hub_policy *policy,
                                       struct hub_event *event, struct hub_json *list, struct hub_error *err)
 {
+    bool lifted = false;
     HUB_ENSURE(list != NULL, HUB_NO_MEMORY);
+    HUB_TRY(hub_lift_resources(p, policy, event, &lifted));
     for (uint32_t i = 0; i < event->resource_count; i++) {
         struct hub_resource *resource = &event->resources[i];
         if (strcmp(resource->type, "Binary") != 0) {
-            const bool sensitive = resource->entry.sensitive || hub_take_lifts(policy, resource->json);
-            HUB_TRY(hub_entry_add(p, resource, sensitive, err));
+            HUB_TRY(hub_entry_add(p, resource, resource->entry.sensitive, err));
         }
         HUB_TRY(hub_json_push(list, resource->json));
     }

@@ -212,7 +212,6 @@ static enum hub_result write_resource(struct sealer *s, uint32_t ordinal, struct
         result = write_sent_binary(s, ordinal, json);
         return result == HUB_OK ? HUB_OK : hub_fail(err, result, NULL, NULL);
     }
-    resource->entry.sensitive = resource->entry.sensitive || hub_take_lifts(s->policy, resource->json);
     s->take.sensitive = resource->entry.sensitive;
     s->take.root = hub_policy_resource(s->policy, resource->type);
     HUB_TRY(hub_entry_add(&s->prepared, resource, s->take.sensitive, err));
@@ -246,6 +245,10 @@ static void reserve_large(const struct sealer *s, struct hub_buf *json)
 static enum hub_result write_data(struct sealer *s, struct hub_buf *json, struct hub_error *err)
 {
     const struct hub_event *event = s->event;
+    bool lifted = false;
+    if (hub_lift_resources(&s->prepared, s->policy, s->event, &lifted) != HUB_OK)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    s->take.lifted = lifted ? event : NULL;
     reserve_large(s, json);
     hub_buf_append_str(json, "{\"data\":{\"entry\":[");
     for (uint32_t i = 0; i < event->resource_count; i++) {

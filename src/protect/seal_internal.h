@@ -183,6 +183,14 @@ enum hub_result hub_suite_open(enum hub_suite suite, const uint8_t key[HUB_KEY_L
                                const uint8_t salt[HUB_SALT_LEN], const uint8_t ordinal[4], struct hub_span aad,
                                struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
 
+/* --- lift.c --- */
+
+/* Sets entry.sensitive of what the policy lifts and of what would give it away. *ANY: some was lifted. */
+enum hub_result hub_lift_resources(const struct hub_prepared *p, const struct hub_policy *policy,
+                                   struct hub_event *event, bool *any) HUB_MUST_USE;
+/* The resource of the event that REFERENCE leads to; UINT32_MAX: none. */
+uint32_t hub_lift_target(const struct hub_prepared *p, const struct hub_event *event, struct hub_span reference);
+
 /* --- take.c --- */
 
 /* The lists of one resource while its elements are taken out. */
@@ -192,6 +200,7 @@ struct hub_take {
     const struct hub_policy_node *root;     /* of the resource's type */
     struct hub_buf lists[HUB_DATA_CLASSES]; /* "[[path,value],..." without the last bracket */
     bool sensitive;
+    const struct hub_event *lifted; /* something of this event is lifted; NULL: nothing */
     unsigned taken; /* classes, as bits */
     char path[1024];
     size_t path_len;

@@ -393,6 +393,16 @@ static bool mixed(const struct hub_take *t, const struct hub_json *member, const
     return class_ != HUB_DATA_CLEAR && special(t, member, member->key, member->key_len, class_);
 }
 
+/* What stands beside a reference to a lifted resource speaks of it: its display, its identifier. */
+static bool beside_lifted(const struct hub_take *t, const struct hub_json *object)
+{
+    const struct hub_json *reference = t->lifted != NULL ? hub_json_get(object, "reference") : NULL;
+    if (reference == NULL || reference->type != HUB_JSON_STRING || !is_reference(t, reference))
+        return false;
+    const uint32_t target = hub_lift_target(t->prepared, t->lifted, hub_json_span(reference));
+    return target != UINT32_MAX && t->lifted->resources[target].entry.sensitive;
+}
+
 static enum hub_result take_member(struct hub_take *t, struct hub_json *object, struct hub_json *member,
                                    const struct hub_policy_node *parent, enum hub_data_class inherited)
 {
@@ -402,7 +412,7 @@ static enum hub_result take_member(struct hub_take *t, struct hub_json *object, 
     const bool needed = hub_policy_node_needed(node);
     enum hub_data_class class_ = node != NULL ? hub_policy_node_class(node) : inherited;
     size_t mark;
-    if (t->sensitive)
+    if (t->sensitive || beside_lifted(t, object))
         class_ = HUB_DATA_SENSITIVE;
     if (member->type == HUB_JSON_STRING && is_reference(t, member))
         return HUB_OK;

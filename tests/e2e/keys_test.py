@@ -327,7 +327,37 @@ def a_hub_without_its_keys_takes_nothing():
         hub.close()
 
 
-TESTS = [a_feed_seals_by_its_own_policy_and_one_timeline_opens_both_suites,
+def what_is_sensitive_shows_to_roles_with_sensitive_only():
+    hub = Hub().start()
+    try:
+        message = (b"MSH|^~\\&|LAB|GENHOSP|HUB|GENHOSP|20240301120000||ORU^R01^ORU_R01|S1|P|2.5.1\rPID|1||555^^^GENHOSP^MR||DOE^JANE\r"
+                   b"OBR|1||F77^LAB|LOCAL^Screening^L|||20240301110000||||||||||||||||||F\r"
+                   b"OBX|1|ST|7917-8^HIV antibodies^LN||NONREACTIVEMARK||||||F\r"
+                   b"OBR|2||F78^LAB|58410-2^CBC^LN|||20240301110000||||||||||||||||||F\r"
+                   b"OBX|1|NM|718-7^Hemoglobin^LN||13.5|g/dL|||||F\r")
+        admission = (b"MSH|^~\\&|EHR|GENHOSP|HUB|GENHOSP|20240302120000||ADT^A01^ADT_A01|S2|P|2.5.1\rEVN|A01|20240302120000\r"
+                     b"PID|1||555^^^GENHOSP^MR||DOE^JANE\rPV1|1|I|4EAST^1^A|||||||MED|||||||||V9^^^GENHOSP^VN\r"
+                     b"DG1|1||F1020^Alcohol dependence^I10C||20240302|A\rDG1|2||E11.9^Diabetes^I10C||20240302|A\r")
+        for m in (message, admission):
+            check(ack_code(send_all(hub, [m])[0])[0] == "AA", "refused")
+        hub.caught_up()
+        chart = hub.json("timeline", "--list")[0]["chart"]
+        hidden, shown = ("NONREACTIVEMARK", "7917-8", "Alcohol", "F1020", "Screening"), ("718-7", "E11.9")
+        whole = hub.cli("timeline", chart, "--json", "--versions", *CLINICIAN)
+        check(all(w in whole for w in hidden + shown), "the clinician does not see all")
+        part = hub.cli("timeline", chart, "--json", "--versions", *hub.as_role("insights"))
+        check(all(w in part for w in shown), "what is not sensitive is hidden")
+        for word in hidden:
+            check(word not in part, f"{word} shows to a role without sensitive")
+        lifted = [k for k in hub.json("keys", "list") if k.get("class") == "sensitive"]
+        check(lifted[0]["fields"] >= 3, f"nothing was sealed as sensitive: {lifted}")
+        no_name_in(hub, (b"NONREACTIVEMARK", b"7917-8", b"F1020"))
+    finally:
+        hub.close()
+
+
+TESTS = [what_is_sensitive_shows_to_roles_with_sensitive_only,
+         a_feed_seals_by_its_own_policy_and_one_timeline_opens_both_suites,
          a_feeds_policy_is_checked_and_a_bad_one_keeps_the_hub_from_starting,
          rotation_under_load_loses_nothing_and_old_events_stay_readable,
          an_epoch_ends_by_itself_after_so_many_fields,

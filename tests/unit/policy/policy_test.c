@@ -141,6 +141,42 @@ static void policy_lifts_listed_labels_and_codes_only(void **state)
     hub_policy_free(p);
 }
 
+static void policy_lifts_codes_by_their_beginning(void **state)
+{
+    (void)state;
+    struct hub_policy *p = load_default();
+    const struct hub_span icd = HUB_SPAN("http://hl7.org/fhir/sid/icd-10-cm");
+    static const char *const lifted[] = {"F10.20", "F1020", "f19.10", "F20", "F99", "B20", "Z21", "O98.711", "O98.7", "A54.9"};
+    static const char *const others[] = {"E11.9", "F", "F0.1", "F09", "B2", "B96.2", "Z22.1", "O98.6", "I10", "A49.9", ""};
+    for (size_t i = 0; i < sizeof lifted / sizeof lifted[0]; i++)
+        if (!hub_policy_lifts(p, icd, hub_span_str(lifted[i])))
+            fail_msg("%s is not lifted", lifted[i]);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (hub_policy_lifts(p, icd, hub_span_str(others[i])))
+            fail_msg("%s is lifted", others[i]);
+    assert_false(hub_policy_lifts(p, HUB_SPAN("http://loinc.org"), HUB_SPAN("F10.20"))); /* another system's code */
+    assert_true(hub_policy_lifts(p, HUB_SPAN("http://www.ama-assn.org/go/cpt"), HUB_SPAN("86703")));
+    assert_false(hub_policy_lifts(p, HUB_SPAN("http://www.ama-assn.org/go/cpt"), HUB_SPAN("867031")));
+    assert_true(hub_policy_lifts(p, HUB_SPAN("http://snomed.info/sct"), HUB_SPAN("86406008")));
+    assert_true(hub_policy_lifts(p, HUB_SPAN("http://terminology.hl7.org/CodeSystem/v2-0177"), HUB_SPAN("HIV")));
+    hub_policy_free(p);
+}
+
+static void policy_list_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    struct hub_problems problems;
+    assert_null(load("policy: p/1\nlists: [nowhere.yaml]\nresources: {}\n", &problems));
+    assert_string_equal(problems.items[0].error.what, "cannot be read");
+    hub_problems_deinit(&problems);
+    assert_null(load("policy: p/1\nlists: [p.yaml]\nresources: {}\n", &problems)); /* itself: no list */
+    assert_string_equal(problems.items[0].error.what, "the list has no name");
+    hub_problems_deinit(&problems);
+    assert_null(load("policy: p/1\nsensitive: [\"urn:x|*\"]\nresources: {}\n", &problems)); /* all of a system */
+    assert_string_equal(problems.items[0].error.what, "not a code");
+    hub_problems_deinit(&problems);
+}
+
 static void policy_deeper_rule_makes_its_ancestors_mixed(void **state)
 {
     (void)state;
@@ -301,6 +337,8 @@ int main(void)
         cmocka_unit_test(policy_knows_what_a_valid_resource_needs),
         cmocka_unit_test(policy_lifts_listed_labels_and_codes_only),
         cmocka_unit_test(policy_deeper_rule_makes_its_ancestors_mixed),
+        cmocka_unit_test(policy_lifts_codes_by_their_beginning),
+        cmocka_unit_test(policy_list_that_is_none_is_refused),
         cmocka_unit_test(policy_says_its_suite),
         cmocka_unit_test(policy_name_changes_with_every_byte),
         cmocka_unit_test(policy_that_seals_what_is_needed_is_refused),

@@ -1,0 +1,103 @@
+/* Which resources of an event are sealed whole as `sensitive`: those with a label or code of the policy's lists, and
+ * those that would tell by what they stand beside. A report that was lifted for its own code takes its results along,
+ * for their codes may be a laboratory's own; a report with a lifted result is lifted, for it sums its results up; and
+ * the order of either is, for it asked for what must not show. */
+#include "src/protect/seal_internal.h"
+
+enum { ROUNDS_MAX = 64 };
+
+struct lifting {
+    const struct hub_prepared *prepared;
+    struct hub_event *event;
+    bool *own; /* lifted for itself */
+    bool changed;
+};
+
+uint32_t hub_lift_target(const struct hub_prepared *p, const struct hub_event *event, struct hub_span reference)
+{
+    if (reference.len <= HUB_RESOURCE_ID_LEN)
+        return UINT32_MAX;
+    const uint8_t *id = reference.ptr + reference.len - HUB_RESOURCE_ID_LEN;
+    for (uint32_t i = 0; i < event->resource_count; i++) {
+        if (memcmp(p->ids[i], id, HUB_RESOURCE_ID_LEN) == 0)
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+static void lift(struct lifting *l, uint32_t at)
+{
+    l->changed = l->changed || !l->event->resources[at].entry.sensitive;
+    l->event->resources[at].entry.sensitive = true;
+}
+
+static bool is_lifted(const struct lifting *l, uint32_t at)
+{
+    return at != UINT32_MAX && l->event->resources[at].entry.sensitive;
+}
+
+static uint32_t target_of(const struct lifting *l, const struct hub_json *item)
+{
+    return hub_lift_target(l->prepared, l->event, hub_json_get_span(item, "reference"));
+}
+
+static const struct hub_json *items_of(const struct hub_json *resource, const char *name)
+{
+    const struct hub_json *list = hub_json_get(resource, name);
+    return list != NULL && list->type == HUB_JSON_ARRAY ? list->first : NULL;
+}
+
+static void spread_report(struct lifting *l, uint32_t at)
+{
+    for (const struct hub_json *r = items_of(l->event->resources[at].json, "result"); r != NULL; r = r->next) {
+        const uint32_t target = target_of(l, r);
+        if (l->own[at] && target != UINT32_MAX)
+            lift(l, target);
+        if (is_lifted(l, target))
+            lift(l, at);
+    }
+}
+
+static void spread_order(struct lifting *l, uint32_t at)
+{
+    for (const struct hub_json *r = items_of(l->event->resources[at].json, "basedOn"); r != NULL; r = r->next) {
+        const uint32_t target = target_of(l, r);
+        if (target != UINT32_MAX)
+            lift(l, target);
+    }
+}
+
+static enum hub_result spread(struct lifting *l)
+{
+    struct hub_event *event = l->event;
+    l->own = hub_arena_alloc(l->prepared->arena, event->resource_count * sizeof *l->own);
+    HUB_ENSURE(l->own != NULL, HUB_NO_MEMORY);
+    for (uint32_t i = 0; i < event->resource_count; i++)
+        l->own[i] = event->resources[i].entry.sensitive;
+    l->changed = true;
+    for (unsigned round = 0; l->changed && round < ROUNDS_MAX; round++) {
+        l->changed = false;
+        for (uint32_t i = 0; i < event->resource_count; i++) {
+            if (strcmp(event->resources[i].type, "DiagnosticReport") == 0)
+                spread_report(l, i);
+            if (event->resources[i].entry.sensitive)
+                spread_order(l, i);
+        }
+    }
+    return HUB_OK;
+}
+
+enum hub_result hub_lift_resources(const struct hub_prepared *p, const struct hub_policy *policy,
+                                   struct hub_event *event, bool *any)
+{
+    struct lifting l = {.prepared = p, .event = event};
+    *any = false;
+    for (uint32_t i = 0; i < event->resource_count; i++) {
+        struct hub_resource *resource = &event->resources[i];
+        if (strcmp(resource->type, "Binary") == 0)
+            continue;
+        resource->entry.sensitive = resource->entry.sensitive || hub_take_lifts(policy, resource->json);
+        *any = *any || resource->entry.sensitive;
+    }
+    return *any ? spread(&l) : HUB_OK;
+}
