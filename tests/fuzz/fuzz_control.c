@@ -30,14 +30,20 @@ static void put_messages(void)
     line.count = 4;
 }
 
-/* Messages go in through a hub in a child, so that nothing of it stays here; then this process has the data. */
-static void make_hub(void)
+/* FROM and TO stand in the hub's folder. */
+static void copy(const char *from, const char *to)
+{
+    char command[1400];
+    (void)snprintf(command, sizeof command, "rm -rf '%s/%s' && cp -r '%s/%s' '%s/%s'", line.folder, to, line.folder, from,
+                   line.folder, to);
+    check(system(command) == 0);
+}
+
+/* Messages go in through a hub in a child, so that nothing of it stays here; a copy is kept for later. */
+static void make_data(void)
 {
     static const struct line_fault nothing = {.where = LINE_NOTHING};
-    struct line_report report;
-    struct hub_problems problems;
-    struct hub_error err = {0};
-    const struct hub_options options = {.roles = HUB_RUN_OFFLINE};
+    static struct line_report report;
     int status = 0;
     line_new(&line, "");
     put_messages();
@@ -46,6 +52,15 @@ static void make_hub(void)
     if (pid == 0)
         _exit(line_child_main(&line, &nothing, &report));
     check(waitpid(pid, &status, 0) == pid && status == 0);
+    copy("data", "data.kept");
+    copy("keys", "keys.kept");
+}
+
+static void open_hub(void)
+{
+    struct hub_problems problems;
+    struct hub_error err = {0};
+    const struct hub_options options = {.roles = HUB_RUN_OFFLINE};
     hub_problems_init(&problems);
     config = hub_config_load(line.yaml, &problems);
     check(config != NULL && hub_crypto_init() == HUB_OK);
@@ -53,11 +68,16 @@ static void make_hub(void)
     hub_problems_deinit(&problems);
 }
 
-static void drop_hub(void)
+static void close_hub(void)
 {
     hub_close(hub);
     hub_config_free(config);
     hub = NULL;
+}
+
+static void leave(void)
+{
+    close_hub();
     line_remove(&line);
 }
 
@@ -94,9 +114,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (hub == NULL) {
         hub_diag_set_level(HUB_DIAG_ERROR);
-        make_hub();
-        if (runs == 0)
-            check(atexit(drop_hub) == 0);
+        make_data();
+        open_hub();
+        check(atexit(leave) == 0);
     }
     struct hub_session *session = hub_session_new(hub, "uid 1");
     struct hub_span rest = hub_span_of(data, size);
@@ -108,7 +128,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rest = hub_span_of(rest.ptr + len, rest.len - len);
     }
     hub_session_free(session);
-    if (++runs % RUNS_MAX == 0)
-        drop_hub();
+    if (++runs % RUNS_MAX == 0) {
+        close_hub();
+        copy("data.kept", "data");
+        copy("keys.kept", "keys");
+        open_hub();
+    }
     return 0;
 }
