@@ -206,7 +206,8 @@ static void key_entry(const struct hub_commit_key *key, enum hub_audit_kind kind
     struct hub_audit_builder builder;
     hub_audit_begin(&builder, kind, recorded_us);
     hub_audit_span(&builder, "who", key->by);
-    hub_audit_span(&builder, "key", key->id);
+    if (key->role.len == 0) /* a record about a role is no key */
+        hub_audit_span(&builder, "key", key->id);
     hub_audit_span(&builder, "class", key->class_);
     hub_audit_span(&builder, "cause", key->cause);
     hub_audit_span(&builder, "role", key->role);

@@ -43,10 +43,14 @@ static enum hub_result role_record(struct hub_keys *keys, const char *kind, cons
     struct hub_arena arena;
     struct hub_span line = HUB_SPAN_NONE;
     char name[NAME_CAP];
-    const struct hub_record_text text = {"role", hub_span_str(role)};
+    uint8_t bytes[HUB_KEY_ID_BYTES];
+    struct hub_key_id id; /* as every record has one: it is found by it on the bus */
+    hub_random(bytes, sizeof bytes);
+    hub_key_id_text(bytes, &id);
+    const struct hub_record_text texts[] = {{"id", hub_span_str(id.text)}, {"role", hub_span_str(role)}};
     (void)snprintf(name, sizeof name, "role/%s/%08x", role, number);
     hub_arena_init(&arena, RECORD_ARENA);
-    enum hub_result result = hub_key_record_text(keys, &arena, kind, by, &text, 1, &line, err);
+    enum hub_result result = hub_key_record_text(keys, &arena, kind, by, texts, 2, &line, err);
     if (result == HUB_OK)
         hub_keys_publish(keys, HUB_KEYS_KEYS, hub_span_str(name), line);
     hub_arena_deinit(&arena);

@@ -212,6 +212,14 @@ static void rotated_key_is_there_after_a_restart_and_its_roles_open_both(void **
 
 /* --- roles --- */
 
+/* The bus finds every record by its id. */
+static void expect_ids(const struct test_lines *lines)
+{
+    for (size_t i = 0; i < lines->count; i++)
+        if (strstr(lines->text[i], "\"id\":\"") == NULL)
+            fail_msg("a record without an id: %s", lines->text[i]);
+}
+
 static size_t opens(struct test_store *p, struct hub_keys *keys, size_t role, enum hub_data_class class_)
 {
     static struct test_lines lines;
@@ -220,6 +228,7 @@ static size_t opens(struct test_store *p, struct hub_keys *keys, size_t role, en
     assert_int_equal(hub_keys_each_record(keys, test_keep_line, &lines), HUB_OK);
     struct hub_role_key *role_key = NULL;
     size_t count = 0;
+    expect_ids(&lines);
     assert_int_equal(hub_role_key_load(p->key[role], &role_key, NULL), HUB_OK);
     for (size_t i = 0; i < lines.count; i++) {
         struct hub_key_id id;
