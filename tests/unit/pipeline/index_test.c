@@ -329,7 +329,6 @@ static void index_forgets_what_is_old_and_retired_but_no_open_letter(void **stat
 {
     struct fixture *f = *state;
     bool used = false;
-    open_log(f);
     open_memory(f);
     fill(f);
     assert_int_equal(hub_index_write(f->index, &f->err), HUB_OK);
@@ -360,7 +359,6 @@ static void index_finds_a_carried_letter_in_its_new_record(void **state)
 {
     struct fixture *f = *state;
     struct hub_index_message message;
-    open_log(f);
     open_memory(f);
     fill(f);
     put(f, HUB_RECORD_CARRIED, "bbb", "", 700, 0);
