@@ -99,6 +99,7 @@ struct hub_limits {
     uint32_t frame_ms;        /* from first to last byte of a frame, 60 s */
     uint32_t drain_ms;        /* at SIGTERM, 10 s */
     uint32_t commit_wait_us;  /* how long a group waits for company when the one before had some */
+    uint32_t timeline_lag;    /* messages that the timeline may be behind before senders wait, 50000 */
     uint32_t remap_rate;      /* messages a second that a remap works on, 500; 0 = as live traffic lets it */
 };
 

@@ -332,6 +332,8 @@ static const struct hub_option limit_rows[] = {
      .description = "time to finish what was started when the hub is asked to stop"},
     {"commit_wait", HUB_OPTION_MICROS, LIMIT(commit_wait_us), "500us", 0, 1000000,
      .description = "how long a group commit waits for more messages, when the one before had more than one"},
+    {"timeline_lag", HUB_OPTION_COUNT, LIMIT(timeline_lag), "50000", 10, 100000000,
+     .description = "messages that the timeline may fall behind what is stored before senders wait for it"},
     {"remap_rate", HUB_OPTION_COUNT, LIMIT(remap_rate), "500", 0, 1000000, .flags = RELOAD,
      .description = "messages a second that feed remap and feed diff work on; 0: as fast as live traffic lets them"},
     END,

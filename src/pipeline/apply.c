@@ -41,6 +41,8 @@ static enum hub_result flush(struct hub *hub, uint64_t position, struct hub_erro
 {
     HUB_TRY(hub_timeline_flush(hub->timeline, position, false, err));
     atomic_store(&hub->applied, position);
+    if (hub_log_durable(hub->log) - position < hub->config->limits.timeline_lag)
+        atomic_store(&hub->ingest.kept_up, true);
     (void)pthread_mutex_lock(&hub->run_lock);
     (void)pthread_cond_broadcast(&hub->run_changed);
     (void)pthread_mutex_unlock(&hub->run_lock);

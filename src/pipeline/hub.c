@@ -278,6 +278,8 @@ static enum hub_result open_ingest(struct hub *hub, struct hub_error *err)
     ingest->wake = wake_auditor;
     ingest->wake_ctx = hub;
     ingest->record_bytes_max = record_bytes_max(hub->config);
+    ingest->applied = (hub->roles & HUB_RUN_TIMELINE) != 0 ? &hub->applied : NULL;
+    ingest->timeline_lag = hub->config->limits.timeline_lag;
     HUB_TRY(hub_ingest_open(ingest, hub->config));
     hub->ingest_open = true;
     for (size_t i = 0; i < ingest->feed_count; i++) {

@@ -18,6 +18,8 @@ enum {
     RETRY_SLOW = 10, /* from so many tries in a row on, as many times as long between them */
     REOPEN_AFTER = 3,
     AUDIT_STEP_MS = 200,
+    NICE_APPLIER = 10,
+    NICE_AUDITOR = 5,
     AUDIT_PATIENCE_US = 60 * 1000000,
     REFUSED_SECOND_US = 1000000,
     OTHER_FILES = 1024,
@@ -39,10 +41,9 @@ int hub_signal_fd(void)
 
 /* Who follows the log gives way to those who acknowledge: under more load than the cores carry, followers lag and
  * catch up afterwards, and senders do not wait for them. */
-static void give_way(void)
+static void give_way(int nice)
 {
-    enum { NICE_FOLLOWER = 5 };
-    if (setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_FOLLOWER) != 0)
+    if (setpriority(PRIO_PROCESS, (id_t)gettid(), nice) != 0)
         return; /* only slower */
 }
 
@@ -61,6 +62,7 @@ static void wait_for_store(struct hub *hub, unsigned failures, const struct hub_
         HUB_DIAG(HUB_DIAG_WARNING, component, "the timeline waits until its store takes writes again; messages are still taken",
                  hub_diag_error(err));
     atomic_store(&hub->lagging, true);
+    atomic_store(&hub->ingest.kept_up, false); /* nobody waits for a store that may be away for long */
     hub_log_wait(hub->log, UINT64_MAX, failures < RETRY_SLOW ? RETRY_WAIT_MS : RETRY_WAIT_MS * RETRY_SLOW);
     if (failures >= REOPEN_AFTER && !hub_commit_full(hub->commit) && hub_kv_reopen(hub->timeline_kv, &again) != HUB_OK)
         return; /* the next step says so again */
@@ -71,6 +73,7 @@ static void wait_for_store(struct hub *hub, unsigned failures, const struct hub_
 static void stand_still(struct hub *hub, const struct hub_error *err)
 {
     atomic_store(&hub->sick, true);
+    atomic_store(&hub->ingest.kept_up, false);
     if (err->result == HUB_CORRUPT && hub_path_ends(err->path, "/timeline")) {
         hub_snapshot_mark_damaged(hub, HUB_SNAPSHOT_TIMELINE);
         HUB_DIAG(HUB_DIAG_ERROR, component,
@@ -87,7 +90,7 @@ static void *apply(void *ctx)
 {
     struct hub *hub = ctx;
     unsigned failures = 0;
-    give_way();
+    give_way(NICE_APPLIER);
     while (!atomic_load(&hub->stopping)) {
         struct hub_error err = {0};
         if (failures == 0)
@@ -147,7 +150,7 @@ static void *audit(void *ctx)
     int64_t second_over_us = 0;
     int64_t waits_since_us = 0;
     bool stop = false;
-    give_way();
+    give_way(NICE_AUDITOR);
     while (!stop) {
         struct hub_error err = {0};
         stop = wait_for_step(hub);
@@ -172,7 +175,7 @@ static void *audit(void *ctx)
 static void *keep(void *ctx)
 {
     struct hub *hub = ctx;
-    give_way();
+    give_way(NICE_AUDITOR);
     hub_keeper_run(hub->keeper);
     return NULL;
 }

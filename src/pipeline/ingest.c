@@ -26,6 +26,14 @@ enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_conf
     return HUB_OK;
 }
 
+bool hub_ingest_timeline_behind(const struct hub_ingest *ingest)
+{
+    if (ingest->applied == NULL || !atomic_load(&ingest->kept_up))
+        return false;
+    const uint64_t applied = atomic_load(ingest->applied), durable = hub_log_durable(ingest->log);
+    return durable > applied && durable - applied > ingest->timeline_lag;
+}
+
 void hub_ingest_close(struct hub_ingest *ingest)
 {
     if (ingest->feeds == NULL)

@@ -211,13 +211,19 @@ static void settle(struct message *message)
     message_free(message);
 }
 
+/* Nothing can be stored, or the timeline is too far behind what is. */
+static bool no_room(const struct hub_intake *intake)
+{
+    return hub_commit_full(intake->ingest->commit) || hub_ingest_timeline_behind(intake->ingest);
+}
+
 static void resume_if_busy(struct hub_intake *intake)
 {
     if (intake->parked == NULL)
         hub_batches_wake(&intake->batches);
     if (!intake->was_busy || intake->parked != NULL)
         return;
-    if (hub_commit_full(intake->ingest->commit)) { /* nobody is read for nothing */
+    if (no_room(intake)) { /* nobody is read for nothing */
         hub_net_timer_set(intake->retry, NO_ROOM_MS);
         return;
     }
@@ -416,7 +422,7 @@ enum hub_result hub_intake_submit(struct hub_intake *intake, const struct hub_de
 {
     uint64_t budget = delivery->bytes.len * IN_FLIGHT_FACTOR;
     HUB_ASSERT(delivery->reply != NULL && delivery->sender != NULL);
-    if (hub_commit_full(intake->ingest->commit)) {
+    if (no_room(intake)) {
         intake->was_busy = true;
         hub_net_timer_set(intake->retry, NO_ROOM_MS);
         return HUB_BUSY;

@@ -46,6 +46,9 @@ struct hub_ingest {
     uint64_t record_bytes_max;
     uint64_t event_bytes_max; /* what the bus takes; 0: no limit of its own */
     atomic_ullong in_flight_bytes;
+    const atomic_ullong *applied; /* the timeline's position in the log; NULL: none is kept here */
+    uint64_t timeline_lag;
+    atomic_bool kept_up; /* the timeline was at the log's end: what it lags now has come since. Past timeline_lag senders wait */
     atomic_llong connections;
     atomic_bool ending; /* the hub stops: no message waits for room any more */
     pthread_mutex_t lock;                          /* below */
@@ -60,6 +63,9 @@ struct hub_ingest {
  * HUB_NO_MEMORY. */
 enum hub_result hub_ingest_open(struct hub_ingest *ingest, const struct hub_config *config) HUB_MUST_USE;
 void hub_ingest_close(struct hub_ingest *ingest);
+/* More is stored than the timeline takes in: senders wait, or charts would get older and older. What there was to do at
+ * the start (a new timeline, a long stop) and a store that takes no writes hold nobody up. Any thread. */
+bool hub_ingest_timeline_behind(const struct hub_ingest *ingest);
 /* What a control id is found by: a sender's own numbering, so that two senders' equal ids are not one. */
 void hub_ingest_control_token(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender, struct hub_span control_id,
                               struct hub_hash_token *out);

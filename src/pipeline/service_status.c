@@ -116,6 +116,15 @@ static uint64_t events_applied(uint64_t events, uint64_t lag)
     return events > lag ? events - lag : 0;
 }
 
+static const char *timeline_state(struct hub *hub)
+{
+    if (atomic_load(&hub->sick))
+        return "failed";
+    if (atomic_load(&hub->lagging))
+        return "waiting";
+    return hub_ingest_timeline_behind(&hub->ingest) ? "behind" : "ok";
+}
+
 static const char *room_text(enum hub_commit_room room)
 {
     switch (room) {
@@ -180,7 +189,7 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     text_member(&out, "clock", hub_clock_state_name(hub_clock_watch_state(&hub->clock_watch, &clock_off_us)));
     if (clock_off_us != 0)
         member(&out, "clock_off_s", (uint64_t)clock_off_us / 1000000);
-    text_member(&out, "timeline", atomic_load(&hub->sick) ? "failed" : atomic_load(&hub->lagging) ? "waiting" : "ok");
+    text_member(&out, "timeline", timeline_state(hub));
     member(&out, "audit_entries", hub_audit_size(hub->audit));
     member(&out, "connections", hub->ingest_open ? (uint64_t)atomic_load(&hub->ingest.connections) : 0);
     member(&out, "in_flight_bytes", hub->ingest_open ? atomic_load(&hub->ingest.in_flight_bytes) : 0);

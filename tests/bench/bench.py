@@ -82,10 +82,12 @@ def bench_ingest(folder, seconds, name):
         before = load.cpu()
         total = load.send(max(5, int(rate * seconds / len(load.files))))
         lag = load.hub.json("status")
+        behind = time.monotonic()
         status = load.hub.caught_up(600)
+        behind = time.monotonic() - behind
         goal = name == "ingest"
         rows = [latency({"name": name, "per_second": round(total["per_second"]), "floor": FLOOR["ingest"] * goal, "goal": GOAL["ingest"] * goal,
-                         "lag_at_end": lag["events"] - lag["applied"], "cpu_us_a_message": round((load.cpu() - before) / total["sent"] * 1e6),
+                         "lag_at_end": lag["events"] - lag["applied"], "catch_up_s": round(behind, 2), "cpu_us_a_message": round((load.cpu() - before) / total["sent"] * 1e6),
                          "log_bytes_a_message": round(status["log_bytes"] / max(1, status["events"]))}, total)]
         half = max(10, int(total["per_second"] / 2))
         slow = load.send(max(1, int(half * seconds / len(load.files))), "--rate", str(half))

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include "src/audit/audit.h"
+#include "src/pipeline/hub_internal.h"
 #include "tests/hub_folder.h"
 
 static uint64_t status_number(struct test_hub *hub, const char *name)
@@ -294,6 +295,43 @@ static void a_tiny_budget_holds_senders_back_and_loses_nothing(void **state)
     test_hub_remove(&hub);
 }
 
+/* A timeline that does not keep up: senders wait for it instead of making charts older and older. */
+static void a_timeline_too_far_behind_holds_senders_back_and_loses_nothing(void **state)
+{
+    (void)state;
+    enum { SENDERS = 8, SENT = SENDERS * 50 };
+    struct test_hub hub;
+    struct stream streams[SENDERS];
+    pthread_t threads[SENDERS];
+    test_hub_make(&hub);
+    test_hub_yaml(&hub, "data", "pending: 4, queue: 16, timeline_lag: 10", "reject");
+    test_hub_start(&hub);
+    for (int i = 0; i < 500 && !atomic_load(&hub.hub->ingest.kept_up); i++)
+        (void)usleep(10000);
+    assert_true(atomic_load(&hub.hub->ingest.kept_up));
+    (void)pthread_mutex_lock(&hub.hub->apply_lock); /* the applier stands still */
+    for (int i = 0; i < SENDERS; i++) {
+        streams[i] = (struct stream){.hub = &hub, .number = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, stream_body, &streams[i]), 0);
+    }
+    for (int i = 0; i < 500 && !hub_ingest_timeline_behind(&hub.hub->ingest); i++)
+        (void)usleep(10000);
+    assert_true(hub_ingest_timeline_behind(&hub.hub->ingest));
+    (void)usleep(300000); /* what was on its way is stored, no more comes */
+    uint64_t held_at = hub_log_durable(hub.hub->log);
+    (void)usleep(300000);
+    assert_int_equal(hub_log_durable(hub.hub->log), held_at);
+    assert_true(held_at < SENT / 2);
+    (void)pthread_mutex_unlock(&hub.hub->apply_lock);
+    for (int i = 0; i < SENDERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(streams[i].answered, 50);
+    }
+    assert_int_equal(status_number(&hub, "events"), SENT);
+    test_hub_stop(&hub);
+    test_hub_remove(&hub);
+}
+
 static void one_process_a_data_directory(void **state)
 {
     (void)state;
@@ -575,6 +613,7 @@ int main(void)
         cmocka_unit_test(a_refused_login_is_in_the_audit_log),
         cmocka_unit_test(a_stop_under_load_answers_exactly_what_is_stored),
         cmocka_unit_test(a_tiny_budget_holds_senders_back_and_loses_nothing),
+        cmocka_unit_test(a_timeline_too_far_behind_holds_senders_back_and_loses_nothing),
         cmocka_unit_test(one_process_a_data_directory),
         cmocka_unit_test(without_its_keys_a_data_directory_stays_closed),
         cmocka_unit_test(a_listener_that_is_taken_stops_the_start),
