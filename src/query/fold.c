@@ -154,6 +154,7 @@ struct deletion {
 static bool read_deletion(struct hub_span type, struct hub_span path, struct deletion *out)
 {
     size_t len = 0;
+    HUB_ENSURE(path.len != 0, false);
     if (path.len > type.len && path.ptr[type.len] == '.' &&
         hub_span_equal(hub_span_of(path.ptr, type.len), type)) /* with its type before it */
         path = hub_span_of(path.ptr + type.len + 1, path.len - type.len - 1);
