@@ -478,8 +478,9 @@ static void *run(void *arg)
         hub_queue_wait(commit->queue, full ? IDLE_MS : -1);
         if (full && !commit->dead) {
             struct hub_error err = {0};
-            (void)index_is_back(commit, &err);
-            (void)hub_commit_space_full(&commit->space, commit->log, 0);
+            /* while the index is behind nothing comes in: workers look there for the parts of a message */
+            if (index_is_back(commit, &err))
+                (void)hub_commit_space_full(&commit->space, commit->log, 0);
         }
     }
     return NULL;
