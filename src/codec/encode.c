@@ -1,7 +1,5 @@
 #include "src/codec/encode.h"
 
-#include <stdatomic.h>
-
 #if defined(__x86_64__)
 #include <tmmintrin.h>
 #endif
@@ -70,17 +68,6 @@ __attribute__((target("ssse3"))) static size_t base64_ssse3(const char *digits, 
     }
     return i;
 }
-
-static bool has_ssse3(void)
-{
-    static atomic_int known; /* 0 not asked yet, 1 no, 2 yes */
-    int state = atomic_load_explicit(&known, memory_order_relaxed);
-    if (state == 0) {
-        state = __builtin_cpu_supports("ssse3") ? 2 : 1;
-        atomic_store_explicit(&known, state, memory_order_relaxed);
-    }
-    return state == 2;
-}
 #endif
 
 /* Whole groups of three bytes: ciphertexts of every event come through here. */
@@ -88,7 +75,7 @@ static size_t base64_groups(const char *digits, struct hub_span bytes, char *out
 {
     size_t i = 0;
 #if defined(__x86_64__)
-    if (bytes.len >= 16 && has_ssse3())
+    if (bytes.len >= 16 && __builtin_cpu_supports("ssse3"))
         i = base64_ssse3(digits, bytes, out);
 #endif
     size_t at = i / 3 * 4;

@@ -1,7 +1,6 @@
 #include "src/log/crc32c.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
@@ -56,23 +55,12 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, str
         state = _mm_crc32_u8((uint32_t)state, *p);
     return ~(uint32_t)state;
 }
-
-static bool has_sse42(void)
-{
-    static atomic_int known; /* 0 not asked yet, 1 no, 2 yes */
-    int state = atomic_load_explicit(&known, memory_order_relaxed);
-    if (state == 0) {
-        state = __builtin_cpu_supports("sse4.2") ? 2 : 1;
-        atomic_store_explicit(&known, state, memory_order_relaxed);
-    }
-    return state == 2;
-}
 #endif
 
 uint32_t hub_crc32c(uint32_t crc, struct hub_span bytes)
 {
 #if defined(__x86_64__)
-    if (has_sse42())
+    if (__builtin_cpu_supports("sse4.2"))
         return crc32c_sse42(crc, bytes);
 #endif
     return hub_crc32c_portable(crc, bytes);
