@@ -24,6 +24,8 @@ def messages():
 def judge(bundles):
     check(bundles, "nothing to judge")
     done = subprocess.run([REFEREE, "-"], input="".join(json.dumps(b) + "\n" for _, b in bundles), capture_output=True, text=True, timeout=900)
+    if done.returncode == 77:
+        skip(done.stderr.strip().removeprefix("SKIP: "))
     if done.returncode != 0:
         names = "\n".join(f"{i}: {name}" for i, (name, _) in enumerate(bundles))
         raise Failed(f"the referee found errors\n{done.stdout[-6000:]}\n{done.stderr[-1000:]}\n{names[-3000:]}")

@@ -75,7 +75,5 @@ def every_corpus_message_gets_the_right_answer():
 
 if __name__ == "__main__":
     if not os.path.isdir(FOLDER):
-        print("SKIP: no corpus at ../shared/corpus/hl7v2; put a folder of HL7 v2 messages there")
-        print("0 passed, 0 failed")
-        sys.exit(1 if os.environ.get("CI") else 0)  # where everything is there, a skip is a failure
+        skip_all("no corpus at ../shared/corpus/hl7v2; put a folder of HL7 v2 messages there", apart=True)
     main([every_corpus_message_gets_the_right_answer])

@@ -190,8 +190,7 @@ def segments_separated_by_text_are_read_or_refused_never_half():
 
 def two_thousand_connections_at_once():
     if not files(MANY + 200):
-        print(f"     SKIP: the limit of open files is below {MANY + 200} (ulimit -n)", flush=True)
-        return
+        skip(f"the limit of open files is below {MANY + 200} (ulimit -n)")
     hub = plain_hub(("connections: 2000", f"connections: {MANY}"))
     try:
         before = memory_kib(hub)
@@ -235,8 +234,7 @@ def measure(hub, seconds, name):
 
 def a_thousand_slow_connections_do_not_stop_healthy_ones():
     if not files(SLOW + 200):
-        print(f"     SKIP: the limit of open files is below {SLOW + 200} (ulimit -n)", flush=True)
-        return
+        skip(f"the limit of open files is below {SLOW + 200} (ulimit -n)")
     hub = plain_hub()
     try:
         alone = measure(hub, 2, "ALONE")

@@ -519,8 +519,7 @@ def without_space_nothing_is_answered_and_reads_go_on():
 
 if __name__ == "__main__":
     if shutil.which("openssl") is None:
-        print("SKIP: no openssl program (package openssl)")
-        sys.exit(0)
+        skip_all("no openssl program (package openssl)")
     main([a_reload_takes_new_certificates_and_drops_no_connection, names_that_may_connect_change_with_a_reload, a_name_taken_off_the_list_is_closed_behind_its_answers,
           a_connection_sends_as_its_own_applications_only,
           a_bad_configuration_is_refused_as_a_whole, what_needs_a_restart_is_said_and_keeps_its_value,

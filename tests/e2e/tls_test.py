@@ -233,7 +233,6 @@ def a_plain_listener_outside_loopback_is_refused():
 
 if __name__ == "__main__":
     if shutil.which("openssl") is None:
-        print("SKIP: no openssl program (package openssl)")
-        sys.exit(0)
+        skip_all("no openssl program (package openssl)")
     main([every_wrong_certificate_is_refused_and_audited, old_tls_and_plain_text_are_refused, a_flood_of_refused_logins_is_counted_in_few_entries,
           a_refused_login_outlives_a_kill_in_the_same_second, unfinished_handshakes_are_closed, a_plain_listener_outside_loopback_is_refused])

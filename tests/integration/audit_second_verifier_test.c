@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "tests/unit/audit/audit_fixture.h"
+#include "tests/needs.h"
 
 /* Its exit code; what it prints goes nowhere. SINCE: a file in the fixture's folder, or NULL. */
 static int second(struct fixture *f, const char *since)
@@ -30,8 +31,7 @@ static int python(void **state)
 {
     (void)state;
     if (system("python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null") != 0) {
-        print_message("SKIP: no Python 3.9; install python3\n");
-        exit(0);
+        test_skip_all("no Python 3.9; install python3");
     }
     return 0;
 }

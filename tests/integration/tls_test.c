@@ -13,6 +13,7 @@
 #include "src/net/net.h"
 #include "tests/temp_folder.h"
 #include "tests/tls_peer.h"
+#include "tests/needs.h"
 
 static char folder[512];
 static struct test_pki pki;
@@ -235,8 +236,7 @@ static void tls_refuses_an_expired_client(void **state)
 {
     (void)state;
     if (system("openssl version >/dev/null 2>&1") != 0) {
-        print_message("SKIP: no openssl command; install the package openssl\n");
-        skip();
+        test_skip("no openssl command; install the package openssl");
     }
     static const struct {
         size_t cert, key;
@@ -272,8 +272,7 @@ static void tls_speaks_the_suites_of_atna_and_nothing_older(void **state)
         {"-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256", 0},
     };
     if (system("openssl version >/dev/null 2>&1") != 0) {
-        print_message("SKIP: no openssl command; install the package openssl\n");
-        skip();
+        test_skip("no openssl command; install the package openssl");
     }
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct server server;

@@ -42,6 +42,10 @@ def main():
                 bad.append(f"{path}:{number}: unfinished work belongs into an issue")
             if not own and PATHS.search(line):
                 bad.append(f"{path}:{number}: a path of one machine")
+        if path.startswith("tests/") and path.endswith(".c"):
+            for number, line in enumerate(COMMENT.sub(blank, text).split("\n"), 1):
+                if re.search(r"(?<!\w)skip\s*\(\s*\)", line):
+                    bad.append(f"{path}:{number}: use tests/needs.h: continuous integration fails on a skip")
         if not path.endswith((".c", ".h")) or not path.startswith(("src/", "adapters/")):
             continue
         if text.count("\n") > LINES_MAX:

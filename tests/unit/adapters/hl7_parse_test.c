@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "adapters/formats/hl7v2/hl7.h"
+#include "tests/needs.h"
 
 enum { SEGMENTS_MAX = 1000 };
 
@@ -456,8 +457,7 @@ static void every_sample_message_survives_the_round_trip(void **state)
     if (dir == NULL)
         dir = opendir(folder = CHARTLINE_SOURCE_DIR "/../../shared/corpus/hl7v2");
     if (dir == NULL) {
-        print_message("SKIP: no sample messages in ../shared/corpus/hl7v2 beside the source folder\n");
-        skip();
+        test_skip_beside("no sample messages in ../shared/corpus/hl7v2 beside the source folder");
     }
     unsigned count = 0;
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
