@@ -1,10 +1,11 @@
 #include "src/base/mem.h"
 #include "src/timeline/group.h"
+#include "src/timeline/read.h"
 
 enum { LINE_BYTES_MAX = 1024 * 1024 * 1024 };
 
-static enum hub_result read_record(struct hub_timeline *t, struct hub_arena *arena, struct hub_span token,
-                                   struct hub_json **out, struct hub_error *err)
+enum hub_result timeline_read_token(struct hub_timeline *t, struct hub_arena *arena, struct hub_span token,
+                                    struct hub_json **out, struct hub_error *err)
 {
     struct hub_kv_value value;
     HUB_TRY(hub_kv_get(t->kv, FAMILY_TOKENS, token, &value, err));
@@ -41,7 +42,7 @@ static void add_own(struct hub_chart *out, const struct hub_json *record)
     out->conflict |= hub_json_get(record, "conflict") != NULL;
 }
 
-static enum hub_result fill_chart(struct hub_timeline *t, struct hub_arena *arena, struct hub_json *record,
+static enum hub_result fill_chart(timeline_token_reader read, void *ctx, struct hub_arena *arena, struct hub_json *record,
                                   struct hub_chart *out, struct hub_error *err)
 {
     memset(out, 0, sizeof *out);
@@ -57,7 +58,7 @@ static enum hub_result fill_chart(struct hub_timeline *t, struct hub_arena *aren
     for (size_t i = 0; i < out->token_count; i++) {
         struct hub_json *each = record;
         if (!hub_span_equal(out->tokens[i], hub_json_get_span(record, "token"))) {
-            enum hub_result result = read_record(t, arena, out->tokens[i], &each, err);
+            enum hub_result result = read(ctx, arena, out->tokens[i], &each, err);
             if (result == HUB_NOT_FOUND)
                 continue;
             HUB_TRY(result);
@@ -67,20 +68,20 @@ static enum hub_result fill_chart(struct hub_timeline *t, struct hub_arena *aren
     return HUB_OK;
 }
 
-enum hub_result hub_timeline_chart(struct hub_timeline *t, struct hub_arena *arena, struct hub_span token,
-                                   struct hub_chart *out, struct hub_error *err)
+enum hub_result timeline_read_chart(timeline_token_reader read, void *ctx, struct hub_arena *arena, struct hub_span token,
+                                    struct hub_chart *out, struct hub_error *err)
 {
     struct hub_json *record = NULL;
-    enum hub_result result = read_record(t, arena, token, &record, err);
+    enum hub_result result = read(ctx, arena, token, &record, err);
     if (result == HUB_NOT_FOUND)
         return hub_fail(err, HUB_NOT_FOUND, "no chart has this patient token", NULL);
     HUB_TRY(result);
-    return fill_chart(t, arena, record, out, err);
+    return fill_chart(read, ctx, arena, record, out, err);
 }
 
-enum hub_result hub_timeline_each_chart(struct hub_timeline *t,
-                                        bool (*callback)(void *ctx, const struct hub_chart *chart), void *ctx,
-                                        struct hub_error *err)
+enum hub_result timeline_read_charts(struct hub_timeline *t, timeline_token_reader read, void *read_ctx,
+                                     bool (*callback)(void *ctx, const struct hub_chart *chart), void *ctx, bool *left,
+                                     struct hub_error *err)
 {
     struct hub_kv_iter *iter = hub_kv_iter_new(t->kv, FAMILY_TOKENS, HUB_SPAN_NONE);
     if (iter == NULL)
@@ -96,7 +97,11 @@ enum hub_result hub_timeline_each_chart(struct hub_timeline *t,
         HUB_TRY_OUT(hub_json_parse(&line, hub_kv_iter_value(iter), &record, err));
         if (!hub_span_equal(hub_json_get_span(record, "chart"), hub_kv_iter_key(iter)))
             continue; /* a chart is its smallest token's */
-        HUB_TRY_OUT(fill_chart(t, &line, record, &chart, err));
+        result = fill_chart(read, read_ctx, &line, record, &chart, err);
+        *left = *left || result == HUB_ELSEWHERE;
+        if (result == HUB_ELSEWHERE)
+            continue;
+        HUB_TRY_OUT(result);
         more = callback(ctx, &chart);
     }
     result = hub_kv_iter_result(iter, err);
@@ -104,6 +109,28 @@ out:
     hub_arena_deinit(&line);
     hub_kv_iter_free(iter);
     return result;
+}
+
+/* --- of one store --- */
+
+static enum hub_result read_own(void *ctx, struct hub_arena *arena, struct hub_span token, struct hub_json **out,
+                                struct hub_error *err)
+{
+    return timeline_read_token(ctx, arena, token, out, err);
+}
+
+enum hub_result hub_timeline_chart(struct hub_timeline *t, struct hub_arena *arena, struct hub_span token,
+                                   struct hub_chart *out, struct hub_error *err)
+{
+    return timeline_read_chart(read_own, t, arena, token, out, err);
+}
+
+enum hub_result hub_timeline_each_chart(struct hub_timeline *t,
+                                        bool (*callback)(void *ctx, const struct hub_chart *chart), void *ctx,
+                                        struct hub_error *err)
+{
+    bool left = false;
+    return timeline_read_charts(t, read_own, t, callback, ctx, &left, err);
 }
 
 static enum hub_result each_revision(struct hub_timeline *t, struct hub_span prefix,

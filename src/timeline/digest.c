@@ -1,6 +1,7 @@
 #include "src/base/mem.h"
 #include "src/crypto/crypto.h"
 #include "src/timeline/group.h"
+#include "src/timeline/read.h"
 
 enum { STOP_EVERY = 4096 };
 
@@ -9,8 +10,7 @@ struct hub_digest_view {
     struct hub_kv_iter *iters[HUB_KV_FAMILIES_MAX];
 };
 
-/* SUM += TERM mod 2^256, big endian: the order of terms does not matter, and sums of partitions add up. */
-static void add(uint8_t sum[32], const uint8_t term[32])
+void timeline_digest_add(uint8_t sum[32], const uint8_t term[32])
 {
     unsigned carry = 0;
     for (int i = 31; i >= 0; i--) {
@@ -45,7 +45,7 @@ static enum hub_result add_all(struct hub_kv_iter *iter, const char *family, con
         if (stop != NULL && count % STOP_EVERY == 0 && atomic_load(stop))
             result = HUB_CLOSED;
         hub_blake2b_parts(NULL, parts, sizeof parts / sizeof parts[0], term, sizeof term);
-        add(digest, term);
+        timeline_digest_add(digest, term);
     }
     if (result == HUB_OK)
         result = timeline_entries_result(&records, err);
@@ -113,9 +113,9 @@ enum hub_result hub_digest_view_sum(struct hub_digest_view *view, const atomic_b
     for (size_t i = 0; view->families[i] != NULL; i++) {
         uint8_t sum[32] = {0};
         HUB_TRY(add_all(view->iters[i], view->families[i], stop, sum, err));
-        add(all, sum);
+        timeline_digest_add(all, sum);
         if (state != NULL && of_state(i))
-            add(state, sum);
+            timeline_digest_add(state, sum);
     }
     return HUB_OK;
 }
