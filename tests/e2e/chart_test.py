@@ -119,5 +119,49 @@ def a_chart_that_lacks_a_stored_message_is_not_shown():
         hub.close()
 
 
+def pid(patient):
+    return f"PID|2||{patient}^^^NORTHGATE^MR||Ojo^Tunde||19800101|M"
+
+
+def charts_of(hub, *patients):
+    rows = {p: hub.json("timeline", f"{AUTHORITY}|{p}", *hub.as_role("clinician"))["chart"] for p in patients}
+    return len(set(rows.values()))
+
+
+def links_their_end_and_joined_visits_hold_in_any_order():
+    def story(a, b):
+        mrg = f"MRG|{a}^^^NORTHGATE^MR||||W{a}^^^NORTHGATE^VN"
+        return [
+            adt("A01", 1, "20260301090000", a, pv1=pv1("4WEST", f"V{a}")),
+            adt("A08", 2, "20260301100000", a, pv1=pv1("4WEST", f"W{a}")),     # the same visit under another number
+            adt("A42", 3, "20260301110000", a, mrg, pv1=pv1("4WEST", f"V{a}")),
+            adt("A01", 4, "20260301120000", a, pv1=pv1("6EAST", f"X{a}")),
+            adt("A23", 5, "20260301130000", a, pv1=pv1("6EAST", f"X{a}")),     # a visit that never was
+            adt("A01", 6, "20260301140000", b, pv1=pv1("ICU", f"V{b}")),
+            adt("A24", 7, "20260301150000", a, pid(b)),
+        ]
+    hub = Hub()
+    try:
+        hub.start()
+        for i, (a, b) in enumerate([("810", "820"), ("811", "821")]):
+            messages = story(a, b)
+            for ack in send_all(hub, messages[::-1] if i else messages):
+                check(ack_code(ack)[0] == "AA", ack.decode())
+            hub.caught_up()
+            check(charts_of(hub, a, b) == 1, "two patients that are linked have two charts")
+            read = entries(hub, a)
+            visits = [v for v in of_kind(read, "encounter") if "ICU" not in json.dumps(v)]
+            check(len(visits) == 1, f"{len(visits)} visits: {visits}")
+            check({x["value"] for x in visits[0]["identifier"]} >= {f"V{a}"}, f"{visits[0]['identifier']}")
+            check(ack_code(send_all(hub, [adt("A37", 8, "20260301160000", a, pid(b))])[0])[0] == "AA", "A37")
+            hub.caught_up()
+            check(charts_of(hub, a, b) == 2, "two patients that are held apart have one chart")
+        refused = send_all(hub, [adt("A24", 9, "20260301170000", "830"), adt("A41", 10, "20260301170000", "830", "MRG|1^^^NORTHGATE^MR||2")])
+        check([ack_code(a)[0] for a in refused] == ["AE", "AR"], f"{refused}")
+        hub.stop()
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
-    main([a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])
+    main([links_their_end_and_joined_visits_hold_in_any_order, a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])

@@ -202,8 +202,12 @@ static void compile_implements(struct map_compiler *c, struct hub_yaml *yaml, st
             out->does_merge = true;
         else if (item->type == HUB_YAML_SCALAR && strcmp(item->text, "delete") == 0)
             out->does_delete = true;
+        else if (item->type == HUB_YAML_SCALAR && strcmp(item->text, "visits") == 0)
+            out->does_visits = true;
+        else if (item->type == HUB_YAML_SCALAR && strcmp(item->text, "links") == 0)
+            out->does_links = true;
         else
-            map_problem(c, item->line, "implements lists merge and delete", NULL);
+            map_problem(c, item->line, "implements lists merge, delete, visits and links", NULL);
     }
 }
 

@@ -414,9 +414,10 @@ static void find_definition(struct map_run *run, const struct hub_decoded *out)
  * structure alone says is not enough: A41 looks like A40 and is about accounts. */
 static bool carries_out_merges(const struct map_run *run)
 {
+    const bool does = run->definition->does_merge || run->definition->does_visits;
     for (size_t i = 0; i < run->message->segment_count; i++) {
         const struct hub_hl7_segment *segment = &run->message->segments[i];
-        if (strcmp(segment->id, "MRG") == 0 && (!run->by_trigger || (!run->definition->does_merge && hub_hl7_field(segment, 1).len != 0)))
+        if (strcmp(segment->id, "MRG") == 0 && (!run->by_trigger || (!does && hub_hl7_field(segment, 1).len != 0)))
             return false;
     }
     return true;
@@ -426,9 +427,11 @@ static enum hub_result refuse_unimplemented(struct map_run *run)
 {
     bool deletes = hub_span_is(run->type, "ADT") && (hub_span_is(run->trigger, "A23") || hub_span_is(run->trigger, "A29"));
     bool deletes_done = run->by_trigger && run->definition->does_delete;
-    if (run->options->lenient || (carries_out_merges(run) && (!deletes || deletes_done)))
+    bool links = hub_span_is(run->type, "ADT") && (hub_span_is(run->trigger, "A24") || hub_span_is(run->trigger, "A37"));
+    bool links_done = run->by_trigger && run->definition->does_links;
+    if (run->options->lenient || (carries_out_merges(run) && (!deletes || deletes_done) && (!links || links_done)))
         return HUB_OK;
-    (void)hub_fail(run->err, HUB_UNSUPPORTED_EVENT, "a merge or delete that no message table implements", NULL);
+    (void)hub_fail(run->err, HUB_UNSUPPORTED_EVENT, "a merge, link or delete that no message table implements", NULL);
     (void)hub_error_at(run->err, "MSH-9.2");
     return HUB_UNSUPPORTED_EVENT;
 }

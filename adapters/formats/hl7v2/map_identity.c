@@ -133,6 +133,20 @@ static uint16_t index_of(const struct collector *c, const struct hub_identifier 
     return MAP_NONE;
 }
 
+/* A42 and A50 join two visits of one patient: both numbers are there, and nobody else's. */
+static enum hub_result check_visits(const struct map_run *run, const struct map_seg *first, const struct map_seg *mrg)
+{
+    const struct map_seg *pv1 = find_segment(first, run->tables->pv1);
+    const char *place = pv1 == NULL || hub_hl7_field(pv1->hl7, 19).len == 0 ? "PV1-19"
+                        : mrg == NULL || hub_hl7_field(mrg->hl7, 5).len == 0 ? "MRG-5"
+                                                                              : NULL;
+    if (!run->definition->does_visits || run->options->lenient || place == NULL)
+        return HUB_OK;
+    (void)hub_fail(run->err, HUB_REQUIRED, "a merge of visits needs both visit numbers", NULL);
+    (void)hub_error_at(run->err, "%s", place);
+    return HUB_REQUIRED;
+}
+
 /* A merge that names no two patients would be filed as an update and lost. */
 static enum hub_result check_merge(const struct map_run *run, const struct map_seg *mrg, uint16_t own_count, uint16_t all_count)
 {
@@ -155,6 +169,13 @@ static enum hub_result merge_facts(struct collector *c, const struct map_seg *mr
     HUB_TRY(check_merge(run, mrg, own_count, retired.count));
     for (uint16_t i = 0; i < retired.count; i++) {
         uint16_t at = index_of(c, &retired.items[i].identifier);
+        if (run->definition->does_visits) {
+            if (at != MAP_NONE || run->options->lenient)
+                continue;
+            (void)hub_fail(run->err, HUB_IDENTITY, "a merge of visits that names another patient", "merge the patients first (A40)");
+            (void)hub_error_at(run->err, "MRG-1");
+            return HUB_IDENTITY;
+        }
         if (own_count != 0 && at == 0) {
             (void)hub_fail(run->err, HUB_IDENTITY, "a patient cannot be merged with itself", NULL);
             (void)hub_error_at(run->err, "MRG-1");
@@ -183,6 +204,38 @@ static enum hub_result same_fact(struct collector *c, struct hub_event *event, s
     return trusted ? add_fact(c->run, event, facts, HUB_FACT_SAME, which, c->count) : HUB_OK;
 }
 
+static enum hub_result bad_link(const struct map_run *run, enum hub_result result, const char *text, const char *place)
+{
+    (void)hub_fail(run->err, result, text, NULL);
+    (void)hub_error_at(run->err, "%s", place);
+    return result;
+}
+
+/* A24 links two patients, A37 holds them apart; the first one's event says it. */
+static enum hub_result link_fact(struct collector *c, const struct map_patient *patient, struct hub_event *event,
+                                 struct hub_identity_fact *facts)
+{
+    struct map_run *run = c->run;
+    if (!run->by_trigger || !run->definition->does_links || patient != run->patients || run->options->lenient)
+        return HUB_OK;
+    const struct map_seg *pid = run->patient_count == 2 ? find_segment(run->patients[1].first, run->tables->pid) : NULL;
+    if (pid == NULL)
+        return bad_link(run, HUB_REQUIRED, "a link is about two patients", "PID[2]");
+    const uint16_t room = room_for(run, pid, NULL);
+    struct collector other = {run, HUB_ARENA_ARRAY(run->arena, struct candidate, (size_t)room), 0, room};
+    HUB_ENSURE(other.items != NULL, HUB_NO_MEMORY);
+    HUB_TRY(add_field(&other, pid, 3));
+    if (c->count == 0 || other.count == 0)
+        return bad_link(run, HUB_REQUIRED, "a link needs two identifiers that make patients", c->count == 0 ? "PID-3" : "PID[2]-3");
+    choose_subject(other.items, other.count);
+    if (index_of(c, &other.items[0].identifier) != MAP_NONE)
+        return bad_link(run, HUB_IDENTITY, "a patient cannot be linked with itself", "PID[2]-3");
+    HUB_ENSURE(c->count < c->cap, HUB_TOO_MANY);
+    c->items[c->count++] = other.items[0];
+    const enum hub_fact_kind kind = hub_span_is(run->trigger, "A37") ? HUB_FACT_UNLINK : HUB_FACT_LINK;
+    return add_fact(run, event, facts, kind, (uint16_t[]){0, (uint16_t)(c->count - 1)}, 2);
+}
+
 enum hub_result map_identify(struct map_run *run, const struct map_patient *patient, struct hub_event *event)
 {
     const struct map_seg *first = patient != NULL ? patient->first : run->head_first;
@@ -192,7 +245,8 @@ enum hub_result map_identify(struct map_run *run, const struct map_patient *pati
     event->speaker = run->application_urn;
     if (pid == NULL)
         return HUB_OK;
-    uint16_t room = room_for(run, pid, mrg);
+    HUB_TRY(check_visits(run, first, mrg));
+    uint16_t room = (uint16_t)(room_for(run, pid, mrg) + 1); /* one more for whom a link names */
     struct collector c = {run, HUB_ARENA_ARRAY(run->arena, struct candidate, (size_t)room), 0, room};
     struct hub_identity_fact *facts = HUB_ARENA_ARRAY(run->arena, struct hub_identity_fact, (size_t)room + 1);
     HUB_ENSURE(c.items != NULL && facts != NULL, HUB_NO_MEMORY);
@@ -202,6 +256,7 @@ enum hub_result map_identify(struct map_run *run, const struct map_patient *pati
     event->facts = facts;
     if (c.count != 0)
         HUB_TRY(same_fact(&c, event, facts));
+    HUB_TRY(link_fact(&c, patient, event, facts));
     HUB_TRY(mrg != NULL ? merge_facts(&c, mrg, event, facts, c.count) : check_merge(run, NULL, c.count, 0));
     struct hub_identifier *identifiers = HUB_ARENA_ARRAY(run->arena, struct hub_identifier, (size_t)c.count + 1);
     HUB_ENSURE(identifiers != NULL, HUB_NO_MEMORY);

@@ -327,6 +327,8 @@ struct map_message {
     bool needs_pid;
     bool does_merge;
     bool does_delete;
+    bool does_visits; /* MRG joins two visit numbers of one patient (A42, A50) */
+    bool does_links;  /* two PIDs are linked (A24), or held apart (A37) */
 };
 
 /* A hash of segment names: three characters to their number. */

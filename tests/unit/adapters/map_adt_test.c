@@ -213,15 +213,112 @@ static void several_merges_make_an_event_each_with_their_own_bytes(void **state)
 static void merges_and_deletes_without_a_table_are_refused(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(fixture_decode(f, MSH("ADT^A34") EVN PID "MRG|B200^^^GENHOSP^MR\n"), HUB_UNSUPPORTED_EVENT);
-    assert_int_equal(fixture_decode(f, MSH("ADT^A29") EVN PID), HUB_UNSUPPORTED_EVENT);
-    assert_int_equal(fixture_decode(f, MSH("ADT^A23") EVN PID), HUB_UNSUPPORTED_EVENT);
+    static const char *const triggers[] = {"A30", "A35", "A39", "A41", "A43", "A44", "A46", "A48", "A49", "A51"};
+    for (size_t i = 0; i < sizeof triggers / sizeof triggers[0]; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, MSH("ADT^%s") EVN PID "MRG|B200^^^GENHOSP^MR\n", triggers[i]);
+        assert_int_equal(fixture_decode(f, text), HUB_UNSUPPORTED_EVENT);
+    }
+}
+
+static const struct hub_identity_fact *fact_of(const struct hub_event *e, enum hub_fact_kind kind)
+{
+    const struct hub_identity_fact *found = NULL;
+    for (uint16_t i = 0; i < e->fact_count; i++)
+        found = e->facts[i].kind == kind ? &e->facts[i] : found;
+    return found;
+}
+
+static void every_merge_of_patient_numbers_states_survivor_and_retired(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const triggers[] = {"A18", "A34", "A36", "A40", "A47"};
+    for (size_t i = 0; i < sizeof triggers / sizeof triggers[0]; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, MSH("ADT^%s") EVN PID "MRG|B200^^^GENHOSP^MR\n", triggers[i]);
+        struct hub_event *e = fixture_good(f, text);
+        const struct hub_identity_fact *merge = fact_of(e, HUB_FACT_MERGE);
+        assert_non_null(merge);
+        assert_span(e->identifiers[merge->identifiers[0]].value, "A100");
+        assert_span(e->identifiers[merge->identifiers[1]].value, "B200");
+    }
+}
+
+#define OTHER "PID|2||C300^^^GENHOSP^MR||Berg^Olaf\n"
+
+static void a_link_and_its_end_are_stated_by_the_first_patients_event(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *text;
+        enum hub_fact_kind kind;
+    } rows[] = {{MSH("ADT^A24") EVN PID OTHER, HUB_FACT_LINK}, {MSH("ADT^A37") EVN PID OTHER, HUB_FACT_UNLINK}};
+    for (size_t i = 0; i < 2; i++) {
+        struct hub_event *e = fixture_good(f, rows[i].text);
+        assert_int_equal(f->decoded.event_count, 2);
+        const struct hub_identity_fact *link = fact_of(e, rows[i].kind);
+        assert_non_null(link);
+        assert_int_equal(link->count, 2);
+        assert_span(e->identifiers[link->identifiers[0]].value, "A100");
+        assert_span(e->identifiers[link->identifiers[1]].value, "C300");
+        assert_null(fact_of(&f->decoded.events[1], rows[i].kind));
+        assert_int_equal(f->decoded.events[1].identifier_count, 1);
+    }
+}
+
+static void a_link_without_two_patients_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(fixture_decode(f, MSH("ADT^A24") EVN PID), HUB_REQUIRED);
+    assert_string_equal(f->err.place, "PID[2]");
+    assert_int_equal(fixture_decode(f, MSH("ADT^A37") EVN PID OTHER "PID|3||D400^^^GENHOSP^MR\n"), HUB_REQUIRED);
+    assert_int_equal(fixture_decode(f, MSH("ADT^A24") EVN PID "PID|2||UNKNOWN^^^GENHOSP^MR\n"), HUB_REQUIRED);
+    assert_string_equal(f->err.place, "PID[2]-3");
+    assert_int_equal(fixture_decode(f, MSH("ADT^A24") EVN PID PID), HUB_IDENTITY);
+}
+
+static void two_visit_numbers_are_joined_and_no_patient_with_them(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const texts[] = {MSH("ADT^A42") EVN PID "MRG|A100^^^GENHOSP^MR||||V55^^^GENHOSP^VN\n" PV1,
+                                        MSH("ADT^A50") EVN PID "MRG|A100^^^GENHOSP^MR||||V55^^^GENHOSP^VN\n" PV1};
+    for (size_t i = 0; i < 2; i++) {
+        struct hub_event *e = fixture_good(f, texts[i]);
+        struct hub_resource *encounter = fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0);
+        assert_string_equal(fixture_key(f, &encounter->entry.keys[0]), "/urn:oid:1.2.3.4|V77");
+        assert_string_equal(fixture_key(f, &encounter->entry.keys[1]), "/urn:oid:1.2.3.4|V55");
+        assert_span(hub_json_get_span(encounter->json, "status"), "unknown");
+        assert_null(fact_of(e, HUB_FACT_MERGE));
+        assert_int_equal(e->identifier_count, 1);
+    }
+}
+
+static void a_merge_of_visits_needs_both_and_one_patient(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(fixture_decode(f, MSH("ADT^A42") EVN PID "MRG|A100^^^GENHOSP^MR\n" PV1), HUB_REQUIRED);
+    assert_string_equal(f->err.place, "MRG-5");
+    assert_int_equal(fixture_decode(f, MSH("ADT^A42") EVN PID "MRG|A100^^^GENHOSP^MR||||V55^^^GENHOSP^VN\n"), HUB_REQUIRED);
+    assert_string_equal(f->err.place, "PV1-19");
+    assert_int_equal(fixture_decode(f, MSH("ADT^A50") EVN PID "MRG|B200^^^GENHOSP^MR||||V55^^^GENHOSP^VN\n" PV1), HUB_IDENTITY);
+    assert_string_equal(f->err.place, "MRG-1");
+}
+
+static void a_deleted_visit_is_withdrawn_and_a_deleted_person_inactive(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A23") EVN PID PV1);
+    struct hub_resource *encounter = fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0);
+    assert_int_equal(encounter->entry.act, HUB_ACT_WITHDRAW);
+    assert_span(hub_json_get_span(encounter->json, "status"), "entered-in-error");
+    e = fixture_good(f, MSH("ADT^A29") EVN PID);
+    assert_json(f, hub_json_get(fixture_find(e, HUB_KIND_PATIENT, NULL, 0)->json, "active"), "false");
 }
 
 static void inspect_maps_what_decode_refuses(void **state)
 {
     struct fixture *f = *state;
-    fixture_load(f, MSH("ADT^A29") EVN PID);
+    fixture_load(f, MSH("ADT^A30") EVN PID "MRG|B200^^^GENHOSP^MR\n");
     assert_int_equal(hub_format_hl7v2.inspect(f->context, &f->arena, hub_span_of(f->message, f->message_len), 0, &f->decoded,
                                               &f->report, &f->err),
                      HUB_OK);
@@ -387,6 +484,12 @@ int main(void)
         cmocka_unit_test(retired_number_among_the_survivors_is_no_error),
         cmocka_unit_test(several_merges_make_an_event_each_with_their_own_bytes),
         cmocka_unit_test(merges_and_deletes_without_a_table_are_refused),
+        cmocka_unit_test(every_merge_of_patient_numbers_states_survivor_and_retired),
+        cmocka_unit_test(a_link_and_its_end_are_stated_by_the_first_patients_event),
+        cmocka_unit_test(a_link_without_two_patients_is_refused),
+        cmocka_unit_test(two_visit_numbers_are_joined_and_no_patient_with_them),
+        cmocka_unit_test(a_merge_of_visits_needs_both_and_one_patient),
+        cmocka_unit_test(a_deleted_visit_is_withdrawn_and_a_deleted_person_inactive),
         cmocka_unit_test(inspect_maps_what_decode_refuses),
         cmocka_unit_test(message_about_a_patient_needs_a_pid),
         cmocka_unit_test(header_is_checked),
