@@ -71,13 +71,20 @@ struct hub_bus_record {
     uint32_t tag; /* comes back with the delivery */
 };
 
+struct hub_bus_delivery { /* what became of a record */
+    uint32_t tag;
+    enum hub_result result; /* HUB_OK: all in-sync replicas have it */
+    int64_t latency_us;
+    int32_t partition;
+    int64_t offset; /* of the record; HUB_BUS_NONE (consumer.h) where it failed or the brokers did not say */
+};
+
 struct hub_bus_producer_options {
     /* NULL: idempotent. Else records go out in transactions, and opening shuts out whoever used this id
      * before (for fencing a stalled owner; nothing relies on a transaction being whole). */
     const char *transactional_id;
-    /* Called in hub_bus_poll, _flush and _commit, once for each record that was taken and not dropped: HUB_OK
-     * when all in-sync replicas have it. */
-    void (*delivered)(void *ctx, uint32_t tag, enum hub_result result, int64_t latency_us);
+    /* Called in hub_bus_poll, _flush and _commit, once for each record that was taken and not dropped. */
+    void (*delivered)(void *ctx, const struct hub_bus_delivery *delivery);
     void *ctx;
 };
 

@@ -238,14 +238,16 @@ static enum hub_result send(struct hub_bus_producer *producer, const struct hub_
 
 /* One record at a time, in order, as a broker with one partition leader would. A failing one may be stored all the
  * same: nobody is told. */
-static enum hub_result deliver_one(struct producer *p, const struct waiting *w)
+static enum hub_result deliver_one(struct producer *p, const struct waiting *w, int64_t *offset)
 {
     struct hub_memory_faults *faults = &p->bus->faults;
+    struct hub_memory_partition *partition = &w->topic->partitions[w->item.partition];
     bool fails = faults->fail_after != 0 && --faults->fail_after == 0;
     if (fails && !faults->store_failed)
         free_stored(&w->item);
     else
-        append(&w->topic->partitions[w->item.partition], w->item);
+        append(partition, w->item);
+    *offset = fails ? HUB_BUS_NONE : (int64_t)partition->count - 1;
     return fails ? HUB_TIMEOUT : HUB_OK;
 }
 
@@ -268,12 +270,13 @@ static enum hub_result poll_once(struct producer *p, size_t *told, struct hub_er
         }
         struct waiting first = p->waiting[0];
         memmove(p->waiting, p->waiting + 1, --p->waiting_count * sizeof *p->waiting);
-        enum hub_result outcome = deliver_one(p, &first);
+        struct hub_bus_delivery delivery = {.tag = first.tag, .latency_us = 1000, .partition = first.item.partition};
+        enum hub_result outcome = delivery.result = deliver_one(p, &first, &delivery.offset);
         p->stats.delivered += outcome == HUB_OK;
         p->stats.failed += outcome != HUB_OK;
         (void)pthread_mutex_unlock(&p->bus->lock);
         (*told)++;
-        p->options.delivered(p->options.ctx, first.tag, outcome, 1000);
+        p->options.delivered(p->options.ctx, &delivery);
     }
 }
 

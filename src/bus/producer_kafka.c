@@ -43,18 +43,22 @@ static int32_t choose_partition(const rd_kafka_topic_t *topic, const void *key, 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
     struct producer *p = of_opaque(opaque);
-    uint32_t tag = (uint32_t)(uintptr_t)message->_private;
-    enum hub_result result = HUB_OK;
+    struct hub_bus_delivery delivery = {.tag = (uint32_t)(uintptr_t)message->_private,
+                                        .result = HUB_OK,
+                                        .latency_us = rd_kafka_message_latency(message),
+                                        .partition = message->partition,
+                                        .offset = HUB_BUS_NONE};
     (void)rk;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         p->stats.delivered++;
         p->stats.bytes += message->len + message->key_len;
         p->client.trouble = (struct hub_error){0};
+        delivery.offset = message->offset >= 0 ? message->offset : HUB_BUS_NONE;
     } else {
         p->stats.failed++;
-        result = hub_kafka_explain(&p->client.trouble, message->err, NULL);
+        delivery.result = hub_kafka_explain(&p->client.trouble, message->err, NULL);
     }
-    p->options.delivered(p->options.ctx, tag, result, rd_kafka_message_latency(message));
+    p->options.delivered(p->options.ctx, &delivery);
 }
 
 /* --- life --- */

@@ -36,6 +36,7 @@ const struct hub_cli_command hub_cli_commands[] = {
     ROW("keys grant", "ROLE", "Give a role the keys of its classes, by the access policy as it is now", keys_grant),
     ROW("keys revoke", "ROLE", "Give a role no further keys; new keys for all its classes", keys_revoke),
     ROW("keys shred", "PATIENT", "Make a patient's past unreadable for good", keys_shred),
+    ROW("keys signer", "", "Print the public key that others know this hub's signatures by", keys_signer),
     ROW("keys export", "", "Print the key records for readers", keys_export),
     ROW("deadletter list", "", "List the messages that were refused", deadletter_list),
     ROW("deadletter show", "ID", "Show a refused message", deadletter_show),

@@ -37,6 +37,7 @@ HUB_CLI_COMMAND(keys_grant);
 HUB_CLI_COMMAND(keys_revoke);
 HUB_CLI_COMMAND(keys_shred);
 HUB_CLI_COMMAND(keys_export);
+HUB_CLI_COMMAND(keys_signer);
 HUB_CLI_COMMAND(deadletter_list);
 HUB_CLI_COMMAND(deadletter_show);
 HUB_CLI_COMMAND(deadletter_replay);

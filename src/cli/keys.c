@@ -1,4 +1,4 @@
-/* `keys list`, `rotate`, `grant`, `revoke` and `export`. */
+/* `keys list`, `rotate`, `grant`, `revoke`, `export` and `signer`. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +23,9 @@ const struct hub_cli_option hub_cli_keys_grant_options[] = {
 const struct hub_cli_option hub_cli_keys_revoke_options[] = {HUB_CLI_OPTION_CONFIG, HUB_CLI_OPTION_JSON,
                                                              HUB_CLI_OPTION_END};
 const struct hub_cli_option hub_cli_keys_export_options[] = {HUB_CLI_OPTION_CONFIG, HUB_CLI_OPTION_JSON,
+                                                             HUB_CLI_OPTION_END};
+
+const struct hub_cli_option hub_cli_keys_signer_options[] = {HUB_CLI_OPTION_CONFIG, HUB_CLI_OPTION_JSON,
                                                              HUB_CLI_OPTION_END};
 
 /* --- list --- */
@@ -136,6 +139,30 @@ static enum hub_result export_keys(struct hub_client *client, struct hub_arena *
     return hub_cli_ask(client, &request, arena, true, export_record, NULL, err);
 }
 
+/* --- signer --- */
+
+static bool keep_signer(void *ctx, struct hub_json *line)
+{
+    const struct hub_span key = hub_json_get_span(line, "sign_public");
+    if (key.len == 0)
+        return true;
+    if (hub_cli.json)
+        hub_cli_print_line(line);
+    else
+        (void)printf("%.*s\n", (int)key.len, (const char *)key.ptr);
+    *(bool *)ctx = true;
+    return true;
+}
+
+static enum hub_result show_signer(struct hub_client *client, struct hub_arena *arena, struct hub_error *err)
+{
+    struct hub_buf request;
+    bool found = false;
+    hub_cli_request_begin(&request, "keys.records");
+    HUB_TRY(hub_cli_ask(client, &request, arena, true, keep_signer, &found, err));
+    return found ? HUB_OK : hub_fail(err, HUB_INTERNAL, "the hub gave no answer", NULL);
+}
+
 /* --- commands --- */
 
 int hub_cli_keys_list(int count, char **operands)
@@ -175,4 +202,10 @@ int hub_cli_keys_export(int count, char **operands)
 {
     (void)operands;
     return count == 0 ? hub_cli_with_hub(export_keys) : hub_cli_usage("keys export: takes no operands");
+}
+
+int hub_cli_keys_signer(int count, char **operands)
+{
+    (void)operands;
+    return count == 0 ? hub_cli_with_hub(show_signer) : hub_cli_usage("keys signer: takes no operands");
 }

@@ -309,6 +309,12 @@ static void check_kafka(const struct checker *c, struct hub_yaml *tree)
         if (!hub_value_listen(kafka->brokers[i]))
             add(c, HUB_SEVERITY_ERROR, LINE(tree, "bus", "kafka", "brokers"), "bus.kafka.brokers",
                 "not an address and port", "write host:port", kafka->brokers[i]);
+    for (size_t i = 0; i < kafka->trust_count; i++) {
+        uint8_t key[32];
+        if (!hub_value_public_key(kafka->trust[i], key))
+            add(c, HUB_SEVERITY_ERROR, LINE(tree, "bus", "kafka", "trust"), "bus.kafka.trust", "not a public signing key",
+                "take the line that `chartline keys signer` prints on the hub that is to be trusted", kafka->trust[i]);
+    }
     for (size_t i = 0; i < kafka->property_count; i++) {
         struct hub_error err = {0};
         if (hub_bus_property_check(kafka->properties[i], &err) != HUB_OK)

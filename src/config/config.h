@@ -123,7 +123,9 @@ struct hub_kafka_config { /* bus.kafka */
     size_t broker_count;
     const char *prefix; /* of topics, groups and transactional ids */
     bool insecure;      /* plaintext is meant */
-    const char *instance; /* of this process in its consumer group; NULL = the hub's name */
+    const char *instance; /* of this process in its consumer group; NULL = of the machine's name and data_dir */
+    const char **trust;   /* public signing keys of other hubs (base64), NULL ended */
+    size_t trust_count;
     struct hub_kafka_tls {
         bool enabled;
         const char *ca;         /* NULL = the system's authorities */
@@ -143,6 +145,12 @@ struct hub_kafka_config { /* bus.kafka */
         uint32_t replicas, min_insync;
         uint32_t retention_days; /* of events, dead letters, alerts; 0 = for ever */
     } topics;
+    struct hub_kafka_timeline {
+        uint32_t session_ms;    /* of the consumer group */
+        uint32_t wait_ms;       /* for company before outputs go out */
+        uint32_t facts_s;       /* an event waits for its identity facts */
+        uint32_t tombstones_s;  /* a store that was away for longer is built anew */
+    } timeline;
     enum hub_kafka_compression compression;
     uint64_t buffer_bytes;   /* records that wait in memory for the brokers */
     const char **properties; /* settings of the client library, NULL ended */

@@ -72,6 +72,21 @@ static const struct hub_option topic_rows[] = {
 };
 static const struct hub_section topic_section = {.title = NULL, .rows = topic_rows};
 
+static const struct hub_option timeline_rows[] = {
+    {"session", HUB_OPTION_MILLIS, AT(hub_kafka_timeline, session_ms), "45s", 6000, 1800000,
+     .description = "a process that is silent for so long loses its partitions; one that is back sooner keeps them"},
+    {"wait", HUB_OPTION_MILLIS, AT(hub_kafka_timeline, wait_ms), "10ms", 0, 1000,
+     .description = "how long a change waits for others before all go out together"},
+    {"facts", HUB_OPTION_SECONDS, AT(hub_kafka_timeline, facts_s), "30s", 1, 3600,
+     .description = "how long an event waits for the identity facts that were sent before it; then it is applied without them, and "
+                    "counted"},
+    {"tombstones", HUB_OPTION_SECONDS, AT(hub_kafka_timeline, tombstones_s), "24h", 60, 315360000,
+     .description = "`delete.retention.ms` of the topic `timeline`: a partition's state that is older is not brought up to date but built "
+                    "anew from the topic"},
+    END,
+};
+static const struct hub_section timeline_section = {.title = NULL, .rows = timeline_rows};
+
 static const char *const compressions[] = {"none", "zstd", "lz4", "gzip", "snappy", NULL};
 
 static const struct hub_option kafka_rows[] = {
@@ -84,7 +99,10 @@ static const struct hub_option kafka_rows[] = {
      .description = "allow brokers without TLS; said again at every check and start"},
     {"instance", HUB_OPTION_NAME, KAFKA(instance), .max = 200,
      .description = "name of this process among those that share the timeline, its own and always the same; "
-                    "absent: hub.name"},
+                    "absent: made of the machine's name and hub.data_dir"},
+    {"trust", HUB_OPTION_TEXTS, KAFKA(trust), .max = 100, .count_offset = KAFKA(trust_count),
+     .description = "public signing keys of the hubs whose identity facts count (`chartline keys signer` shows a hub's); its own "
+                    "is trusted by itself"},
     {"tls", HUB_OPTION_SECTION, KAFKA(tls), .section = &tls_section,
      .present_offset = KAFKA(tls) + AT(hub_kafka_tls, enabled),
      .description = "TLS; with `cert` and `key` the hub proves who it is by certificate"},
@@ -92,6 +110,8 @@ static const struct hub_option kafka_rows[] = {
      .present_offset = KAFKA(sasl) + AT(hub_kafka_sasl, enabled), .description = "login"},
     {"topics", HUB_OPTION_SECTION, KAFKA(topics), .section = &topic_section, .present_offset = NOWHERE,
      .description = "how topics are made, and what they are compared with"},
+    {"timeline", HUB_OPTION_SECTION, KAFKA(timeline), .section = &timeline_section, .present_offset = NOWHERE,
+     .description = "processes with the role `timeline`"},
     {"compression", HUB_OPTION_ENUM, KAFKA(compression), "none", .choices = compressions,
      .description = "of batches on the wire and on the brokers' disks; sealed content shrinks by a quarter with zstd"},
     {"buffer", HUB_OPTION_SIZE, KAFKA(buffer_bytes), "64MiB", INT64_C(1) << 20, INT64_C(1) << 30,

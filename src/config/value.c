@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/base/span.h"
+#include "src/codec/encode.h"
 #include "src/codec/json.h"
 
 struct unit {
@@ -107,4 +108,10 @@ bool hub_value_text(const char *text)
         if (*c < 0x20 || *c == 0x7f)
             return false;
     return hub_utf8_valid(hub_span_str(text));
+}
+
+bool hub_value_public_key(const char *text, uint8_t key[32])
+{
+    size_t len = 0;
+    return hub_decode(HUB_BASE64, hub_span_str(text), key, 32, &len) == HUB_OK && len == 32;
 }

@@ -16,6 +16,8 @@ bool hub_value_name(const char *text);
 bool hub_value_text(const char *text);
 /* Decimal digits only. */
 bool hub_value_count(const char *text, int64_t *count);
+/* 32 bytes of a public key in base64. */
+bool hub_value_public_key(const char *text, uint8_t key[32]);
 /* The shortest text that reads back as the same size or duration; OUT has room for 32. */
 void hub_value_size_text(int64_t bytes, char out[32]);
 void hub_value_duration_text(int64_t us, char out[32]);

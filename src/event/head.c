@@ -69,8 +69,10 @@ static const struct {
     {"origin", offsetof(struct hub_event_head, origin)},
     {"originrecorded", offsetof(struct hub_event_head, originrecorded)},
     {"recordedtime", offsetof(struct hub_event_head, recordedtime)},
+    {"revision", offsetof(struct hub_event_head, revision)},
     {"source", offsetof(struct hub_event_head, source)},
     {"subject", offsetof(struct hub_event_head, subject)},
+    {"supersedes", offsetof(struct hub_event_head, supersedes)},
     {"time", offsetof(struct hub_event_head, time)},
 };
 

@@ -8,6 +8,7 @@
 struct hub_event_head { /* views into the event; absent members are empty */
     struct hub_span id, subject, source, identity, time, messagetime, recordedtime;
     struct hub_span origin, originrecorded; /* of a revision: whose place in time it keeps */
+    struct hub_span revision, supersedes;   /* of a revision: its number; events that it takes the place of, comma separated */
 };
 
 /* EVENT is an event in canonical form (docs/FORMATS.md). HUB_SYNTAX: no JSON object, a member asked for is no

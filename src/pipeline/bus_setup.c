@@ -1,19 +1,25 @@
 #include "src/pipeline/bus_setup.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "src/base/clock.h"
 #include "src/base/mem.h"
 #include "src/bus/admin.h"
+#include "src/codec/encode.h"
+#include "src/crypto/crypto.h"
 #include "src/net/cert.h"
 #include "src/pipeline/hub.h"
 
-enum { TOPIC_NAME_MAX = 128, RECORD_SPARE = 64 * 1024, EVENT_BYTES_LEAST = 1024 * 1024 };
+enum { TOPIC_NAME_MAX = 128, INSTANCE_MAX = 256, HOST_MAX = 128, FOLDER_HASH_LEN = 5, RECORD_SPARE = 64 * 1024, EVENT_BYTES_LEAST = 1024 * 1024 };
 
 struct hub_bus_setup {
     const struct hub_config *config;
     struct hub_bus *bus;
     char names[HUB_TOPIC_COUNT][TOPIC_NAME_MAX];
+    char instance[INSTANCE_MAX];
 };
 
 /* What a topic is, and who does what with it. */
@@ -86,7 +92,6 @@ static struct hub_bus_options options_of(const struct hub_config *config)
     const struct hub_kafka_config *k = &config->kafka;
     struct hub_bus_options options = {
         .brokers = (const char *const *)k->brokers,
-        .client_id = k->instance != NULL ? k->instance : config->name,
         .tls = k->tls.enabled,
         .ca = k->tls.ca,
         .cert = k->tls.cert,
@@ -111,6 +116,23 @@ static struct hub_bus_options options_of(const struct hub_config *config)
     return options;
 }
 
+/* Two processes of one name would put each other out of the group: data directories differ where nothing else does. */
+static void name_instance(struct hub_bus_setup *setup)
+{
+    char host[HOST_MAX] = "", folder[2 * FOLDER_HASH_LEN + 1];
+    uint8_t hash[HUB_HASH_LEN];
+    if (setup->config->kafka.instance != NULL) {
+        (void)snprintf(setup->instance, sizeof setup->instance, "%s", setup->config->kafka.instance);
+        return;
+    }
+    char real[PATH_MAX];
+    hub_sha256_of(hub_span_str(realpath(setup->config->data_dir, real) != NULL ? real : setup->config->data_dir), hash);
+    (void)hub_encode(HUB_HEX, hub_span_of(hash, FOLDER_HASH_LEN), folder, sizeof folder);
+    if (gethostname(host, sizeof host - 1) != 0)
+        host[0] = '\0';
+    (void)snprintf(setup->instance, sizeof setup->instance, "%s-%s", host[0] != '\0' ? host : setup->config->name, folder);
+}
+
 /* --- life --- */
 
 static enum hub_result open_setup(struct hub_bus_setup *setup, struct hub_error *err)
@@ -119,6 +141,8 @@ static enum hub_result open_setup(struct hub_bus_setup *setup, struct hub_error 
     for (size_t i = 0; i < HUB_TOPIC_COUNT; i++)
         (void)snprintf(setup->names[i], sizeof setup->names[i], "%s%s", setup->config->kafka.prefix,
                        topics[i].name);
+    name_instance(setup);
+    options.client_id = setup->instance;
     HUB_TRY(check_certificate(options.cert, err));
     return hub_bus_open_kafka(&options, &setup->bus, err);
 }
@@ -156,6 +180,11 @@ struct hub_bus *hub_bus_setup_bus(struct hub_bus_setup *setup)
 const char *hub_bus_setup_topic(const struct hub_bus_setup *setup, enum hub_topic topic)
 {
     return setup->names[topic];
+}
+
+const char *hub_bus_setup_instance(const struct hub_bus_setup *setup)
+{
+    return setup->instance;
 }
 
 /* --- topics --- */

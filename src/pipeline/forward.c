@@ -268,20 +268,21 @@ static void advance(struct hub_forward *f)
     hub_forward_waits_release(&f->waits, f->first - 1);
 }
 
-static void on_delivered(void *ctx, uint32_t tag, enum hub_result result, int64_t latency_us)
+static void on_delivered(void *ctx, const struct hub_bus_delivery *delivery)
 {
     struct hub_forward *f = ctx;
+    const uint32_t tag = delivery->tag;
     if (tag == CHECKPOINT_TAG)
         return;
-    if (result != HUB_OK) {
+    if (delivery->result != HUB_OK) {
         struct hub_error err = {0};
         if (!hub_bus_producer_trouble(f->producer, &err))
-            (void)hub_fail(&err, result, "the brokers refuse a record", NULL);
+            (void)hub_fail(&err, delivery->result, "the brokers refuse a record", NULL);
         fail(f, &err);
         return;
     }
     (void)pthread_mutex_lock(&f->lock);
-    hub_forward_meter_add(&f->meter, hub_clock_mono_us(f->options.clock), latency_us);
+    hub_forward_meter_add(&f->meter, hub_clock_mono_us(f->options.clock), delivery->latency_us);
     (void)pthread_mutex_unlock(&f->lock);
     if (tag == CHECKPOINT_TAG + 1) {
         f->keys_out--;

@@ -7,8 +7,6 @@
 #include "src/log/record.h"
 #include "src/pipeline/forward_internal.h"
 
-#define IDENTITY_LABEL "chartline identity record 1\n"
-
 enum { FINGERPRINT_LEN = 16 };
 
 static const struct hub_span json_type = {(const uint8_t *)"application/json", 16};
@@ -32,22 +30,52 @@ static struct hub_bus_record record_of(struct hub_span key, struct hub_span subj
 
 /* --- events and what they say about who is who --- */
 
-static enum hub_result send_fact(const struct hub_signer *signer, struct hub_arena *arena,
-                                 const struct hub_event_head *head, const struct hub_identity_statement *fact,
-                                 const struct hub_forward_sink *sink, struct hub_error *err)
+/* JSON, signed, under `<event id>/<NAME>`, where the event's subject lies. */
+static enum hub_result send_identity(const struct hub_signer *signer, struct hub_arena *arena, const struct hub_event_head *head,
+                                     const char *name, struct hub_json *json, const struct hub_forward_sink *sink,
+                                     struct hub_error *err)
 {
     struct hub_span line;
-    struct hub_json *json = hub_identity_json(arena, fact);
     if (json == NULL || hub_json_set_string(arena, json, "subject", head->subject) != HUB_OK)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    HUB_TRY(hub_signed_write(arena, IDENTITY_LABEL, json, signer, &line, err));
-    const char *key =
-        hub_arena_printf(arena, "%.*s/%u", (int)head->id.len, (const char *)head->id.ptr, fact->order.n);
+    HUB_TRY(hub_signed_write(arena, HUB_SIGNED_IDENTITY, json, signer, &line, err));
+    const char *key = hub_arena_printf(arena, "%.*s/%s", (int)head->id.len, (const char *)head->id.ptr, name);
     if (key == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     struct hub_bus_record record =
         record_of(hub_span_str(key), head->subject, line, json_type, hub_span_str(key));
     return sink->send(sink->ctx, HUB_TOPIC_IDENTITY, &record, err);
+}
+
+/* What a revision takes the place of; the facts of those events do not count any more. */
+static enum hub_result fill_revision(struct hub_arena *arena, const struct hub_event_head *head, struct hub_json *json)
+{
+    struct hub_json *list = hub_json_new(arena, HUB_JSON_ARRAY);
+    struct hub_span rest = head->supersedes;
+    uint64_t number = 0;
+    HUB_ENSURE(json != NULL && list != NULL, HUB_NO_MEMORY);
+    HUB_ENSURE(hub_span_parse_u64(head->revision, &number), HUB_SYNTAX);
+    while (rest.len != 0) {
+        const uint8_t *comma = memchr(rest.ptr, ',', rest.len);
+        const size_t len = comma != NULL ? (size_t)(comma - rest.ptr) : rest.len;
+        HUB_TRY(hub_json_push(list, hub_json_string(arena, hub_span_of(rest.ptr, len))));
+        rest = hub_span_of(rest.ptr + len + (comma != NULL), rest.len - len - (comma != NULL));
+    }
+    HUB_TRY(hub_json_set_string(arena, json, "event", head->id));
+    HUB_TRY(hub_json_set_string(arena, json, "kind", HUB_SPAN("revision")));
+    HUB_TRY(hub_json_set_string(arena, json, "recorded", head->recordedtime));
+    HUB_TRY(hub_json_set_c(json, "revision", hub_json_number_i64(arena, (int64_t)number)));
+    return hub_json_set_c(json, "supersedes", list);
+}
+
+static enum hub_result send_revision(const struct hub_signer *signer, struct hub_arena *arena, const struct hub_event_head *head,
+                                     const struct hub_forward_sink *sink, struct hub_error *err)
+{
+    struct hub_json *json = hub_json_new(arena, HUB_JSON_OBJECT);
+    enum hub_result result = fill_revision(arena, head, json);
+    if (result != HUB_OK)
+        return result == HUB_SYNTAX ? damaged(err, "a revision of the log without its number") : hub_fail(err, result, NULL, NULL);
+    return send_identity(signer, arena, head, "revision", json, sink, err);
 }
 
 static enum hub_result send_event(const struct hub_signer *signer, struct hub_arena *arena, struct hub_span event,
@@ -60,8 +88,13 @@ static enum hub_result send_event(const struct hub_signer *signer, struct hub_ar
     if (hub_event_head(event, &head) != HUB_OK)
         return damaged(err, "an event of the log cannot be read");
     HUB_TRY(hub_identity_of_event(arena, &head, &facts, &count, err));
-    for (size_t i = 0; i < count; i++)
-        HUB_TRY(send_fact(signer, arena, &head, &facts[i], sink, err));
+    for (size_t i = 0; i < count; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "%u", facts[i].order.n);
+        HUB_TRY(send_identity(signer, arena, &head, name, hub_identity_json(arena, &facts[i]), sink, err));
+    }
+    if (head.revision.len != 0)
+        HUB_TRY(send_revision(signer, arena, &head, sink, err));
     struct hub_bus_record record = record_of(head.subject, head.subject, event, type, head.id);
     return sink->send(sink->ctx, HUB_TOPIC_EVENTS, &record, err);
 }

@@ -48,22 +48,37 @@ out:
     return result == HUB_OK ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
 }
 
+static bool is_trusted(const uint8_t signer[HUB_SIGN_PUBLIC_LEN], const uint8_t (*trusted)[HUB_SIGN_PUBLIC_LEN], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (hub_crypto_equal(signer, trusted[i], HUB_SIGN_PUBLIC_LEN))
+            return true;
+    }
+    return false;
+}
+
 enum hub_result hub_signed_read(struct hub_arena *arena, const char *label, struct hub_span line,
                                 const uint8_t sign_public[HUB_SIGN_PUBLIC_LEN], struct hub_json **object,
                                 struct hub_error *err)
+{
+    return hub_signed_read_any(arena, label, line, (const uint8_t(*)[HUB_SIGN_PUBLIC_LEN])sign_public, 1, object, err);
+}
+
+enum hub_result hub_signed_read_any(struct hub_arena *arena, const char *label, struct hub_span line,
+                                    const uint8_t (*trusted)[HUB_SIGN_PUBLIC_LEN], size_t count, struct hub_json **object,
+                                    struct hub_error *err)
 {
     uint8_t signer[HUB_SIGN_PUBLIC_LEN], signature[HUB_SIGNATURE_LEN];
     struct hub_buf buf;
     HUB_TRY(hub_json_parse(arena, line, object, err));
     if (!get_base64(*object, "signer", signer, sizeof signer) ||
-        !get_base64(*object, "signature", signature, sizeof signature) ||
-        !hub_crypto_equal(signer, sign_public, sizeof signer))
-        return hub_fail(err, HUB_CRYPTO, "a record that this hub did not sign", NULL);
+        !get_base64(*object, "signature", signature, sizeof signature) || !is_trusted(signer, trusted, count))
+        return hub_fail(err, HUB_CRYPTO, "a record that no trusted hub signed", NULL);
     struct hub_json *kept = hub_json_remove(*object, "signature");
     hub_buf_init(&buf, RECORD_BYTES_MAX, false);
     enum hub_result result = signed_bytes(label, *object, &buf);
     if (result == HUB_OK)
-        result = hub_sign_verify(sign_public, hub_buf_view(&buf), signature);
+        result = hub_sign_verify(signer, hub_buf_view(&buf), signature);
     hub_buf_deinit(&buf);
     if (result != HUB_OK)
         return hub_fail(err, HUB_CRYPTO, "a record whose signature does not verify", NULL);

@@ -5,6 +5,8 @@
 #include "src/codec/json.h"
 #include "src/crypto/crypto.h"
 
+#define HUB_SIGNED_IDENTITY "chartline identity record 1\n" /* label of what the topic identity holds */
+
 struct hub_signer { /* the secret stays with whoever gives this */
     const uint8_t *public_key; /* HUB_SIGN_PUBLIC_LEN */
     void (*sign)(void *ctx, struct hub_span text, uint8_t signature[HUB_SIGNATURE_LEN]);
@@ -19,3 +21,7 @@ enum hub_result hub_signed_write(struct hub_arena *arena, const char *label, str
 enum hub_result hub_signed_read(struct hub_arena *arena, const char *label, struct hub_span line,
                                 const uint8_t sign_public[HUB_SIGN_PUBLIC_LEN], struct hub_json **object,
                                 struct hub_error *err) HUB_MUST_USE;
+/* The same; any of the COUNT keys in TRUSTED may have signed it. */
+enum hub_result hub_signed_read_any(struct hub_arena *arena, const char *label, struct hub_span line,
+                                    const uint8_t (*trusted)[HUB_SIGN_PUBLIC_LEN], size_t count, struct hub_json **object,
+                                    struct hub_error *err) HUB_MUST_USE;

@@ -61,14 +61,15 @@ static int teardown(void **state)
     return 0;
 }
 
-static void on_delivered(void *ctx, uint32_t tag, enum hub_result result, int64_t latency_us)
+static void on_delivered(void *ctx, const struct hub_bus_delivery *delivery)
 {
     struct fixture *f = ctx;
-    (void)tag;
-    assert_true(latency_us >= 0);
-    f->delivered += result == HUB_OK;
-    if (result != HUB_OK)
-        f->failed = result;
+    assert_true(delivery->latency_us >= 0);
+    f->delivered += delivery->result == HUB_OK;
+    if (delivery->result == HUB_OK) /* where it lies: behind the one before it */
+        assert_true(delivery->offset >= 0 && delivery->partition == hub_bus_partition(HUB_SPAN("1patient"), 4));
+    else
+        f->failed = delivery->result;
 }
 
 static struct hub_bus_producer *producer(struct fixture *f, const char *transactional_id)

@@ -14,15 +14,15 @@ struct fixture {
     struct hub_bus *bus;
     struct hub_bus_producer *producer;
     unsigned delivered, failed;
+    int64_t last_offset; /* of what was delivered last */
 };
 
-static void on_delivered(void *ctx, uint32_t tag, enum hub_result result, int64_t latency_us)
+static void on_delivered(void *ctx, const struct hub_bus_delivery *delivery)
 {
     struct fixture *f = ctx;
-    (void)tag;
-    (void)latency_us;
-    f->delivered += result == HUB_OK;
-    f->failed += result != HUB_OK;
+    f->delivered += delivery->result == HUB_OK;
+    f->failed += delivery->result != HUB_OK;
+    f->last_offset = delivery->offset;
 }
 
 static int setup(void **state)
@@ -63,6 +63,7 @@ static void records_arrive_in_order_with_key_value_and_headers(void **state)
     assert_int_equal(send(f, "foobar", "two"), HUB_OK);
     assert_int_equal(hub_bus_flush(f->producer, 1000, NULL), HUB_OK);
     assert_int_equal(f->delivered, 2);
+    assert_int_equal(f->last_offset, 1);
     int32_t partition = hub_bus_partition(HUB_SPAN("foobar"), 4);
     assert_int_equal(hub_memory_count(f->bus, "events", partition), 2);
     struct hub_memory_record second = hub_memory_at(f->bus, "events", partition, 1);
@@ -91,6 +92,7 @@ static void a_failed_record_is_told_and_may_be_stored(void **state)
     assert_int_equal(send(f, "a", "1"), HUB_OK);
     assert_int_equal(hub_bus_flush(f->producer, 1000, NULL), HUB_OK);
     assert_int_equal(f->failed, 1);
+    assert_int_equal(f->last_offset, HUB_BUS_NONE);
     assert_int_equal(hub_memory_count(f->bus, "events", hub_bus_partition(HUB_SPAN("a"), 4)), 1);
 }
 

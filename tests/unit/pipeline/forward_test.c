@@ -165,6 +165,19 @@ static void add_event(struct fixture *f, unsigned subject, bool fact)
     append(f, &payload);
 }
 
+/* A revision that takes the place of e000000 and e000001 and states no fact. */
+static void add_revision(struct fixture *f)
+{
+    struct hub_buf payload;
+    hub_buf_init(&payload, 1 << 20, false);
+    hub_record_begin(&payload, HUB_RECORD_REVISED, 1, "adt");
+    hub_record_add(&payload, HUB_SECTION_EVENT,
+                   HUB_SPAN("{\"id\":\"e000002\",\"identity\":\"\",\"origin\":\"e000000\",\"originrecorded\":\"2026-11-23T01:43:50.123456Z\","
+                            "\"recordedtime\":\"2026-11-23T02:43:50.123456Z\",\"revision\":\"1\",\"source\":\"/feeds/adt\","
+                            "\"subject\":\"1s7\",\"supersedes\":\"e000000,e000001\"}"));
+    append(f, &payload);
+}
+
 static void add_key(struct fixture *f, const char *id)
 {
     struct hub_buf payload;
@@ -262,6 +275,36 @@ static void identity_facts_are_signed_and_lie_with_their_subject(void **state)
     assert_int_equal(hub_json_get(json, "tokens")->len, 2);
     assert_int_equal(
         hub_signed_read(&arena, "chartline key record 1\n", fact.value, f->public_key, &json, NULL), HUB_CRYPTO);
+    hub_arena_deinit(&arena);
+}
+
+static void a_revision_says_what_it_takes_the_place_of_also_without_facts(void **state)
+{
+    struct fixture *f = *state;
+    start(f);
+    add_event(f, 7, false);
+    add_event(f, 7, false);
+    add_revision(f);
+    sync_log(f);
+    wait_delivered(f, 3);
+    const int32_t partition = hub_bus_partition(HUB_SPAN("1s7"), PARTITIONS);
+    assert_int_equal(hub_memory_count(f->bus, names[HUB_TOPIC_IDENTITY], partition), 1);
+    struct hub_memory_record record = hub_memory_at(f->bus, names[HUB_TOPIC_IDENTITY], partition, 0);
+    assert_true(hub_span_is(record.key, "e000002/revision"));
+    struct hub_arena arena;
+    struct hub_json *json = NULL;
+    uint8_t trusted[2][HUB_SIGN_PUBLIC_LEN] = {{1}};
+    memcpy(trusted[1], f->public_key, HUB_SIGN_PUBLIC_LEN);
+    hub_arena_init(&arena, 1 << 20);
+    assert_int_equal(hub_signed_read_any(&arena, HUB_SIGNED_IDENTITY, record.value, (const uint8_t(*)[HUB_SIGN_PUBLIC_LEN])trusted, 2, &json, NULL),
+                     HUB_OK);
+    assert_true(hub_span_is(hub_json_get_span(json, "kind"), "revision"));
+    assert_true(hub_span_is(hub_json_get_span(json, "event"), "e000002"));
+    assert_true(hub_span_is(hub_json_get_span(json, "subject"), "1s7"));
+    assert_int_equal(hub_json_get(json, "supersedes")->len, 2);
+    assert_true(hub_span_equal(hub_json_span(hub_json_get(json, "supersedes")->first->next), HUB_SPAN("e000001")));
+    assert_int_equal(hub_signed_read_any(&arena, HUB_SIGNED_IDENTITY, record.value, (const uint8_t(*)[HUB_SIGN_PUBLIC_LEN])trusted, 1, &json, NULL),
+                     HUB_CRYPTO);
     hub_arena_deinit(&arena);
 }
 
@@ -489,6 +532,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(events_arrive_by_subject_with_their_headers),
         TEST(identity_facts_are_signed_and_lie_with_their_subject),
+        TEST(a_revision_says_what_it_takes_the_place_of_also_without_facts),
         TEST(a_key_record_is_delivered_before_anything_behind_it_is_sent),
         TEST(a_bus_that_has_seen_nothing_gets_all_keys_first),
         TEST(brokers_that_are_away_cost_no_event_and_little_memory),
