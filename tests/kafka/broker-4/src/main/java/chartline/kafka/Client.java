@@ -51,6 +51,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 public final class Client {
     private final Properties settings = new Properties();
     private final Admin admin;
+    private KafkaProducer<byte[], byte[]> producer;
 
     private Client(Path file) throws Exception {
         try (var in = Files.newBufferedReader(file)) {
@@ -94,7 +95,7 @@ public final class Client {
                 RecordsToDelete.beforeOffset(Long.parseLong(words[3])))).all().get();
             case "dump" -> dump(words[1]);
             case "count" -> count(words[1]);
-            case "send" -> send(words[1], words[2], words[3]);
+            case "send" -> send(words);
             case "groups" -> admin.listConsumerGroupOffsets(words[1]).partitionsToOffsetAndMetadata().get().forEach(
                 (partition, offset) -> print(partition.topic() + "\t" + partition.partition() + "\t" + (offset == null ? -1 : offset.offset())));
             default -> throw new IllegalArgumentException("unknown command");
@@ -218,14 +219,18 @@ public final class Client {
         }
     }
 
-    private void send(String topic, String key, String value) throws Exception {
-        Properties mine = new Properties();
-        mine.putAll(settings);
-        mine.put("key.serializer", ByteArraySerializer.class.getName());
-        mine.put("value.serializer", ByteArraySerializer.class.getName());
-        mine.put("max.block.ms", "15000");
-        try (var producer = new KafkaProducer<byte[], byte[]>(mine)) {
-            producer.send(new ProducerRecord<>(topic, Base64.getDecoder().decode(key), Base64.getDecoder().decode(value))).get();
+    /** send TOPIC KEY VALUE [PARTITION]: key and value in base64, "-" for no value. */
+    private void send(String[] words) throws Exception {
+        if (producer == null) {
+            Properties mine = new Properties();
+            mine.putAll(settings);
+            mine.put("key.serializer", ByteArraySerializer.class.getName());
+            mine.put("value.serializer", ByteArraySerializer.class.getName());
+            mine.put("max.block.ms", "15000");
+            producer = new KafkaProducer<>(mine);
         }
+        Integer partition = words.length > 4 ? Integer.valueOf(words[4]) : null;
+        byte[] value = words[3].equals("-") ? null : Base64.getDecoder().decode(words[3]);
+        producer.send(new ProducerRecord<>(words[1], partition, Base64.getDecoder().decode(words[2]), value)).get();
     }
 }
