@@ -20,7 +20,7 @@ enum {
 static struct {
     uint64_t rate, repeat, connections, pipeline, timeout_us;
     const char *cert, *key, *ca;
-    bool vary, as_is, summary, batch;
+    bool vary, now, as_is, summary, batch;
 } opt = {.repeat = 1, .connections = 1, .pipeline = 1, .timeout_us = 30000000};
 
 const struct hub_cli_option hub_cli_send_options[] = {
@@ -35,6 +35,8 @@ const struct hub_cli_option hub_cli_send_options[] = {
     {"ca", 0, HUB_CLI_TEXT, &opt.ca, "FILE", "certificate authority of the listener"},
     {"timeout", 0, HUB_CLI_DURATION, &opt.timeout_us, "TIME", "how long to wait for an answer (default 30s)"},
     {"vary", 0, HUB_CLI_FLAG, &opt.vary, NULL, "make every control id its own: MSH-10 becomes <MSH-10>-<n>"},
+    {"now", 0, HUB_CLI_FLAG, &opt.now, NULL,
+     "make MSH-7 the moment of sending (with --rate: the moment it is due), to a tenth of a millisecond"},
     {"batch", 0, HUB_CLI_FLAG, &opt.batch, NULL,
      "send batches (FHS, BHS, BTS, FTS) whole, in one frame each, instead of message by message"},
     {"as-is", 0, HUB_CLI_FLAG, &opt.as_is, NULL,
@@ -107,8 +109,10 @@ static void read_head(struct sending *s, struct hub_send_message *m)
         parsed.segment_count == 0)
         return;
     const struct hub_hl7_segment *msh = &parsed.segments[0];
-    struct hub_span id = hub_hl7_field(msh, 10), accept = hub_hl7_field(msh, 15),
+    struct hub_span made = hub_hl7_field(msh, 7), id = hub_hl7_field(msh, 10), accept = hub_hl7_field(msh, 15),
                     apply = hub_hl7_field(msh, 16);
+    m->time_at = made.len > 0 ? (size_t)(made.ptr - m->bytes.ptr) : 0;
+    m->time_len = made.len;
     m->id_at = id.len > 0 ? (size_t)(id.ptr - m->bytes.ptr) : 0;
     m->id_len = id.len < HUB_SEND_ID_MAX - 24 ? id.len : 0;
     m->expect = expected_answer(accept, apply);
@@ -369,6 +373,7 @@ static int send_all(struct sending *s, const char *url, int count, char **files)
                                  .rate = opt.rate,
                                  .timeout_us = opt.timeout_us,
                                  .vary = opt.vary,
+                                 .now = opt.now,
                                  .address = address,
                                  .tls = tls,
                                  .answered = on_answer,
@@ -395,8 +400,8 @@ int hub_cli_send(int count, char **operands)
     if (opt.repeat == 0 || opt.connections == 0 || opt.connections > 65536 || opt.pipeline == 0 ||
         opt.pipeline > 65536 || opt.repeat > 1000000000)
         return hub_cli_usage("send: --repeat, --connections and --pipeline are at least 1");
-    if (opt.batch && opt.vary)
-        return hub_cli_usage("send: --vary and --batch do not go together");
+    if (opt.batch && (opt.vary || opt.now))
+        return hub_cli_usage("send: --vary and --now do not go together with --batch");
     if ((opt.cert == NULL) != (opt.key == NULL))
         return hub_cli_usage("send: --cert and --key belong together");
     struct sending s = {.summary = opt.summary || opt.repeat > 1};

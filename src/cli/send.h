@@ -18,7 +18,8 @@ struct hub_send_message { /* one of a file, as it will be sent */
     const char *file;
     uint32_t number;       /* in its file */
     struct hub_span bytes; /* without framing */
-    size_t id_at, id_len;  /* MSH-10 in bytes */
+    size_t id_at, id_len;     /* MSH-10 in bytes */
+    size_t time_at, time_len; /* MSH-7, before it; length 0: none */
     enum hub_send_expect expect;
     bool batch; /* sent whole */
 };
@@ -41,6 +42,7 @@ struct hub_send_plan {
     uint64_t rate;       /* a second, 0 = as fast as answers come */
     uint64_t timeout_us; /* for one answer */
     bool vary;
+    bool now; /* MSH-7 becomes the moment of sending; with a rate, the moment it was due */
     const char *address;         /* host:port */
     struct hub_tls_context *tls; /* NULL: plain */
     /* Called once for each message, in the order of answers; for a batch, with its index, for each

@@ -40,7 +40,7 @@ struct sender {
     struct connection *connections;
     uint32_t turn; /* where the next free connection is looked for */
     uint64_t next, done;
-    int64_t start_us;
+    int64_t start_us, start_wall_us;
     bool stopped; /* no connection can be made */
     enum hub_result result;
 };
@@ -281,22 +281,41 @@ static void connect_one(struct sender *s, struct connection *c)
 
 /* --- sending --- */
 
+/* When the next message is due by the rate, on the monotonic clock. */
+static int64_t due_us(const struct sender *s, uint64_t index)
+{
+    return s->start_us + (int64_t)(index * 1000000 / s->plan->rate);
+}
+
+/* HL7's DTM (v2.8.2 2A.2.21) has at most four decimals. */
+static void append_moment(struct sender *s, const struct flight *f)
+{
+    char rfc[HUB_TIME_TEXT_LEN + 1];
+    int64_t moment = s->plan->rate != 0 ? due_us(s, f->index) : f->sent_us;
+    hub_time_format(s->start_wall_us + moment - s->start_us, rfc);
+    hub_buf_printf(&s->frame, "%.4s%.2s%.2s%.2s%.2s%.7s+0000", rfc, rfc + 5, rfc + 8, rfc + 11, rfc + 14, rfc + 17);
+}
+
 static void build_frame(struct sender *s, const struct hub_send_message *message, struct flight *f)
 {
     struct hub_span id = hub_span_of(message->bytes.ptr + message->id_at, message->id_len);
+    size_t done = 0;
     (void)snprintf(f->id, sizeof f->id, "%.*s", (int)id.len, (const char *)id.ptr);
     hub_buf_reset(&s->frame);
     hub_buf_append_byte(&s->frame, FRAME_START);
+    if (s->plan->now && message->time_len > 0) {
+        hub_buf_append(&s->frame, message->bytes.ptr, message->time_at);
+        append_moment(s, f);
+        done = message->time_at + message->time_len;
+    }
     if (s->plan->vary) {
         size_t used = strlen(f->id);
         (void)snprintf(f->id + used, sizeof f->id - used, "-%llu", (unsigned long long)f->index + 1);
-        size_t after = message->id_at + message->id_len;
-        hub_buf_append(&s->frame, message->bytes.ptr, message->id_at);
+        hub_buf_append(&s->frame, message->bytes.ptr + done, message->id_at - done);
         hub_buf_append_str(&s->frame, f->id);
-        hub_buf_append(&s->frame, message->bytes.ptr + after, message->bytes.len - after);
-    } else {
-        hub_buf_append_span(&s->frame, message->bytes);
+        done = message->id_at + message->id_len;
     }
+    hub_buf_append(&s->frame, message->bytes.ptr + done, message->bytes.len - done);
     hub_buf_append_byte(&s->frame, FRAME_END);
     hub_buf_append_byte(&s->frame, '\r');
 }
@@ -309,8 +328,10 @@ static void send_next(struct sender *s, struct connection *c)
     const struct hub_send_message *message = &s->plan->messages[s->next % s->plan->message_count];
     *f = (struct flight){.busy = true, .expect = message->expect, .index = s->next++, .sent_us = now_us()};
     c->in_flight++;
-    if (s->start_us == 0)
+    if (s->start_us == 0) {
+        s->start_wall_us = hub_clock_wall_us(hub_clock_system());
         s->start_us = f->sent_us;
+    }
     build_frame(s, message, f);
     enum hub_result result = hub_buf_result(&s->frame);
     if (result == HUB_OK)
@@ -343,8 +364,7 @@ static bool due(const struct sender *s, int64_t *wait_us)
     *wait_us = 100000;
     if (s->plan->rate == 0 || s->start_us == 0)
         return true;
-    int64_t at = s->start_us + (int64_t)(s->next * 1000000 / s->plan->rate);
-    int64_t wait = at - now_us();
+    int64_t wait = due_us(s, s->next) - now_us();
     if (wait > 0 && wait < *wait_us)
         *wait_us = wait;
     return wait <= 0;

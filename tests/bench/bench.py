@@ -1,40 +1,25 @@
 #!/usr/bin/env python3
 """The project's benchmarks, peers beside them in the same run: compare the ratios, not the seconds.
 
-usage: bench.py [--seconds N] [--json FILE] [--only map,ingest,start,memory]
+usage: bench.py [--seconds N] [--json FILE] [--only map,ingest,start,memory,kafka]
+
+kafka is kafka-ingest, kafka-latency and kafka-timeline (bench_kafka.py); each can be named alone.
 """
 import argparse
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-from harness import Hub, PROGRAM, ROOT, SHARED  # noqa: E402
+from bench_kafka import KAFKA, bench_kafka
+from load import HERE, PROGRAM, SHARED, Load, latency, output, peer
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 FLOOR = {"map": 8000, "ingest": 8000}
 GOAL = {"map": 20000, "ingest": 15000}
-
-
-def output(*args, **kwargs):
-    done = subprocess.run(args, capture_output=True, text=True, **kwargs)
-    if done.returncode != 0:
-        raise SystemExit(f"bench: {' '.join(map(str, args))} failed\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
-    return done.stdout.strip().split("\n")[-1]
-
-
-def peer(name, folder, seconds):
-    """Its line of JSON; None, with the reason said, where it cannot run."""
-    done = subprocess.run([os.path.join(HERE, "peers", name, "run"), folder, str(seconds)], capture_output=True, text=True)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().split("\n") or [""])[-1]
-        print(f"SKIP: {name}: {reason or 'it failed'}", file=sys.stderr)
-        return None
-    return json.loads(done.stdout.strip().split("\n")[-1])
 
 
 def bench_map(folder, seconds):
@@ -47,32 +32,6 @@ def bench_map(folder, seconds):
             rows.append({"name": name, "per_second": other["per_second"], "failed": other["failed"],
                          "ratio": round(ours["per_second"] / max(1, other["per_second"]), 2)})
     return rows
-
-
-class Load:
-    """A hub and senders over mTLS."""
-
-    def __init__(self, folder):
-        self.files = sorted(os.path.join(folder, name) for name in os.listdir(folder))
-        self.hub = Hub().start()
-
-    def send(self, repeat, *more, connections=32):
-        certs = os.path.join(self.hub.dir, "certs")
-        return json.loads(output(PROGRAM, "send", f"mllps://127.0.0.1:{self.hub.port}", *self.files, "--connections", str(connections),
-                                 "--repeat", str(repeat), "--vary", "--json", "--cert", f"{certs}/sender.pem", "--key",
-                                 f"{certs}/sender.key", "--ca", f"{certs}/ca.pem", *more))
-
-    def cpu(self):
-        ticks = open(f"/proc/{self.hub.process.pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()
-        return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory(self, what="VmRSS"):
-        with open(f"/proc/{self.hub.process.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(what + ":"))
-
-
-def latency(row, result):
-    return dict(row, p50_ms=result["latency_ms"]["p50"], p99_ms=result["latency_ms"]["p99"], failed=result["rejected"] + result["missing"])
 
 
 def bench_ingest(folder, seconds, name):
@@ -152,10 +111,11 @@ def large_message(size):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended by `finally`
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--json")
-    parser.add_argument("--only", default="map,ingest,start,memory")
+    parser.add_argument("--only", default="map,ingest,start,memory,kafka")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(prefix="chartline-bench-") as folder:
@@ -177,6 +137,9 @@ def main():
             rows += bench_start(one)
         if "memory" in only:
             rows += bench_memory(one)
+        kafka = [name for name in KAFKA if "kafka" in only or name in only]
+        if kafka:
+            rows += bench_kafka(one, options.seconds, kafka)
     show(rows)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as f:

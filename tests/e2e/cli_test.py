@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The command line as its users meet it: exit codes, what is printed, what is refused."""
+import datetime
 import signal
+import socket
 import stat
 import tempfile
 
@@ -175,6 +177,41 @@ def send_shows_answers_and_figures():
         run("send", f"mllp://127.0.0.1:{free_port()}", demo("ehr-1-registration.hl7"), cwd=hub.dir, expect=1)
     finally:
         hub.close()
+
+
+def send_now_writes_the_moment_of_sending():
+    listener = socket.create_server(("127.0.0.1", 0))
+    frames, begin = [], datetime.datetime.now(datetime.timezone.utc)
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            pending = b""
+            while data := connection.recv(65536):
+                pending += data
+                while FS + CR in pending:
+                    frame, pending = pending.split(FS + CR, 1)
+                    frames.append(frame.lstrip(VT))
+                    ack = b"MSH|^~\\&|||||||ACK|1|P|2.5.1\rMSA|AA|" + control_id(frames[-1]).encode() + CR
+                    connection.sendall(VT + ack + FS + CR)
+
+    threading.Thread(target=serve, daemon=True).start()
+    with open(demo("ehr-2-admission.hl7"), "rb") as f:
+        original = f.read().replace(b"\n", CR)
+    begin = datetime.datetime.now(datetime.timezone.utc)
+    run("send", f"mllp://127.0.0.1:{listener.getsockname()[1]}", demo("ehr-2-admission.hl7"), "--now", "--vary", "--repeat", "3", "--rate", "50")
+    end = datetime.datetime.now(datetime.timezone.utc)
+    listener.close()
+    times = []
+    for n, frame in enumerate(frames):
+        fields = frame.split(CR)[0].split(b"|")
+        check(fields[9] == b"EHR0002-%d" % (n + 1), f"control id {fields[9]}")
+        times.append(datetime.datetime.strptime(fields[6].decode(), "%Y%m%d%H%M%S.%f%z"))
+        fields[6], fields[9] = b"20260311081700+1300", b"EHR0002"
+        check(b"|".join(fields) + CR + frame.split(CR, 1)[1] == original, "more than MSH-7 and MSH-10 was changed")
+    check(len(times) == 3 and begin - datetime.timedelta(milliseconds=1) <= times[0] and times[2] <= end, f"{begin} {times} {end}")
+    steps = [(b - a).total_seconds() for a, b in zip(times, times[1:])]
+    check(all(abs(step - 0.02) < 0.0005 for step in steps), f"not the moments they were due: {steps}")
 
 
 def timeline_shows_each_role_what_is_its_own():
@@ -384,6 +421,6 @@ def second_hub_on_one_directory_is_refused():
 if __name__ == "__main__":
     main([usage_mistakes_end_with_2, init_makes_a_directory_that_runs_as_it_is, check_says_every_problem_at_once,
           check_sees_keys_and_certificates_that_do_not_fit, map_gives_bundles_and_errors_by_line, map_explains_and_lists_what_it_does_not_map,
-          send_shows_answers_and_figures, timeline_shows_each_role_what_is_its_own, follow_shows_what_comes, messages_and_dead_letters_are_found_and_opened,
+          send_shows_answers_and_figures, send_now_writes_the_moment_of_sending, timeline_shows_each_role_what_is_its_own, follow_shows_what_comes, messages_and_dead_letters_are_found_and_opened,
           audit_log_proves_itself_and_who_looked, seal_and_open_by_hand, keys_are_listed_and_exported_without_secrets,
           stop_drains_and_reload_keeps_running, bench_measures_and_leaves_nothing, second_hub_on_one_directory_is_refused])
