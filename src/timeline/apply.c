@@ -32,11 +32,12 @@ struct event {
     size_t part_count;
     struct part **support; /* those that are no entry, by id */
     size_t support_count;
+    size_t entry_count; /* of its entry records, support too */
     bool test;
     bool chartless; /* a feed's subject: a message without patient */
 };
 
-static bool good_id(struct hub_span id)
+bool timeline_good_id(struct hub_span id)
 {
     if (id.len == 0 || id.len > ID_MAX)
         return false;
@@ -45,6 +46,11 @@ static bool good_id(struct hub_span id)
             return false;
     }
     return true;
+}
+
+bool timeline_chartless(struct hub_span subject)
+{
+    return subject.len != 0 && subject.ptr[0] == '3';
 }
 
 static bool names_htest(const struct hub_json *meta)
@@ -74,7 +80,7 @@ static enum hub_result read_times(struct event *e, struct hub_error *err)
     if (e->revision.number != 0) {
         e->origin = hub_json_get_span(e->json, "origin");
         e->origin_recorded = hub_json_get_span(e->json, "originrecorded");
-        if (!good_id(e->origin) ||
+        if (!timeline_good_id(e->origin) ||
             hub_time_parse((const char *)e->origin_recorded.ptr, e->origin_recorded.len, &e->origin_us) != 0)
             return hub_fail(err, HUB_SYNTAX, "a revision without the event that it is one of", NULL);
     }
@@ -122,9 +128,9 @@ static enum hub_result read_parts(struct hub_timeline *t, struct event *e, struc
         part->ordinal = ordinal;
         part->entry = hub_entry_view_of(part->resource, &part->view);
         e->test |= names_htest(hub_json_get(part->resource, "meta"));
-        if (part->entry && (!good_id(part->id) || part->view.kind == HUB_KIND_NONE))
+        if (part->entry && (!timeline_good_id(part->id) || part->view.kind == HUB_KIND_NONE))
             return hub_fail(err, HUB_SYNTAX, "an event with an entry without id or kind", NULL);
-        if (good_id(part->id))
+        if (timeline_good_id(part->id))
             e->part_count++;
     }
     return HUB_OK;
@@ -149,9 +155,9 @@ static enum hub_result read_event(struct hub_timeline *t, struct hub_span text, 
     e->source = hub_json_get_span(e->json, "source");
     e->seal = hub_json_get_span(e->json, "seal");
     e->trigger = hub_json_get_span(e->json, "trigger");
-    if (!good_id(e->id) || !good_id(e->subject))
+    if (!timeline_good_id(e->id) || !timeline_good_id(e->subject))
         return hub_fail(err, HUB_SYNTAX, "an event without id or subject", NULL);
-    e->chartless = e->subject.ptr[0] == '3';
+    e->chartless = timeline_chartless(e->subject);
     HUB_TRY(timeline_revision_of(t, e->json, &e->revision, err));
     HUB_TRY(read_times(e, err));
     HUB_TRY(read_facts(t, e, err));
@@ -268,6 +274,7 @@ static void write_record(struct hub_buf *out, const struct event *e, const struc
         hub_buf_append_u64(out, e->revision.number);
     }
     add_member(out, "seal", e->seal);
+    add_member(out, "sha256", hub_span_str(e->sha256));
     add_member(out, "source", e->source);
     add_member(out, "subject", e->subject);
     if (e->test)
@@ -277,16 +284,29 @@ static void write_record(struct hub_buf *out, const struct event *e, const struc
     hub_buf_append_byte(out, '}');
 }
 
-static enum hub_result add_entries(struct hub_timeline *t, const struct event *e, struct hub_json *ids,
-                                   bool superseded, struct hub_error *err)
+static bool is_entry(const struct event *e, const struct part *part)
+{
+    return !e->chartless && (part->entry || part->needed);
+}
+
+static size_t entries_of(const struct event *e)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < e->part_count; i++)
+        count += is_entry(e, &e->parts[i]);
+    return count;
+}
+
+static enum hub_result add_entries(struct hub_timeline *t, const struct event *e, bool superseded, struct hub_error *err)
 {
     struct hub_json *token = NULL;
+    if (e->entry_count == 0)
+        return HUB_OK;
     HUB_TRY(timeline_token_record(t, e->subject, &token, err));
-    size_t added = 0;
     timeline_group_begin(t);
-    for (size_t i = 0; i < e->part_count && !e->chartless; i++) {
+    for (size_t i = 0; i < e->part_count; i++) {
         const struct part *part = &e->parts[i];
-        if (!part->entry && !part->needed)
+        if (!is_entry(e, part))
             continue;
         const struct timeline_entry entry = {
             .kind = hub_span_str(part->entry ? hub_kind_name(part->view.kind) : "support"),
@@ -297,13 +317,10 @@ static enum hub_result add_entries(struct hub_timeline *t, const struct event *e
         };
         write_record(timeline_group_record(t, part->id), e, part, &entry);
         HUB_TRY(timeline_group_end(t, e->subject, e->id, err));
-        if (hub_json_push(ids, hub_json_string(&t->scratch, part->id)) != HUB_OK)
-            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
         HUB_TRY(timeline_token_count(t, token, &entry, superseded, err));
-        added++;
     }
     HUB_TRY(timeline_group_close(t, e->subject, e->id, err));
-    return added != 0 ? timeline_put_json(t, FAMILY_TOKENS, e->subject, token, err) : HUB_OK;
+    return timeline_put_json(t, FAMILY_TOKENS, e->subject, token, err);
 }
 
 static enum hub_result add_fact_records(struct hub_timeline *t, const struct event *e, struct hub_error *err)
@@ -314,57 +331,63 @@ static enum hub_result add_fact_records(struct hub_timeline *t, const struct eve
         struct hub_span key = timeline_key(t, e->id, hub_span_str(number));
         if (key.ptr == NULL)
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        HUB_TRY(
-            timeline_add_json(t, FAMILY_FACTS, key, hub_identity_json(&t->scratch, &e->facts[i]), err));
+        HUB_TRY(timeline_fact_put(t, key, hub_identity_json(&t->scratch, &e->facts[i]), err));
     }
     return HUB_OK;
 }
 
-static enum hub_result fill_seen(struct hub_arena *arena, struct hub_json *seen, const struct event *e,
-                                 struct hub_json *ids)
+static enum hub_result fill_seen(struct hub_arena *arena, struct hub_json *seen, const struct event *e)
 {
-    HUB_TRY(hub_json_set_c(seen, "entries", ids));
-    HUB_TRY(hub_json_set_c(seen, "facts", hub_json_number_i64(arena, (int64_t)e->fact_count)));
+    HUB_TRY(hub_json_set_c(seen, "entries", hub_json_number_i64(arena, (int64_t)e->entry_count)));
     HUB_TRY(hub_json_set_string(arena, seen, "recorded", e->recorded));
     HUB_TRY(hub_json_set_string(arena, seen, "sha256", hub_span_str(e->sha256)));
     return hub_json_set_string(arena, seen, "subject", e->subject);
+}
+
+static struct timeline_event_name name_of(const struct event *e)
+{
+    return (struct timeline_event_name){e->id, e->subject, e->recorded, hub_span_str(e->sha256)};
+}
+
+/* An event of which nothing else tells: the topic's records alone should give back the state. */
+static enum hub_result tell_of_none(struct hub_timeline *t, const struct event *e, struct hub_error *err)
+{
+    if (!timeline_tells(t) || e->entry_count != 0 || e->revision.number != 0)
+        return HUB_OK;
+    struct hub_buf *out = &t->text;
+    struct hub_span key = timeline_key(t, e->subject, e->id);
+    hub_buf_reset(out);
+    hub_buf_append_str(out, "{\"event\":");
+    hub_json_write_string(out, e->id);
+    add_member(out, "kind", HUB_SPAN("event"));
+    add_member(out, "recorded", e->recorded);
+    add_member(out, "sha256", hub_span_str(e->sha256));
+    add_member(out, "subject", e->subject);
+    hub_buf_append_byte(out, '}');
+    if (key.ptr == NULL || hub_buf_result(out) != HUB_OK)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    return timeline_tell(t, key, e->subject, hub_buf_view(out), err);
 }
 
 /* SEEN: what is known of the event's id, or NULL. */
 static enum hub_result add_event(struct hub_timeline *t, struct event *e, struct hub_json *seen,
                                  struct hub_error *err)
 {
-    struct hub_json *ids = hub_json_new(&t->scratch, HUB_JSON_ARRAY);
     const bool superseded = timeline_superseded(seen);
     if (seen == NULL)
         seen = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
-    if (ids == NULL || seen == NULL)
+    if (seen == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    if (!find_support(e, &t->scratch))
-        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    HUB_TRY(add_entries(t, e, ids, superseded, err));
-    if (!superseded) {
+    HUB_TRY(add_entries(t, e, superseded, err));
+    HUB_TRY(tell_of_none(t, e, err));
+    if (!superseded && t->part == HUB_TIMELINE_WHOLE) {
         HUB_TRY(add_fact_records(t, e, err));
         HUB_TRY(timeline_add_facts(t, e->facts, e->fact_count, err));
     }
-    enum hub_result result = fill_seen(&t->scratch, seen, e, ids);
+    enum hub_result result = fill_seen(&t->scratch, seen, e);
     if (result != HUB_OK)
         return hub_fail(err, result, NULL, NULL);
     return timeline_put_json(t, FAMILY_EVENTS, e->id, seen, err);
-}
-
-static enum hub_result fill_revision(struct hub_arena *arena, struct hub_json *record, const struct event *e)
-{
-    struct hub_json *list = hub_json_new(arena, HUB_JSON_ARRAY);
-    HUB_ENSURE(record != NULL && list != NULL, HUB_NO_MEMORY);
-    for (size_t i = 0; i < e->revision.supersedes_count; i++)
-        HUB_TRY(hub_json_push(list, hub_json_string(arena, e->revision.supersedes[i])));
-    HUB_TRY(hub_json_set_string(arena, record, "event", e->id));
-    HUB_TRY(hub_json_set_string(arena, record, "kind", HUB_SPAN("revision")));
-    HUB_TRY(hub_json_set_string(arena, record, "recorded", e->recorded));
-    HUB_TRY(hub_json_set_c(record, "revision", hub_json_number_i64(arena, (int64_t)e->revision.number)));
-    HUB_TRY(hub_json_set_string(arena, record, "subject", e->subject));
-    return hub_json_set_c(record, "supersedes", list);
 }
 
 /* What it takes the place of goes first: its own facts may be the same. SEEN as it was. */
@@ -375,31 +398,46 @@ static enum hub_result add_revision(struct hub_timeline *t, const struct event *
         return HUB_OK;
     const size_t in_force = timeline_superseded(seen) ? 0 : e->fact_count;
     HUB_TRY(timeline_supersede(t, e->id, &e->revision, e->facts, in_force, err));
-    struct hub_json *record = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
+    const struct timeline_event_name name = name_of(e);
     struct hub_span key = timeline_key(t, e->subject, e->id);
-    if (key.ptr == NULL || fill_revision(&t->scratch, record, e) != HUB_OK)
+    if (key.ptr == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    return timeline_add_json(t, FAMILY_REVISIONS, key, record, err);
+    HUB_TRY(timeline_add_json(t, FAMILY_REVISIONS, key, timeline_revision_json(&t->scratch, &name, &e->revision), err));
+    return timeline_tell(t, key, e->subject, hub_buf_view(&t->text), err);
 }
 
 /* --- another value of an event id --- */
+
+/* Its record as a revision, or as an event without entries. */
+static enum hub_result remove_record(struct hub_timeline *t, struct hub_span subject, struct hub_span id,
+                                     const struct hub_json *seen, struct hub_error *err)
+{
+    struct hub_json *revision = NULL;
+    struct hub_span key = timeline_key(t, subject, id);
+    if (key.ptr == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    HUB_TRY(timeline_get_json(t, FAMILY_REVISIONS, key, &revision, err));
+    if (revision != NULL)
+        timeline_remove(t, FAMILY_REVISIONS, key);
+    if (revision == NULL && timeline_json_number(seen, "entries") != 0)
+        return HUB_OK;
+    return timeline_tell(t, key, subject, HUB_SPAN_NONE, err);
+}
 
 static enum hub_result remove_event(struct hub_timeline *t, struct hub_span id, const struct hub_json *seen,
                                     struct hub_error *err)
 {
     HUB_TRY(timeline_write_pending(t, false, err)); /* what follows reads the store itself */
     struct hub_span subject = hub_json_get_span(seen, "subject");
-    const struct hub_json *ids = hub_json_get(seen, "entries");
+    struct timeline_keys facts = {NULL, 0, 0};
     HUB_TRY(timeline_group_remove(t, subject, id, err));
-    struct hub_span revision = timeline_key(t, subject, id);
-    if (revision.ptr == NULL)
-        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    timeline_remove(t, FAMILY_REVISIONS, revision);
-    if (ids != NULL && ids->len != 0)
+    HUB_TRY(remove_record(t, subject, id, seen, err));
+    if (timeline_json_number(seen, "entries") != 0)
         HUB_TRY(timeline_token_recount(t, subject, id, NULL, 0, err));
-    const struct timeline_withdrawn withdrawn = {id, (size_t)timeline_json_number(seen, "facts")};
-    if (!timeline_superseded(seen))
-        HUB_TRY(timeline_withdraw_facts(t, &withdrawn, 1, err));
+    if (!timeline_superseded(seen) && t->part == HUB_TIMELINE_WHOLE) {
+        HUB_TRY(timeline_facts_of(t, id, &facts, err));
+        HUB_TRY(timeline_withdraw_facts(t, facts.items, facts.count, err));
+    }
     return timeline_token_prune(t, subject, err);
 }
 
@@ -415,17 +453,59 @@ static bool wins(const struct event *e, const struct hub_json *seen)
     return hub_span_compare(hub_span_str(e->sha256), hub_json_get_span(seen, "sha256")) < 0;
 }
 
+/* The event as it is known, but not all of it came back from the topic: done again. */
+static enum hub_result is_torn(struct hub_timeline *t, const struct event *e, const struct hub_json *seen, bool *torn,
+                               struct hub_error *err)
+{
+    struct hub_json *revision = NULL;
+    *torn = false;
+    if (t->part != HUB_TIMELINE_PARTITION || !hub_span_is(hub_json_get_span(seen, "sha256"), e->sha256) ||
+        !hub_span_equal(hub_json_get_span(seen, "recorded"), e->recorded))
+        return HUB_OK;
+    *torn = (size_t)timeline_json_number(seen, "entries") != e->entry_count;
+    if (*torn || e->revision.number == 0)
+        return HUB_OK;
+    struct hub_span key = timeline_key(t, e->subject, e->id);
+    if (key.ptr == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    if (!timeline_is_pending(t, FAMILY_EVENTS, e->id)) /* else it was applied a moment ago, whole */
+        HUB_TRY(timeline_get_json(t, FAMILY_REVISIONS, key, &revision, err));
+    *torn = revision == NULL && !timeline_is_pending(t, FAMILY_EVENTS, e->id);
+    return HUB_OK;
+}
+
+/* HUB_AGAIN: not before who is who has what the event says of it. */
+static enum hub_result await_facts(struct hub_timeline *t, const struct event *e, const struct hub_json *seen,
+                                   struct hub_error *err)
+{
+    bool known = true;
+    if (t->known_by == NULL || timeline_superseded(seen) || (e->fact_count == 0 && e->revision.number == 0))
+        return HUB_OK;
+    HUB_TRY(hub_timeline_facts_known(t->known_by, e->id, e->fact_count, e->revision.number != 0, &known, err));
+    return known ? HUB_OK : HUB_AGAIN;
+}
+
 enum hub_result hub_timeline_apply(struct hub_timeline *t, struct hub_span event_json, const uint8_t *sha256,
                                    struct hub_error *err)
 {
+    if (t->part == HUB_TIMELINE_IDENTITY || t->restoring)
+        return hub_fail(err, HUB_USAGE, "an event for a timeline that is not ready for it", NULL);
     hub_arena_reset(&t->scratch);
     struct event e;
     HUB_TRY(read_event(t, event_json, &e, err));
     set_hash(&e, event_json, sha256);
     struct hub_json *seen = NULL;
+    bool again = false;
     HUB_TRY(timeline_get_json(t, FAMILY_EVENTS, e.id, &seen, err));
-    if (timeline_seen(seen) && !wins(&e, seen))
-        return HUB_OK;
+    if (!find_support(&e, &t->scratch))
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    e.entry_count = entries_of(&e);
+    if (timeline_seen(seen) && !wins(&e, seen)) {
+        HUB_TRY(is_torn(t, &e, seen, &again, err));
+        if (!again)
+            return HUB_OK;
+    }
+    HUB_TRY(await_facts(t, &e, seen, err));
     if (timeline_seen(seen))
         HUB_TRY(remove_event(t, e.id, seen, err));
     HUB_TRY(add_revision(t, &e, seen, err));
@@ -433,4 +513,9 @@ enum hub_result hub_timeline_apply(struct hub_timeline *t, struct hub_span event
     if (t->arena.used + t->batch_bytes > PENDING_BYTES_WRITE)
         return timeline_write_pending(t, false, err);
     return HUB_OK;
+}
+
+void hub_timeline_wait_for(struct hub_timeline *t, struct hub_timeline *identity)
+{
+    t->known_by = identity;
 }

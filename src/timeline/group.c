@@ -59,6 +59,7 @@ struct hub_buf *timeline_group_record(struct hub_timeline *t, struct hub_span id
     hub_buf_append_span(out, id);
     hub_buf_append_be32(out, 0);
     t->group.at = out->len;
+    t->group.id_len = id.len;
     return out;
 }
 
@@ -116,11 +117,23 @@ enum hub_result timeline_group_close(struct hub_timeline *t, struct hub_span sub
     enum hub_result result = key.ptr != NULL ? write_value(t) : HUB_NO_MEMORY;
     if (result != HUB_OK)
         return hub_fail(err, result, NULL, NULL);
-    timeline_add(t, FAMILY_ENTRIES, key, hub_buf_view(&t->text));
+    if (t->restoring) /* may be read back before it is written */
+        HUB_TRY(timeline_put(t, FAMILY_ENTRIES, key, hub_buf_view(&t->text), err));
+    else
+        timeline_add(t, FAMILY_ENTRIES, key, hub_buf_view(&t->text));
     hub_buf_reset(&t->group.records);
     t->group.count = 0;
     t->group.number++;
     return HUB_OK;
+}
+
+static enum hub_result tell(struct hub_timeline *t, struct hub_span subject, struct hub_span id, struct hub_span record,
+                            struct hub_error *err)
+{
+    if (!timeline_tells(t))
+        return HUB_OK;
+    struct hub_span key = timeline_key(t, subject, id);
+    return key.ptr != NULL ? timeline_tell(t, key, subject, record, err) : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
 }
 
 enum hub_result timeline_group_end(struct hub_timeline *t, struct hub_span subject, struct hub_span event,
@@ -133,6 +146,8 @@ enum hub_result timeline_group_end(struct hub_timeline *t, struct hub_span subje
     const size_t len = group->records.len - group->at;
     const struct hub_span record = hub_span_of(group->records.ptr + group->at, len);
     put_be(group->records.ptr + group->at - LEN_BYTES, len, LEN_BYTES);
+    const uint8_t *id = group->records.ptr + group->at - LEN_BYTES - group->id_len;
+    HUB_TRY(tell(t, subject, hub_span_of(id, group->id_len), record, err));
     if (group->count++ == 0) {
         group->first = group->at;
         group->first_len = len;
@@ -144,6 +159,12 @@ enum hub_result timeline_group_end(struct hub_timeline *t, struct hub_span subje
     return group->records.len > GROUP_BYTES ? timeline_group_close(t, subject, event, err) : HUB_OK;
 }
 
+/* PREFIX itself, or with "/<number>". */
+bool timeline_group_is(struct hub_span key, struct hub_span prefix)
+{
+    return key.len == prefix.len || key.ptr[prefix.len] == '/';
+}
+
 enum hub_result timeline_group_remove(struct hub_timeline *t, struct hub_span subject, struct hub_span event,
                                       struct hub_error *err)
 {
@@ -151,12 +172,19 @@ enum hub_result timeline_group_remove(struct hub_timeline *t, struct hub_span su
     struct hub_kv_iter *iter = prefix.ptr != NULL ? hub_kv_iter_new(t->kv, FAMILY_ENTRIES, prefix) : NULL;
     if (iter == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    while (hub_kv_iter_next(iter)) {
+    struct timeline_entries entries;
+    enum hub_result result = HUB_OK;
+    timeline_entries_init(&entries, iter);
+    while (result == HUB_OK && timeline_entries_next(&entries)) {
         struct hub_span key = hub_kv_iter_key(iter);
-        if (key.len == prefix.len || key.ptr[prefix.len] == '/')
-            timeline_remove(t, FAMILY_ENTRIES, key);
+        if (!timeline_group_is(key, prefix))
+            continue;
+        timeline_remove(t, FAMILY_ENTRIES, key);
+        result = timeline_tell(t, entries.key, subject, HUB_SPAN_NONE, err);
     }
-    enum hub_result result = hub_kv_iter_result(iter, err);
+    if (result == HUB_OK)
+        result = timeline_entries_result(&entries, err);
+    timeline_entries_deinit(&entries);
     hub_kv_iter_free(iter);
     return result;
 }
@@ -171,6 +199,13 @@ void timeline_entries_init(struct timeline_entries *entries, struct hub_kv_iter 
     hub_buf_init(&entries->record_text, RECORD_BYTES_MAX, false);
 }
 
+void timeline_entries_of(struct timeline_entries *entries, struct hub_span key, struct hub_span value)
+{
+    timeline_entries_init(entries, NULL);
+    entries->one_key = key;
+    entries->one_value = value;
+}
+
 void timeline_entries_deinit(struct timeline_entries *entries)
 {
     hub_buf_deinit(&entries->key_text);
@@ -180,7 +215,7 @@ void timeline_entries_deinit(struct timeline_entries *entries)
 /* The next record of the group at hand. */
 static bool next_of_group(struct timeline_entries *entries)
 {
-    struct hub_span id, head, key = hub_kv_iter_key(entries->iter);
+    struct hub_span id, head, key = entries->iter != NULL ? hub_kv_iter_key(entries->iter) : entries->one_key;
     const uint8_t *slash = memchr(key.ptr, '/', key.len);
     if (slash == NULL || !take_counted(&entries->rest, ID_LEN_BYTES, &id) ||
         !take_counted(&entries->rest, LEN_BYTES, &head)) {
@@ -201,17 +236,30 @@ static bool next_of_group(struct timeline_entries *entries)
     return entries->result == HUB_OK;
 }
 
+static bool next_value(struct timeline_entries *entries)
+{
+    if (entries->iter == NULL) {
+        entries->key = entries->one_key;
+        entries->record = entries->one_value;
+        entries->one_value = HUB_SPAN_NONE;
+        return entries->record.ptr != NULL;
+    }
+    if (!hub_kv_iter_next(entries->iter))
+        return false;
+    entries->key = hub_kv_iter_key(entries->iter);
+    entries->record = hub_kv_iter_value(entries->iter);
+    return true;
+}
+
 bool timeline_entries_next(struct timeline_entries *entries)
 {
     if (entries->result != HUB_OK)
         return false;
     if (entries->rest.len != 0)
         return next_of_group(entries);
-    if (!hub_kv_iter_next(entries->iter))
+    if (!next_value(entries))
         return false;
-    struct hub_span value = hub_kv_iter_value(entries->iter);
-    entries->key = hub_kv_iter_key(entries->iter);
-    entries->record = value;
+    struct hub_span value = entries->record;
     if (value.len == 0 || value.ptr[0] != GROUP_MARK)
         return true;
     entries->rest = hub_span_of(value.ptr + 1, value.len - 1);
@@ -228,5 +276,5 @@ enum hub_result timeline_entries_result(const struct timeline_entries *entries, 
         return hub_fail(err, HUB_CORRUPT, "an entry record of the timeline is damaged", NULL);
     if (entries->result != HUB_OK)
         return hub_fail(err, entries->result, NULL, NULL);
-    return hub_kv_iter_result(entries->iter, err);
+    return entries->iter != NULL ? hub_kv_iter_result(entries->iter, err) : HUB_OK;
 }

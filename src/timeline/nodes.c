@@ -1,7 +1,6 @@
 /* What bears on each token's identity: of every source its newest snapshot, and all other facts that name it.
  * With that, only the component that a new fact touches is computed, and the result is the one that all facts
  * of the store together would give (src/identity). */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "src/timeline/state.h"
@@ -474,19 +473,12 @@ static enum hub_result refill(struct nodes *nodes, const struct hub_identity_sta
     return HUB_OK;
 }
 
-/* KEY: "<event id>/<n>". */
-static bool is_withdrawn(const struct timeline_withdrawn *events, size_t count, struct hub_span key)
+static bool is_withdrawn(const struct hub_span *keys, size_t count, struct hub_span key)
 {
-    const uint8_t *slash = memchr(key.ptr, '/', key.len);
-    const struct hub_span id = hub_span_of(key.ptr, slash != NULL ? (size_t)(slash - key.ptr) : key.len);
-    for (size_t i = 0; i < count; i++) {
-        if (hub_span_equal(events[i].event, id))
-            return true;
-    }
-    return false;
+    return bsearch(&key, keys, count, sizeof *keys, compare_tokens) != NULL;
 }
 
-static enum hub_result scan_facts(struct nodes *nodes, const struct timeline_withdrawn *events, size_t count,
+static enum hub_result scan_facts(struct nodes *nodes, const struct hub_span *keys, size_t count,
                                   const struct tokens *touched, struct tokens *seeds, struct hub_error *err)
 {
     struct hub_timeline *t = nodes->t;
@@ -505,7 +497,7 @@ static enum hub_result scan_facts(struct nodes *nodes, const struct timeline_wit
             result = hub_fail(err, HUB_CORRUPT, "an identity fact of the timeline is damaged", NULL);
         HUB_TRY_OUT(result);
         HUB_TRY_OUT(hub_identity_of_json(&line, json, &fact, err));
-        if (is_withdrawn(events, count, hub_kv_iter_key(iter)) || !names_any(&fact, touched))
+        if (is_withdrawn(keys, count, hub_kv_iter_key(iter)) || !names_any(&fact, touched))
             continue;
         HUB_TRY_OUT(hub_json_parse(&t->scratch, hub_kv_iter_value(iter), &json, err));
         HUB_TRY_OUT(hub_identity_of_json(&t->scratch, json, &fact, err));
@@ -519,42 +511,38 @@ out:
     return result;
 }
 
-/* Off the store; their tokens to TOUCHED. */
-static enum hub_result remove_facts(struct hub_timeline *t, const struct timeline_withdrawn *event,
-                                    struct tokens *touched, struct hub_error *err)
+/* Off the store; its tokens to TOUCHED. */
+static enum hub_result remove_fact(struct hub_timeline *t, struct hub_span key, struct tokens *touched,
+                                   struct hub_error *err)
 {
-    for (size_t n = 0; n < event->facts; n++) {
-        char number[24];
-        (void)snprintf(number, sizeof number, "%zu", n);
-        struct hub_span key = timeline_key(t, event->event, hub_span_str(number));
-        struct hub_json *json = NULL;
-        struct hub_identity_statement fact;
-        if (key.ptr == NULL)
-            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        HUB_TRY(timeline_get_json(t, FAMILY_FACTS, key, &json, err));
-        if (json == NULL)
-            continue;
-        HUB_TRY(hub_identity_of_json(&t->scratch, json, &fact, err));
-        if (!tokens_push_all(&t->scratch, touched, fact.tokens, fact.count))
-            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        timeline_remove(t, FAMILY_FACTS, key);
-    }
-    return HUB_OK;
+    struct hub_json *json = NULL;
+    struct hub_identity_statement fact;
+    HUB_TRY(timeline_get_json(t, FAMILY_FACTS, key, &json, err));
+    if (json == NULL)
+        return HUB_OK;
+    HUB_TRY(hub_identity_of_json(&t->scratch, json, &fact, err));
+    if (!tokens_push_all(&t->scratch, touched, fact.tokens, fact.count))
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    return timeline_fact_delete(t, key, err);
 }
 
-enum hub_result timeline_withdraw_facts(struct hub_timeline *t, const struct timeline_withdrawn *events, size_t count,
+enum hub_result timeline_withdraw_facts(struct hub_timeline *t, const struct hub_span *keys, size_t count,
                                         struct hub_error *err)
 {
     struct tokens touched = {NULL, 0, 0};
     struct tokens seeds = {NULL, 0, 0};
     struct nodes *nodes = nodes_new(t);
     struct nodes *rest = nodes_new(t);
-    if (nodes == NULL || rest == NULL)
+    struct hub_span *sorted = HUB_ARENA_ARRAY(&t->scratch, struct hub_span, count + 1);
+    if (nodes == NULL || rest == NULL || sorted == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    for (size_t i = 0; i < count; i++)
-        HUB_TRY(remove_facts(t, &events[i], &touched, err));
+    for (size_t i = 0; i < count; i++) {
+        sorted[i] = keys[i];
+        HUB_TRY(remove_fact(t, keys[i], &touched, err));
+    }
     if (touched.count == 0)
         return HUB_OK;
+    qsort(sorted, count, sizeof *sorted, compare_tokens);
     qsort(touched.items, touched.count, sizeof *touched.items, compare_tokens);
     for (size_t i = 0; i < touched.count; i++) {
         struct node *node = NULL;
@@ -563,7 +551,7 @@ enum hub_result timeline_withdraw_facts(struct hub_timeline *t, const struct tim
     }
     if (!tokens_push_all(&t->scratch, &seeds, touched.items, touched.count))
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    HUB_TRY(scan_facts(nodes, events, count, &touched, &seeds, err));
+    HUB_TRY(scan_facts(nodes, sorted, count, &touched, &seeds, err));
     HUB_TRY(nodes_save(nodes, err));
     HUB_TRY(recompute(rest, seeds.items, seeds.count, err));
     for (size_t i = 0; i < touched.count; i++)

@@ -1,7 +1,5 @@
 /* Revisions: a message mapped anew takes the place of what it was before (docs/FORMATS.md, "Revisions"). Whether an event is in
  * force is a function of the set of events: it is, while no event names it among those it takes the place of. */
-#include <stdio.h>
-
 #include "src/timeline/group.h"
 
 enum { SUPERSEDES_MAX = 100000 };
@@ -45,7 +43,7 @@ enum hub_result timeline_revision_of(struct hub_timeline *t, const struct hub_js
 
 /* --- marks: by whom an event was superseded, sorted; it may be known before the event is --- */
 
-static enum hub_result add_mark(struct hub_arena *arena, struct hub_json *seen, struct hub_span by, bool *changed)
+enum hub_result timeline_add_mark(struct hub_arena *arena, struct hub_json *seen, struct hub_span by, bool *changed)
 {
     const struct hub_json *list = hub_json_get(seen, "superseded");
     struct hub_json *sorted = hub_json_new(arena, HUB_JSON_ARRAY);
@@ -93,8 +91,7 @@ static enum hub_result take_entries(struct hub_timeline *t, struct hub_span subj
     enum hub_result result = HUB_OK;
     timeline_entries_init(&entries, iter);
     while (result == HUB_OK && timeline_entries_next(&entries)) {
-        const struct hub_span key = hub_kv_iter_key(iter);
-        if (key.len == prefix.len || key.ptr[prefix.len] == '/')
+        if (timeline_group_is(hub_kv_iter_key(iter), prefix))
             result = take_one(t, entries.record, token, again, err);
     }
     if (result == HUB_OK)
@@ -120,39 +117,21 @@ static bool same_statement(const struct hub_identity_statement *a, const struct 
            same_texts(a->tags, b->tags, a->count);
 }
 
-/* The facts of event ID are, one by one, FACTS: with the same place in order too, so that the charts stay as they are. */
-static enum hub_result same_facts(struct hub_timeline *t, struct hub_span id, size_t stored_count,
+/* The facts under KEYS are, one by one, FACTS: with the same place in order too, so that the charts stay as they are. */
+static enum hub_result same_facts(struct hub_timeline *t, const struct timeline_keys *keys,
                                   const struct hub_identity_statement *facts, size_t count, bool *same,
                                   struct hub_error *err)
 {
-    *same = stored_count == count;
+    *same = keys->count == count;
     for (size_t n = 0; n < count && *same; n++) {
-        char number[24];
         struct hub_json *json = NULL;
         struct hub_identity_statement stored;
-        (void)snprintf(number, sizeof number, "%zu", n);
-        struct hub_span key = timeline_key(t, id, hub_span_str(number));
-        if (key.ptr == NULL)
-            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        HUB_TRY(timeline_get_json(t, FAMILY_FACTS, key, &json, err));
+        HUB_TRY(timeline_get_json(t, FAMILY_FACTS, keys->items[n], &json, err));
         *same = json != NULL;
         if (json == NULL)
             break;
         HUB_TRY(hub_identity_of_json(&t->scratch, json, &stored, err));
         *same = same_statement(&stored, &facts[n]);
-    }
-    return HUB_OK;
-}
-
-static enum hub_result forget_facts(struct hub_timeline *t, struct hub_span id, size_t count, struct hub_error *err)
-{
-    for (size_t n = 0; n < count; n++) {
-        char number[24];
-        (void)snprintf(number, sizeof number, "%zu", n);
-        struct hub_span key = timeline_key(t, id, hub_span_str(number));
-        if (key.ptr == NULL)
-            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-        timeline_remove(t, FAMILY_FACTS, key);
     }
     return HUB_OK;
 }
@@ -163,32 +142,65 @@ struct work {
     const struct timeline_revision *revision;
     const struct hub_identity_statement *facts;
     size_t fact_count;
-    struct timeline_withdrawn *withdrawn; /* events whose facts the revision does not repeat */
-    size_t withdrawn_count;
+    struct timeline_keys withdrawn; /* of facts that the revision does not repeat */
     struct hub_error *err;
 };
 
-/* An event that was in force: its entries, and its facts as far as the revision repeats them. */
+static enum hub_result withdraw(struct work *w, const struct timeline_keys *keys)
+{
+    struct timeline_keys *all = &w->withdrawn;
+    if (all->count + keys->count > all->cap) {
+        const size_t cap = 2 * (all->count + keys->count);
+        struct hub_span *items = HUB_ARENA_ARRAY(&w->t->scratch, struct hub_span, cap);
+        if (items == NULL)
+            return hub_fail(w->err, HUB_NO_MEMORY, NULL, NULL);
+        if (all->count != 0)
+            memcpy(items, all->items, all->count * sizeof *items);
+        all->items = items;
+        all->cap = cap;
+    }
+    if (keys->count != 0)
+        memcpy(all->items + all->count, keys->items, keys->count * sizeof *keys->items);
+    all->count += keys->count;
+    return HUB_OK;
+}
+
+/* Facts of an event that was in force: those that the revision repeats are forgotten, the others taken back. */
+static enum hub_result take_facts(struct work *w, struct hub_span id)
+{
+    struct hub_timeline *t = w->t;
+    struct timeline_keys keys = {NULL, 0, 0};
+    bool same = false;
+    if (t->part == HUB_TIMELINE_PARTITION)
+        return HUB_OK;
+    HUB_TRY(timeline_facts_of(t, id, &keys, w->err));
+    HUB_TRY(same_facts(t, &keys, w->facts, w->fact_count, &same, w->err));
+    for (size_t i = 0; same && i < keys.count; i++)
+        HUB_TRY(timeline_fact_delete(t, keys.items[i], w->err));
+    return same ? HUB_OK : withdraw(w, &keys);
+}
+
+/* An event that was in force: its entries, and its facts as far as the revision does not repeat them. */
 static enum hub_result take_out(struct work *w, struct hub_span id, const struct hub_json *seen)
 {
     struct hub_timeline *t = w->t;
-    const size_t facts = (size_t)timeline_json_number(seen, "facts");
     const struct hub_span subject = hub_json_get_span(seen, "subject");
-    const struct hub_json *ids = hub_json_get(seen, "entries");
     struct hub_json *token = NULL;
-    bool again = false, same = false;
-    if (ids != NULL && ids->len != 0) {
+    bool again = false;
+    if (timeline_json_number(seen, "entries") != 0) {
         HUB_TRY(timeline_token_record(t, subject, &token, w->err));
         HUB_TRY(take_entries(t, subject, id, token, &again, w->err));
         HUB_TRY(again ? timeline_token_recount(t, subject, HUB_SPAN_NONE, w->revision->supersedes,
                                                w->revision->supersedes_count, w->err)
                       : timeline_put_json(t, FAMILY_TOKENS, subject, token, w->err));
     }
-    HUB_TRY(same_facts(t, id, facts, w->facts, w->fact_count, &same, w->err));
-    if (same)
-        return forget_facts(t, id, facts, w->err);
-    w->withdrawn[w->withdrawn_count++] = (struct timeline_withdrawn){id, facts};
-    return HUB_OK;
+    return take_facts(w, id);
+}
+
+/* Of IDENTITY every event counts until it is named, for only its facts are known. */
+static bool in_force(const struct hub_timeline *t, const struct hub_json *seen)
+{
+    return (t->part == HUB_TIMELINE_IDENTITY || timeline_seen(seen)) && !timeline_superseded(seen);
 }
 
 static enum hub_result mark(struct work *w, struct hub_span id)
@@ -197,27 +209,39 @@ static enum hub_result mark(struct work *w, struct hub_span id)
     struct hub_json *seen = NULL;
     bool changed = false;
     HUB_TRY(timeline_get_json(t, FAMILY_EVENTS, id, &seen, w->err));
-    const bool in_force = timeline_seen(seen) && !timeline_superseded(seen);
+    const bool counted = in_force(t, seen);
     if (seen == NULL)
         seen = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
-    if (seen == NULL || add_mark(&t->scratch, seen, w->by, &changed) != HUB_OK)
+    if (seen == NULL || timeline_add_mark(&t->scratch, seen, w->by, &changed) != HUB_OK)
         return hub_fail(w->err, HUB_NO_MEMORY, NULL, NULL);
     if (!changed)
         return HUB_OK;
-    if (in_force)
+    if (counted)
         HUB_TRY(take_out(w, id, seen));
     return timeline_put_json(t, FAMILY_EVENTS, id, seen, w->err);
 }
 
-static enum hub_result any_in_force(struct hub_timeline *t, const struct timeline_revision *revision, bool *any,
-                                    struct hub_error *err)
+/* Whether taking ID out reads what is still pending: of a partition its own entries or others of its token, of identity
+ * facts that are to be found anew. */
+static enum hub_result reads_pending(struct work *w, struct hub_span id, bool *reads)
 {
-    *any = false;
-    for (size_t i = 0; i < revision->supersedes_count && !*any; i++) {
-        struct hub_json *seen = NULL;
-        HUB_TRY(timeline_get_json(t, FAMILY_EVENTS, revision->supersedes[i], &seen, err));
-        *any = timeline_seen(seen) && !timeline_superseded(seen);
-    }
+    struct hub_timeline *t = w->t;
+    struct hub_json *seen = NULL;
+    struct timeline_keys keys = {NULL, 0, 0};
+    *reads = false;
+    HUB_TRY(timeline_get_json(t, FAMILY_EVENTS, id, &seen, w->err));
+    if (!in_force(t, seen))
+        return HUB_OK;
+    *reads = true;
+    if (t->part == HUB_TIMELINE_PARTITION)
+        *reads = timeline_is_pending(t, FAMILY_EVENTS, id) ||
+                 timeline_is_pending(t, FAMILY_TOKENS, hub_json_get_span(seen, "subject"));
+    if (t->part != HUB_TIMELINE_IDENTITY)
+        return HUB_OK;
+    bool same = false;
+    HUB_TRY(timeline_facts_of(t, id, &keys, w->err));
+    HUB_TRY(same_facts(t, &keys, w->facts, w->fact_count, &same, w->err));
+    *reads = keys.count != 0 && !same;
     return HUB_OK;
 }
 
@@ -225,14 +249,37 @@ enum hub_result timeline_supersede(struct hub_timeline *t, struct hub_span by, c
                                    const struct hub_identity_statement *facts, size_t count, struct hub_error *err)
 {
     struct work w = {.t = t, .by = by, .revision = revision, .facts = facts, .fact_count = count, .err = err};
-    bool any = false;
-    w.withdrawn = HUB_ARENA_ARRAY(&t->scratch, struct timeline_withdrawn, revision->supersedes_count + 1);
-    if (w.withdrawn == NULL)
-        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    HUB_TRY(any_in_force(t, revision, &any, err));
-    if (any) /* what follows reads the store itself; of this event nothing may be written before it is whole */
+    bool reads = false;
+    for (size_t i = 0; i < revision->supersedes_count && !reads; i++)
+        HUB_TRY(reads_pending(&w, revision->supersedes[i], &reads));
+    if (reads) /* what follows reads the store itself; of this event nothing may be written before it is whole */
         HUB_TRY(timeline_write_pending(t, false, err));
     for (size_t i = 0; i < revision->supersedes_count; i++)
         HUB_TRY(mark(&w, revision->supersedes[i]));
-    return w.withdrawn_count != 0 ? timeline_withdraw_facts(t, w.withdrawn, w.withdrawn_count, err) : HUB_OK;
+    return timeline_withdraw_facts(t, w.withdrawn.items, w.withdrawn.count, err);
+}
+
+/* --- the record --- */
+
+static enum hub_result fill_revision(struct hub_arena *arena, struct hub_json *record, const struct timeline_event_name *event,
+                                     const struct timeline_revision *revision)
+{
+    struct hub_json *list = hub_json_new(arena, HUB_JSON_ARRAY);
+    HUB_ENSURE(record != NULL && list != NULL, HUB_NO_MEMORY);
+    for (size_t i = 0; i < revision->supersedes_count; i++)
+        HUB_TRY(hub_json_push(list, hub_json_string(arena, revision->supersedes[i])));
+    HUB_TRY(hub_json_set_string(arena, record, "event", event->id));
+    HUB_TRY(hub_json_set_string(arena, record, "kind", HUB_SPAN("revision")));
+    HUB_TRY(hub_json_set_string(arena, record, "recorded", event->recorded));
+    HUB_TRY(hub_json_set_c(record, "revision", hub_json_number_i64(arena, (int64_t)revision->number)));
+    HUB_TRY(hub_json_set_string(arena, record, "sha256", event->sha256));
+    HUB_TRY(hub_json_set_string(arena, record, "subject", event->subject));
+    return hub_json_set_c(record, "supersedes", list);
+}
+
+struct hub_json *timeline_revision_json(struct hub_arena *arena, const struct timeline_event_name *event,
+                                        const struct timeline_revision *revision)
+{
+    struct hub_json *record = hub_json_new(arena, HUB_JSON_OBJECT);
+    return fill_revision(arena, record, event, revision) == HUB_OK ? record : NULL;
 }

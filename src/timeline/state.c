@@ -143,6 +143,16 @@ enum hub_result timeline_put_json(struct hub_timeline *t, enum family family, st
     return timeline_put(t, family, key, hub_buf_view(&t->text), err);
 }
 
+bool timeline_is_pending(const struct hub_timeline *t, enum family family, struct hub_span key)
+{
+    return t->pending_cap != 0 && slot_of(t->pending, t->pending_cap, family, key)->key.ptr != NULL;
+}
+
+enum hub_result timeline_meta_put(struct hub_timeline *t, const char *key, struct hub_span text, struct hub_error *err)
+{
+    return timeline_put(t, FAMILY_META, hub_span_str(key), text, err);
+}
+
 void timeline_add(struct hub_timeline *t, enum family family, struct hub_span key, struct hub_span text)
 {
     hub_kv_batch_put(t->batch, t->kv, family, key, text);
@@ -160,6 +170,21 @@ enum hub_result timeline_add_json(struct hub_timeline *t, enum family family, st
 void timeline_remove(struct hub_timeline *t, enum family family, struct hub_span key)
 {
     hub_kv_batch_delete(t->batch, t->kv, family, key);
+}
+
+enum hub_result timeline_fact_put(struct hub_timeline *t, struct hub_span key, const struct hub_json *fact,
+                                  struct hub_error *err)
+{
+    return t->part == HUB_TIMELINE_IDENTITY ? timeline_put_json(t, FAMILY_FACTS, key, fact, err)
+                                            : timeline_add_json(t, FAMILY_FACTS, key, fact, err);
+}
+
+enum hub_result timeline_fact_delete(struct hub_timeline *t, struct hub_span key, struct hub_error *err)
+{
+    if (t->part == HUB_TIMELINE_IDENTITY)
+        return timeline_delete(t, FAMILY_FACTS, key, err);
+    timeline_remove(t, FAMILY_FACTS, key);
+    return HUB_OK;
 }
 
 struct hub_span timeline_key(struct hub_timeline *t, struct hub_span a, struct hub_span b)
@@ -188,6 +213,7 @@ static void forget_pending(struct hub_timeline *t)
 {
     hub_kv_batch_clear(t->batch);
     t->batch_bytes = 0;
+    t->fact_max = 0;
     shrink(&t->text);
     shrink(&t->group.records);
     if (t->pending_cap > 4096 && t->pending_count < t->pending_cap / 16) {
@@ -201,8 +227,35 @@ static void forget_pending(struct hub_timeline *t)
     hub_arena_reset(&t->arena);
 }
 
+bool timeline_tells(const struct hub_timeline *t)
+{
+    return t->sink.record != NULL && !t->quiet;
+}
+
+enum hub_result timeline_tell(struct hub_timeline *t, struct hub_span key, struct hub_span subject, struct hub_span value,
+                              struct hub_error *err)
+{
+    return timeline_tells(t) ? t->sink.record(t->sink.ctx, key, subject, value, err) : HUB_OK;
+}
+
+/* Token records change often and are told once a batch; all else was told when it was made. */
+static enum hub_result settle(struct hub_timeline *t, struct hub_error *err)
+{
+    if (!timeline_tells(t))
+        return HUB_OK;
+    for (size_t i = 0; i < t->pending_cap; i++) {
+        const struct pending *p = &t->pending[i];
+        if (p->key.ptr == NULL || p->key.ptr[0] != FAMILY_TOKENS)
+            continue;
+        struct hub_span token = hub_span_of(p->key.ptr + 1, p->key.len - 1);
+        HUB_TRY(timeline_tell(t, token, token, p->deleted ? HUB_SPAN_NONE : p->value, err));
+    }
+    return t->sink.settle(t->sink.ctx, err);
+}
+
 enum hub_result timeline_write_pending(struct hub_timeline *t, bool sync, struct hub_error *err)
 {
+    HUB_TRY(settle(t, err)); /* it may set marks, which are pending then */
     for (size_t i = 0; i < t->pending_cap; i++) {
         const struct pending *p = &t->pending[i];
         if (p->key.ptr == NULL)
@@ -223,6 +276,7 @@ enum hub_result timeline_write_pending(struct hub_timeline *t, bool sync, struct
 void hub_timeline_forget(struct hub_timeline *t)
 {
     forget_pending(t);
+    timeline_restore_forget(t);
     hub_arena_reset(&t->scratch);
     hub_buf_reset(&t->text);
 }
@@ -288,10 +342,21 @@ static enum hub_result check_options(struct hub_timeline *t, struct hub_error *e
         return HUB_OK;
     if (result != HUB_OK && result != HUB_NOT_FOUND)
         return result;
-    if (result == HUB_OK)
+    if (result == HUB_OK && t->part != HUB_TIMELINE_PARTITION)
         HUB_TRY(recompute_all(t, err));
-    HUB_TRY(timeline_put(t, FAMILY_META, hub_span_str(OPTIONS), hub_span_str(now), err));
+    HUB_TRY(timeline_meta_put(t, OPTIONS, hub_span_str(now), err));
     return timeline_write_pending(t, true, err);
+}
+
+static enum hub_result open_state(struct hub_timeline *t, struct hub_error *err)
+{
+    t->quiet = true;
+    HUB_TRY(read_position(t, err));
+    HUB_TRY(timeline_form(t, err));
+    HUB_TRY(check_options(t, err));
+    HUB_TRY(timeline_restore_left(t, &t->restoring, err));
+    t->quiet = t->restoring;
+    return HUB_OK;
 }
 
 enum hub_result hub_timeline_open(struct hub_kv *kv, const struct hub_timeline_options *options,
@@ -301,6 +366,8 @@ enum hub_result hub_timeline_open(struct hub_kv *kv, const struct hub_timeline_o
     if (t == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     t->kv = kv;
+    t->part = options->part;
+    t->sink = options->sink;
     t->identity.chart_tokens = options->chart_tokens != 0 ? options->chart_tokens : 1;
     t->identity.inverse_merge_reject = options->inverse_merge_reject;
     hub_arena_init(&t->arena, PENDING_BYTES_MAX);
@@ -310,9 +377,7 @@ enum hub_result hub_timeline_open(struct hub_kv *kv, const struct hub_timeline_o
     t->batch = hub_kv_batch_new();
     enum hub_result result = t->batch != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     if (result == HUB_OK)
-        result = read_position(t, err);
-    if (result == HUB_OK)
-        result = check_options(t, err);
+        result = open_state(t, err);
     if (result != HUB_OK) {
         hub_timeline_close(t);
         return result;
@@ -325,6 +390,7 @@ void hub_timeline_close(struct hub_timeline *t)
 {
     if (t == NULL)
         return;
+    timeline_restore_forget(t);
     hub_kv_batch_free(t->batch);
     hub_mem_free(t->pending);
     hub_arena_deinit(&t->arena);
@@ -344,8 +410,46 @@ enum hub_result hub_timeline_flush(struct hub_timeline *t, uint64_t position, bo
 {
     char text[24];
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)position);
-    HUB_TRY(timeline_put(t, FAMILY_META, hub_span_str(POSITION), hub_span_str(text), err));
+    HUB_TRY(timeline_restore_settle(t, err));
+    HUB_TRY(timeline_meta_put(t, POSITION, hub_span_str(text), err));
     HUB_TRY(timeline_write_pending(t, sync, err));
     atomic_store(&t->position, position);
     return HUB_OK;
+}
+
+/* --- marks --- */
+
+static bool mark_key(const char *name, char out[HUB_TIMELINE_MARK_MAX])
+{
+    const int len = snprintf(out, HUB_TIMELINE_MARK_MAX, "mark/%s", name);
+    return len > 0 && len < HUB_TIMELINE_MARK_MAX && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")] == '\0';
+}
+
+enum hub_result hub_timeline_set_mark(struct hub_timeline *t, const char *name, struct hub_span text, struct hub_error *err)
+{
+    char key[HUB_TIMELINE_MARK_MAX];
+    if (!mark_key(name, key) || text.len >= HUB_TIMELINE_MARK_MAX)
+        return hub_fail(err, HUB_USAGE, "a mark of the timeline with a name or text that cannot be", NULL);
+    return timeline_meta_put(t, key, text, err);
+}
+
+enum hub_result hub_timeline_mark(struct hub_timeline *t, const char *name, char out[HUB_TIMELINE_MARK_MAX],
+                                  struct hub_error *err)
+{
+    char key[HUB_TIMELINE_MARK_MAX];
+    struct hub_kv_value value;
+    if (!mark_key(name, key))
+        return hub_fail(err, HUB_USAGE, "a mark of the timeline with a name that cannot be", NULL);
+    enum hub_result result = hub_kv_get(t->kv, FAMILY_META, hub_span_str(key), &value, err);
+    if (result != HUB_OK)
+        return result;
+    if (value.bytes.len >= HUB_TIMELINE_MARK_MAX) {
+        result = hub_fail(err, HUB_CORRUPT, "a mark of the timeline is damaged", NULL);
+    } else {
+        if (value.bytes.len != 0)
+            memcpy(out, value.bytes.ptr, value.bytes.len);
+        out[value.bytes.len] = '\0';
+    }
+    hub_kv_value_free(&value);
+    return result;
 }

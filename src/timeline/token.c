@@ -93,11 +93,56 @@ static enum hub_result fill_chart(struct hub_arena *arena, struct hub_json *reco
     return set_left(arena, record, token, all);
 }
 
+static const char *const chart_members[] = {"chart", "conflict", "contested", "left", "retired", "survivor", "tokens"};
+
+enum hub_result timeline_chart_copy(const struct hub_json *from, struct hub_arena *arena, struct hub_json *out)
+{
+    for (size_t i = 0; i < sizeof chart_members / sizeof chart_members[0]; i++) {
+        const struct hub_json *member = hub_json_get(from, chart_members[i]);
+        (void)hub_json_remove(out, chart_members[i]);
+        if (member != NULL)
+            HUB_TRY(hub_json_set_c(out, chart_members[i], hub_json_copy(arena, member)));
+    }
+    return HUB_OK;
+}
+
+enum hub_result timeline_chart_alone(struct hub_arena *arena, struct hub_json *record, struct hub_span token)
+{
+    for (size_t i = 0; i < sizeof chart_members / sizeof chart_members[0]; i++)
+        (void)hub_json_remove(record, chart_members[i]);
+    HUB_TRY(hub_json_set_string(arena, record, "chart", token));
+    HUB_TRY(hub_json_set_string(arena, record, "survivor", token));
+    return set_strings(arena, record, "tokens", &token, 1);
+}
+
+/* Who is told of changes is told only of changes. */
+static enum hub_result set_part(struct hub_timeline *t, struct hub_span token, const struct hub_identity_chart *chart,
+                                const struct hub_identity_charts *all, struct hub_error *err)
+{
+    struct hub_json *part = hub_json_new(&t->scratch, HUB_JSON_OBJECT);
+    struct hub_span before = HUB_SPAN_NONE;
+    enum hub_result result = part != NULL ? fill_chart(&t->scratch, part, token, chart, all) : HUB_NO_MEMORY;
+    if (result != HUB_OK)
+        return hub_fail(err, result, NULL, NULL);
+    result = timeline_get(t, FAMILY_TOKENS, token, &before, err);
+    if (result != HUB_OK && result != HUB_NOT_FOUND)
+        return result;
+    hub_buf_reset(&t->text);
+    hub_json_write(&t->text, part);
+    if (hub_buf_result(&t->text) != HUB_OK)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    if (result == HUB_OK && hub_span_equal(before, hub_buf_view(&t->text)))
+        return HUB_OK;
+    return timeline_put(t, FAMILY_TOKENS, token, hub_buf_view(&t->text), err);
+}
+
 enum hub_result timeline_token_set_chart(struct hub_timeline *t, struct hub_span token,
                                          const struct hub_identity_chart *chart,
                                          const struct hub_identity_charts *all, struct hub_error *err)
 {
     struct hub_json *record = NULL;
+    if (t->part == HUB_TIMELINE_IDENTITY)
+        return set_part(t, token, chart, all, err);
     HUB_TRY(timeline_token_record(t, token, &record, err));
     enum hub_result result = fill_chart(&t->scratch, record, token, chart, all);
     if (result != HUB_OK)
@@ -309,12 +354,13 @@ static enum hub_result recount_lines(struct hub_timeline *t, struct hub_span pre
     return result;
 }
 
-enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span token, struct hub_span without,
-                                       const struct hub_span *gone, size_t gone_count, struct hub_error *err)
+enum hub_result timeline_token_counted(struct hub_timeline *t, struct hub_span token, struct hub_span without,
+                                       const struct hub_span *gone, size_t gone_count, struct hub_json **out,
+                                       struct hub_error *err)
 {
-    struct hub_json *record = NULL;
     struct gone all = {NULL, 0, 0};
-    HUB_TRY(timeline_token_record(t, token, &record, err));
+    HUB_TRY(timeline_token_record(t, token, out, err));
+    struct hub_json *record = *out;
     (void)hub_json_remove(record, "test");
     (void)hub_json_remove(record, "superseded");
     if (hub_json_set_c(record, "entries", hub_json_new(&t->scratch, HUB_JSON_OBJECT)) != HUB_OK ||
@@ -330,7 +376,14 @@ enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span t
     }
     if (all.count != 0)
         qsort(all.ids, all.count, sizeof *all.ids, compare_ids);
-    HUB_TRY(recount_lines(t, prefix, record, without, &all, err));
+    return recount_lines(t, prefix, record, without, &all, err);
+}
+
+enum hub_result timeline_token_recount(struct hub_timeline *t, struct hub_span token, struct hub_span without,
+                                       const struct hub_span *gone, size_t gone_count, struct hub_error *err)
+{
+    struct hub_json *record = NULL;
+    HUB_TRY(timeline_token_counted(t, token, without, gone, gone_count, &record, err));
     return timeline_put_json(t, FAMILY_TOKENS, token, record, err);
 }
 
@@ -339,17 +392,24 @@ static bool is_empty(const struct hub_json *container)
     return container == NULL || container->len == 0;
 }
 
+bool timeline_token_empty(const struct hub_json *record)
+{
+    return is_empty(hub_json_get(record, "entries")) && hub_json_get(record, "superseded") == NULL;
+}
+
 enum hub_result timeline_token_prune(struct hub_timeline *t, struct hub_span token, struct hub_error *err)
 {
     struct hub_json *node = NULL;
     struct hub_json *record = NULL;
     HUB_TRY(timeline_get_json(t, FAMILY_NODES, token, &node, err));
+    if (t->part == HUB_TIMELINE_PARTITION && node != NULL) /* somebody names it: identity says when nobody does any more */
+        return HUB_OK;
     if (!is_empty(hub_json_get(node, "same")) || !is_empty(hub_json_get(node, "facts")))
         return HUB_OK;
     if (node != NULL)
         HUB_TRY(timeline_delete(t, FAMILY_NODES, token, err));
     HUB_TRY(timeline_get_json(t, FAMILY_TOKENS, token, &record, err));
-    if (record == NULL || !is_empty(hub_json_get(record, "entries")) || hub_json_get(record, "superseded") != NULL)
+    if (record == NULL || !timeline_token_empty(record)) /* of IDENTITY nothing is counted */
         return HUB_OK;
     return timeline_delete(t, FAMILY_TOKENS, token, err);
 }
