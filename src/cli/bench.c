@@ -1,4 +1,5 @@
-/* `bench`: what this machine does, for sizing: messages mapped on one core, and records made durable on a disk. */
+/* `bench`: what this machine does, for sizing: messages mapped on one core, mapped and sealed as the hub does, and records
+ * made durable on a disk. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,8 @@ struct mapping {
     struct hub_span *messages;
     size_t count;
     uint64_t done, failed, in, out;
+    struct hub_keys *keys; /* NULL: nothing is sealed */
+    struct hub_policy *policy;
 };
 
 /* Time that this thread ran: what other programs take of the machine does not count. */
@@ -74,21 +77,16 @@ static double cpu_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void map_one(struct mapping *m, struct hub_span message)
+static enum hub_result decode_one(struct mapping *m, struct hub_span message, struct hub_decoded *decoded, struct hub_error *err)
 {
-    struct hub_decoded decoded;
-    struct hub_error err;
-    memset(&decoded, 0, sizeof decoded);
+    memset(decoded, 0, sizeof *decoded);
     hub_arena_reset(&m->arena);
     hub_buf_reset(&m->json);
-    enum hub_result result = m->format->decode(m->context, &m->arena, message, &decoded, &err);
-    for (uint32_t i = 0; result == HUB_OK && i < decoded.event_count; i++) {
-        struct hub_json *bundle = NULL;
-        const struct hub_origin origin = {.message = message};
-        result = hub_protect_plain_bundle(&m->arena, &decoded.events[i], &origin, i, false, &bundle, &err);
-        if (result == HUB_OK)
-            hub_json_write(&m->json, bundle);
-    }
+    return m->format->decode(m->context, &m->arena, message, decoded, err);
+}
+
+static void count_one(struct mapping *m, struct hub_span message, enum hub_result result)
+{
     m->done++;
     m->in += message.len;
     m->out += m->json.len;
@@ -96,18 +94,53 @@ static void map_one(struct mapping *m, struct hub_span message)
         m->failed++;
 }
 
-static void run_mapping(struct mapping *m)
+static void map_one(struct mapping *m, struct hub_span message)
+{
+    struct hub_decoded decoded;
+    struct hub_error err;
+    enum hub_result result = decode_one(m, message, &decoded, &err);
+    for (uint32_t i = 0; result == HUB_OK && i < decoded.event_count; i++) {
+        struct hub_json *bundle = NULL;
+        const struct hub_origin origin = {.message = message};
+        result = hub_protect_plain_bundle(&m->arena, &decoded.events[i], &origin, i, false, &bundle, &err);
+        if (result == HUB_OK)
+            hub_json_write(&m->json, bundle);
+    }
+    count_one(m, message, result);
+}
+
+static enum hub_result seal_events(struct mapping *m, struct hub_span message, struct hub_decoded *decoded, struct hub_error *err)
+{
+    const struct hub_origin origin = {
+        .feed_id = HUB_SPAN("bench"), .feed_name = HUB_SPAN("bench"), .sender = HUB_SPAN("CN=bench"), .message = message};
+    struct hub_sealed sealed;
+    for (uint32_t i = 0; i < decoded->event_count; i++)
+        HUB_TRY(hub_protect_seal(m->keys, m->policy, &m->arena, &decoded->events[i], decoded, &origin, i, 0, &m->json, &sealed, err));
+    return HUB_OK;
+}
+
+static void seal_one(struct mapping *m, struct hub_span message)
+{
+    struct hub_decoded decoded;
+    struct hub_error err;
+    enum hub_result result = decode_one(m, message, &decoded, &err);
+    if (result == HUB_OK)
+        result = seal_events(m, message, &decoded, &err);
+    count_one(m, message, result);
+}
+
+static void run_all(struct mapping *m, const char *name, void (*one)(struct mapping *m, struct hub_span message))
 {
     const struct hub_clock *clock = hub_clock_system();
     if (opt.seconds != 0) /* the first time tables and memory are cold */
         for (size_t i = 0; i < m->count; i++)
-            map_one(m, m->messages[i]);
-    m->done = m->failed = m->in = m->out = 0;
+            one(m, m->messages[i]);
+    m->done = m->in = m->out = 0;
     int64_t begin = hub_clock_mono_us(clock), now = begin;
     double cpu = cpu_seconds();
     do {
         for (size_t i = 0; i < m->count && (i == 0 || opt.seconds == 0 || now - begin < length_us()); i++) {
-            map_one(m, m->messages[i]);
+            one(m, m->messages[i]);
             if (m->done % LOOK_EVERY == 0)
                 now = hub_clock_mono_us(clock);
         }
@@ -115,10 +148,62 @@ static void run_mapping(struct mapping *m)
     now = hub_clock_mono_us(clock);
     cpu = cpu_seconds() - cpu;
     double took = (double)(now - begin) / 1e6;
-    printf("{\"name\":\"map\",\"messages\":%llu,\"failed\":%llu,\"seconds\":%.3f,\"per_second\":%.0f,\"per_cpu_second\":%.0f,"
+    printf("{\"name\":\"%s\",\"messages\":%llu,\"failed\":%llu,\"seconds\":%.3f,\"per_second\":%.0f,\"per_cpu_second\":%.0f,"
            "\"bytes_in\":%.0f,\"bytes_out\":%.0f}",
-           (unsigned long long)m->done, (unsigned long long)m->failed, took, (double)m->done / took, (double)m->done / cpu,
+           name, (unsigned long long)m->done, (unsigned long long)m->failed, took, (double)m->done / took, (double)m->done / cpu,
            (double)m->in / (double)m->done, (double)m->out / (double)m->done);
+}
+
+static void remove_folder(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    for (struct dirent *e = dir != NULL ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
+        char path[PATH_BYTES + 300];
+        (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        (void)unlink(path); /* "." and ".." are no files */
+    }
+    if (dir != NULL)
+        (void)closedir(dir);
+    (void)rmdir(folder);
+}
+
+/* A new folder on the disk that is measured; an exit code. */
+static int make_folder(char path[PATH_BYTES])
+{
+    if ((size_t)snprintf(path, PATH_BYTES, "%s/chartline-bench-XXXXXX", opt.folder) >= PATH_BYTES || mkdtemp(path) == NULL)
+        return hub_cli_usage("bench: no folder can be made in %s: name another with --dir", opt.folder);
+    return HUB_EXIT_OK;
+}
+
+/* With the standard policy, and a key store that is gone afterwards. */
+static int run_sealing(struct mapping *m)
+{
+    static const uint8_t root[HUB_KEY_LEN] = {1};
+    char folder[PATH_BYTES], policy[PATH_BYTES], schemas[PATH_BYTES];
+    struct hub_problems problems;
+    struct hub_error err = {0};
+    enum hub_result result = HUB_OK;
+    int code = make_folder(folder);
+    if (code != HUB_EXIT_OK)
+        return code;
+    (void)snprintf(policy, sizeof policy, "%s/policies/protect/default.yaml", hub_cli_share_dir());
+    (void)snprintf(schemas, sizeof schemas, "%s/schemas", hub_cli_share_dir());
+    hub_problems_init(&problems);
+    m->policy = hub_policy_load(policy, schemas, &problems);
+    code = hub_cli_problems(&problems, false);
+    if (m->policy != NULL)
+        result = hub_keys_open(folder, root, NULL, hub_clock_system(), true, &m->keys, &err);
+    if (result != HUB_OK) {
+        code = hub_cli_fail(&err);
+    } else if (m->policy != NULL) {
+        printf(",");
+        run_all(m, "seal", seal_one);
+    }
+    hub_keys_close(m->keys);
+    hub_policy_free(m->policy);
+    hub_problems_deinit(&problems);
+    remove_folder(folder);
+    return code;
 }
 
 static bool add_messages(struct mapping *m, struct hub_span bytes)
@@ -149,8 +234,9 @@ static int map_files(struct mapping *m, struct hub_buf *files, int count, char *
     }
     if (m->count == 0)
         return hub_cli_usage("bench: no message in the files");
-    run_mapping(m);
-    return m->failed == 0 ? HUB_EXIT_OK : HUB_EXIT_WRONG;
+    run_all(m, "map", map_one);
+    const int code = run_sealing(m);
+    return m->failed == 0 ? code : HUB_EXIT_WRONG;
 }
 
 static int bench_map(int count, char **names)
@@ -220,26 +306,14 @@ static enum hub_result run_log(struct hub_log *log, struct hub_error *err)
     return HUB_OK;
 }
 
-static void remove_folder(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    for (struct dirent *e = dir != NULL ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
-        char path[PATH_BYTES + 300];
-        (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        (void)unlink(path); /* "." and ".." are no files */
-    }
-    if (dir != NULL)
-        (void)closedir(dir);
-    (void)rmdir(folder);
-}
-
 static int bench_log(void)
 {
     char folder[PATH_BYTES];
     struct hub_error err = {0};
     struct hub_log *log = NULL;
-    if ((size_t)snprintf(folder, sizeof folder, "%s/chartline-bench-XXXXXX", opt.folder) >= sizeof folder || mkdtemp(folder) == NULL)
-        return hub_cli_usage("bench: no folder can be made in %s: name another with --dir", opt.folder);
+    const int code = make_folder(folder);
+    if (code != HUB_EXIT_OK)
+        return code;
     enum hub_result result = hub_log_open(folder, hub_disk_system(), NULL, &log, &err);
     if (result == HUB_OK)
         result = run_log(log, &err);

@@ -43,6 +43,6 @@ const struct hub_cli_command hub_cli_commands[] = {
     ROW("deadletter replay", "ID", "Process refused messages again with today's mapping", deadletter_replay),
     ROW("deadletter resolve", "ID", "Take a refused message off the list of open ones", deadletter_resolve),
     ROW("status", "", "Show counts and feeds", status),
-    ROW("bench", "[FILE...]", "Measure this machine: messages mapped a second on one core, records made durable", bench),
+    ROW("bench", "[FILE...]", "Measure this machine: messages mapped and sealed a second on one core, records made durable", bench),
     {NULL, NULL, NULL, NULL, NULL},
 };
