@@ -305,6 +305,7 @@ static enum hub_result make_event(struct map_run *run, const struct map_patient 
     HUB_TRY(map_finish_joins(run));
     HUB_TRY(map_resolve_references(run));
     HUB_TRY(write_deletions(run));
+    HUB_TRY(map_share_equal(run));
     drop_empty(run);
     HUB_TRY(hand_over(run, event));
     HUB_TRY(map_make_entries(run, event));

@@ -90,6 +90,7 @@ struct map_res {
     struct map_join *joins;
     struct map_deleted *deleted;
     struct hub_span label;
+    const struct map_res *same; /* an equal one that stands for it */
     bool labelled;
     bool dropped;
     bool referenced;
@@ -321,6 +322,10 @@ enum hub_result map_finish_joins(struct map_run *run) HUB_MUST_USE;
 
 /* map_ref.c */
 enum hub_result map_resolve_references(struct map_run *run) HUB_MUST_USE;
+
+/* map_share.c */
+/* References to an organization, practitioner or place go to the first one with equal content. Before any is taken out. */
+enum hub_result map_share_equal(struct map_run *run) HUB_MUST_USE;
 
 /* map_key.c */
 /* Evaluates KEY in the reach of SEG. *OUT has no parts when no alternative is complete. */

@@ -407,6 +407,54 @@ static void old_trigger_stands_in_evn_1(void **state)
     assert_string_equal(f->decoded.trigger, "ADT^A01");
 }
 
+static unsigned count_of(const struct hub_event *e, const char *type)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < e->resource_count; i++)
+        count += strcmp(e->resources[i].type, type) == 0;
+    return count;
+}
+
+/* The resource that the reference at NODE leads to. */
+static uint32_t target_of(const struct hub_event *e, const struct hub_json *node)
+{
+    for (uint32_t i = 0; i < e->reference_count; i++) {
+        if (e->references[i].node == node)
+            return e->references[i].target;
+    }
+    return UINT32_MAX;
+}
+
+static void equal_organizations_are_one_resource(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, "MSH|^~\\&|EHR|GENHOSP|HUB|GENHOSP|20260301120000||ADT^A01|M1|P|2.5.1\n" EVN PID PV1);
+    assert_string_equal(e->resources[0].type, "MessageHeader");
+    const struct hub_json *header = e->resources[0].json;
+    const struct hub_json *receiver = hub_json_get(hub_json_at(hub_json_get(header, "destination"), 0), "receiver");
+    const uint32_t sender = target_of(e, hub_json_get(hub_json_get(header, "sender"), "reference"));
+    assert_int_equal(count_of(e, "Organization"), 1);
+    assert_true(sender < e->resource_count);
+    assert_string_equal(e->resources[sender].type, "Organization");
+    assert_int_equal(target_of(e, hub_json_get(receiver, "reference")), sender);
+    assert_span(hub_json_get_span(e->resources[sender].json, "name"), "GENHOSP");
+    e = fixture_good(f, MSH("ADT^A01") EVN PID PV1);
+    assert_int_equal(count_of(e, "Organization"), 2);
+}
+
+#define DOCTORS(attending, referring) "PV1|1|I|W2^201^B^GENHOSP||||" attending "|" referring "|||||||||||V77^^^GENHOSP^VN\n"
+
+static void doctors_that_differ_in_nothing_mapped_are_one_resource(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A01") EVN PID DOCTORS("77^Falk^Ida", "77^Falk^Ida^^^^^"));
+    assert_int_equal(count_of(e, "Practitioner"), 1);
+    e = fixture_good(f, MSH("ADT^A01") EVN PID DOCTORS("77^Falk^Ida", "78^Falk^Ida"));
+    assert_int_equal(count_of(e, "Practitioner"), 2);
+    e = fixture_good(f, MSH("ADT^A01") EVN PID DOCTORS("77^Falk^Ida", "77^Falk^Ida^M"));
+    assert_int_equal(count_of(e, "Practitioner"), 2);
+}
+
 static void every_reference_points_at_a_resource(void **state)
 {
     struct fixture *f = *state;
@@ -499,6 +547,8 @@ int main(void)
         cmocka_unit_test(message_without_patient_is_an_event_without_chart),
         cmocka_unit_test(nothing_is_left_of_the_message_before),
         cmocka_unit_test(old_trigger_stands_in_evn_1),
+        cmocka_unit_test(equal_organizations_are_one_resource),
+        cmocka_unit_test(doctors_that_differ_in_nothing_mapped_are_one_resource),
         cmocka_unit_test(every_reference_points_at_a_resource),
         cmocka_unit_test(memory_limit_gives_all_or_nothing),
     };
