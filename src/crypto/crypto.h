@@ -11,6 +11,7 @@ enum {
     HUB_HASH_LEN = 32,    /* BLAKE2b-256, SHA-256 */
     HUB_HASH160_LEN = 20, /* BLAKE2b-160 */
     HUB_XNONCE_LEN = 24,
+    HUB_XNONCE_HEAD = 16, /* of it goes into the subkey */
     HUB_GCM_NONCE_LEN = 12,
     HUB_TAG_LEN = 16,
     HUB_SIGN_PUBLIC_LEN = 32,
@@ -51,6 +52,14 @@ void hub_aead_seal(const uint8_t key[HUB_KEY_LEN], const uint8_t nonce[HUB_XNONC
 /* OUT has sealed.len - HUB_TAG_LEN bytes. HUB_CRYPTO when it does not verify (OUT is then zeroed). */
 enum hub_result hub_aead_open(const uint8_t key[HUB_KEY_LEN], const uint8_t nonce[HUB_XNONCE_LEN], struct hub_span aad,
                               struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
+
+/* The same in two steps (draft-irtf-cfrg-xchacha-03 section 2.3), for many texts under nonces that begin alike: a subkey
+ * of the key and the nonce's first HUB_XNONCE_HEAD bytes, once; then ChaCha20-Poly1305-IETF with that and the REST. */
+void hub_aead_subkey(const uint8_t key[HUB_KEY_LEN], const uint8_t head[HUB_XNONCE_HEAD], uint8_t subkey[HUB_KEY_LEN]);
+void hub_aead_seal_rest(const uint8_t subkey[HUB_KEY_LEN], const uint8_t rest[HUB_XNONCE_LEN - HUB_XNONCE_HEAD], struct hub_span aad,
+                        struct hub_span plain, uint8_t *out);
+enum hub_result hub_aead_open_rest(const uint8_t subkey[HUB_KEY_LEN], const uint8_t rest[HUB_XNONCE_LEN - HUB_XNONCE_HEAD],
+                                   struct hub_span aad, struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
 
 /* AES-256-GCM (NIST SP 800-38D), 96-bit nonce, 128-bit tag behind the ciphertext. OUT as with hub_aead_*. The same
  * nonce never twice under one key: it would give the authentication key away. HUB_NO_MEMORY: nothing was sealed. */

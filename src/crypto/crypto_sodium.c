@@ -2,6 +2,7 @@
  * most answers are asserted. */
 #include "src/crypto/crypto.h"
 
+#include <endian.h>
 #include <sodium.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -9,6 +10,9 @@
 
 _Static_assert(HUB_KEY_LEN == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "AEAD key");
 _Static_assert(HUB_XNONCE_LEN == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "AEAD nonce");
+_Static_assert(HUB_XNONCE_HEAD == crypto_core_hchacha20_INPUTBYTES, "AEAD subkey");
+_Static_assert(HUB_KEY_LEN == crypto_core_hchacha20_OUTPUTBYTES, "AEAD subkey");
+_Static_assert(HUB_TAG_LEN == crypto_aead_chacha20poly1305_ietf_ABYTES, "AEAD tag");
 _Static_assert(HUB_TAG_LEN == crypto_aead_xchacha20poly1305_ietf_ABYTES, "AEAD tag");
 _Static_assert(HUB_SIGN_PUBLIC_LEN == crypto_sign_PUBLICKEYBYTES, "Ed25519 public key");
 _Static_assert(HUB_SIGN_SECRET_LEN == crypto_sign_SECRETKEYBYTES, "Ed25519 secret key");
@@ -53,9 +57,9 @@ bool hub_crypto_equal(const void *a, const void *b, size_t len)
 
 static uint8_t *put_le64(uint8_t *at, uint64_t number)
 {
-    for (unsigned b = 0; b < 8; b++)
-        at[b] = (uint8_t)(number >> (8 * b));
-    return at + 8;
+    number = htole64(number);
+    memcpy(at, &number, sizeof number);
+    return at + sizeof number;
 }
 
 /* Short inputs, as ids and tokens have, in one go: a call for each part costs more than the hash. False: too long. */
@@ -117,6 +121,41 @@ enum hub_result hub_aead_open(const uint8_t key[HUB_KEY_LEN], const uint8_t nonc
     HUB_ENSURE(sealed.len >= HUB_TAG_LEN, HUB_CRYPTO);
     if (crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, sealed.ptr, sealed.len, aad.ptr, aad.len,
                                                    nonce, key) != 0) {
+        sodium_memzero(out, sealed.len - HUB_TAG_LEN);
+        return HUB_CRYPTO;
+    }
+    return HUB_OK;
+}
+
+void hub_aead_subkey(const uint8_t key[HUB_KEY_LEN], const uint8_t head[HUB_XNONCE_HEAD], uint8_t subkey[HUB_KEY_LEN])
+{
+    int rc = crypto_core_hchacha20(subkey, head, key, NULL);
+    HUB_ASSERT(rc == 0);
+}
+
+/* The 96 bits of RFC 8439: four zeros, then what the subkey does not know. */
+static void rest_nonce(const uint8_t rest[HUB_XNONCE_LEN - HUB_XNONCE_HEAD], uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES])
+{
+    memset(nonce, 0, 4);
+    memcpy(nonce + 4, rest, HUB_XNONCE_LEN - HUB_XNONCE_HEAD);
+}
+
+void hub_aead_seal_rest(const uint8_t subkey[HUB_KEY_LEN], const uint8_t rest[HUB_XNONCE_LEN - HUB_XNONCE_HEAD], struct hub_span aad,
+                        struct hub_span plain, uint8_t *out)
+{
+    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES];
+    rest_nonce(rest, nonce);
+    int rc = crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, plain.ptr, plain.len, aad.ptr, aad.len, NULL, nonce, subkey);
+    HUB_ASSERT(rc == 0);
+}
+
+enum hub_result hub_aead_open_rest(const uint8_t subkey[HUB_KEY_LEN], const uint8_t rest[HUB_XNONCE_LEN - HUB_XNONCE_HEAD],
+                                   struct hub_span aad, struct hub_span sealed, uint8_t *out)
+{
+    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES];
+    HUB_ENSURE(sealed.len >= HUB_TAG_LEN, HUB_CRYPTO);
+    rest_nonce(rest, nonce);
+    if (crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, sealed.ptr, sealed.len, aad.ptr, aad.len, nonce, subkey) != 0) {
         sodium_memzero(out, sealed.len - HUB_TAG_LEN);
         return HUB_CRYPTO;
     }

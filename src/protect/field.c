@@ -162,7 +162,7 @@ enum hub_result hub_field_seal(struct hub_field_keys *f, const struct hub_field_
     field_aad(f, place, class_, &aad);
     f->fields[class_]++;
     f->bytes[class_] += padded;
-    return hub_suite_seal(f->suite, f->key[class_], f->salt, buffer + 2, hub_lp_view(&aad),
+    return hub_suite_seal(f->suite, f->key[class_], buffer + 2, hub_lp_view(&aad),
                           hub_span_of(plain, padded), plain);
 }
 
@@ -184,7 +184,7 @@ enum hub_result hub_field_open(const struct hub_field_keys *f, const struct hub_
     HUB_ENSURE(sealed.ptr[0] == (uint8_t)f->suite, HUB_CRYPTO);
     field_aad(f, place, class_, &aad);
     const struct hub_span body = hub_span_of(sealed.ptr + HUB_SEALED_HEAD, sealed.len - HUB_SEALED_HEAD);
-    HUB_TRY(hub_suite_open(f->suite, f->key[class_], f->salt, sealed.ptr + 2, hub_lp_view(&aad), body, out));
+    HUB_TRY(hub_suite_open(f->suite, f->key[class_], sealed.ptr + 2, hub_lp_view(&aad), body, out));
     return unpad(hub_span_of(out, body.len - HUB_TAG_LEN), content) ? HUB_OK : HUB_CRYPTO;
 }
 

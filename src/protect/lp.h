@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <endian.h>
 #include <string.h>
 
 #include "src/base/result.h"
@@ -15,14 +16,14 @@ struct hub_lp {
 
 static inline void hub_le32(uint8_t out[4], uint32_t number)
 {
-    for (unsigned i = 0; i < 4; i++)
-        out[i] = (uint8_t)(number >> (8 * i));
+    number = htole32(number);
+    memcpy(out, &number, sizeof number);
 }
 
 static inline void hub_le64(uint8_t out[8], uint64_t number)
 {
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = (uint8_t)(number >> (8 * i));
+    number = htole64(number);
+    memcpy(out, &number, sizeof number);
 }
 
 static inline uint64_t hub_le_read(const uint8_t *bytes, unsigned len)

@@ -135,7 +135,7 @@ struct hub_field_keys {
     bool have[HUB_DATA_CLASSES];
     struct hub_key_id class_id[HUB_DATA_CLASSES];
     uint8_t commitment[HUB_DATA_CLASSES][HUB_HASH_LEN];
-    uint8_t key[HUB_DATA_CLASSES][HUB_KEY_LEN]; /* suite 1: F; suite 2: the event key of F */
+    uint8_t key[HUB_DATA_CLASSES][HUB_KEY_LEN]; /* what the suite makes of F for this event */
     uint32_t fields[HUB_DATA_CLASSES];          /* sealed with it */
     uint64_t bytes[HUB_DATA_CLASSES];
 };
@@ -175,13 +175,11 @@ enum hub_result hub_field_open(const struct hub_field_keys *f, const struct hub_
 enum hub_result hub_suite_key(enum hub_suite suite, const uint8_t field[HUB_KEY_LEN],
                               const uint8_t salt[HUB_SALT_LEN], uint8_t key[HUB_KEY_LEN]) HUB_MUST_USE;
 /* OUT has plain.len + HUB_TAG_LEN bytes, may be the plaintext's memory. ORDINAL is little endian. HUB_NO_MEMORY. */
-enum hub_result hub_suite_seal(enum hub_suite suite, const uint8_t key[HUB_KEY_LEN],
-                               const uint8_t salt[HUB_SALT_LEN], const uint8_t ordinal[4], struct hub_span aad,
-                               struct hub_span plain, uint8_t *out) HUB_MUST_USE;
+enum hub_result hub_suite_seal(enum hub_suite suite, const uint8_t key[HUB_KEY_LEN], const uint8_t ordinal[4],
+                               struct hub_span aad, struct hub_span plain, uint8_t *out) HUB_MUST_USE;
 /* OUT has sealed.len - HUB_TAG_LEN bytes. HUB_CRYPTO. */
-enum hub_result hub_suite_open(enum hub_suite suite, const uint8_t key[HUB_KEY_LEN],
-                               const uint8_t salt[HUB_SALT_LEN], const uint8_t ordinal[4], struct hub_span aad,
-                               struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
+enum hub_result hub_suite_open(enum hub_suite suite, const uint8_t key[HUB_KEY_LEN], const uint8_t ordinal[4],
+                               struct hub_span aad, struct hub_span sealed, uint8_t *out) HUB_MUST_USE;
 
 /* --- lift.c --- */
 

@@ -162,6 +162,30 @@ static void crypto_aead_gives_the_drafts_answer(void **state)
     assert_memory_equal(plain, c.plain.ptr, c.plain.len);
 }
 
+/* draft-irtf-cfrg-xchacha-03 section 2.2.1, and the answer above again. */
+static void crypto_aead_in_two_steps_gives_the_same(void **state)
+{
+    (void)state;
+    struct aead_case c;
+    uint8_t key[HUB_KEY_LEN], head[HUB_XNONCE_HEAD], subkey[HUB_KEY_LEN], twice[256], plain[256];
+    for (unsigned i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)i;
+    assert_int_equal(unhex("000000090000004a0000000031415927", head), 16);
+    hub_aead_subkey(key, head, subkey);
+    assert_hex(subkey, sizeof subkey, "82413b4227b27bfed30e42508a877d73a0f9e4d58a74a853c12ec41326d3ecdc");
+    aead_vector(&c);
+    const struct hub_span aad = hub_span_of(c.aad, 12), sealed = hub_span_of(twice, c.sealed_len);
+    hub_aead_seal(c.key, c.nonce, aad, c.plain, c.sealed);
+    hub_aead_subkey(c.key, c.nonce, subkey);
+    hub_aead_seal_rest(subkey, c.nonce + HUB_XNONCE_HEAD, aad, c.plain, twice);
+    assert_memory_equal(twice, c.sealed, c.sealed_len);
+    assert_int_equal(hub_aead_open_rest(subkey, c.nonce + HUB_XNONCE_HEAD, aad, sealed, plain), HUB_OK);
+    assert_memory_equal(plain, c.plain.ptr, c.plain.len);
+    twice[c.sealed_len - 1] ^= 1;
+    assert_int_equal(hub_aead_open_rest(subkey, c.nonce + HUB_XNONCE_HEAD, aad, sealed, plain), HUB_CRYPTO);
+    assert_int_equal(hub_aead_open_rest(subkey, c.nonce, aad, hub_span_of(twice, HUB_TAG_LEN - 1), plain), HUB_CRYPTO);
+}
+
 static void crypto_aead_works_in_place(void **state)
 {
     (void)state;
@@ -362,6 +386,7 @@ int main(void)
         cmocka_unit_test(crypto_sha256_gives_known_answers),
         cmocka_unit_test(crypto_sha256_copy_of_a_state_continues_on_its_own),
         cmocka_unit_test(crypto_aead_gives_the_drafts_answer),
+        cmocka_unit_test(crypto_aead_in_two_steps_gives_the_same),
         cmocka_unit_test(crypto_aead_works_in_place),
         cmocka_unit_test(crypto_aead_refuses_every_flipped_byte),
         cmocka_unit_test(crypto_gcm_gives_the_papers_answer),

@@ -54,7 +54,8 @@ struct answer {
     const char *key, *field, *seal;
 };
 static const struct answer answers[] = {
-    {HUB_SUITE_XC20P, "889ff10a74bbbb1437b491f3b7f8aa4f83d386c9fed14728e30efbe5f8a7f7d8",
+    /* HChaCha20 of the documented F and the salt */
+    {HUB_SUITE_XC20P, "5d139cce9054303e16a0820f0b73716b4c9199b24dce3cc0c06699f81aab8803",
      "0101030000009629f90925e7e9500351f08a4105041bdd7fa371c00dbfa4fb52"
      "75d3199e0684f1af294cb5ad8462c4bb21ed138b6270196ce06b1f24a0aded4c"
      "6d30946c34bcf259fe1e068c58339c2abbcd572d339f",
