@@ -257,6 +257,22 @@ static const struct {
     {"GSSAPI", "sasl_gssapi", false, false},
 };
 
+/* The library has a shell run `kinit -t "<keytab>" -k <principal>`: neither may say anything to the shell. */
+static enum hub_result check_kerberos(const struct hub_bus_options *o, struct hub_error *err)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/@";
+    if (o->kerberos_principal == NULL || o->kerberos_keytab == NULL)
+        return hub_fail(err, HUB_CONFIG, "GSSAPI needs a principal and its keytab",
+                        "add sasl.kerberos: {principal: ..., keytab: ...}");
+    if (o->kerberos_principal[0] == '-' || o->kerberos_principal[strspn(o->kerberos_principal, plain)] != '\0')
+        return hub_fail(err, HUB_CONFIG, "a character in the principal that kinit could not be given",
+                        "use letters, digits and . _ - / @ in sasl.kerberos.principal");
+    if (strpbrk(o->kerberos_keytab, "\"$`\\\n") != NULL)
+        return hub_fail(err, HUB_CONFIG, "a character in the keytab's path that kinit could not be given",
+                        "rename the file in sasl.kerberos.keytab: no quotes, $, ` or backslashes");
+    return HUB_OK;
+}
+
 static enum hub_result check_mechanism(const struct hub_bus_options *o, const char *features,
                                        struct hub_error *err)
 {
@@ -275,6 +291,8 @@ static enum hub_result check_mechanism(const struct hub_bus_options *o, const ch
         return hub_fail(err, HUB_CONFIG, "this SASL mechanism needs a user name", "add sasl.username");
     if (mechanisms[at].secret && o->secret == NULL)
         return hub_fail(err, HUB_CONFIG, "this SASL mechanism needs a secret", "add sasl.password: {file: ...}");
+    if (is(o->mechanism, "GSSAPI"))
+        HUB_TRY(check_kerberos(o, err));
     if (is(o->mechanism, "OAUTHBEARER") && (o->token_url == NULL || o->oauth_client == NULL))
         return hub_fail(err, HUB_CONFIG, "OAUTHBEARER needs a token service and a client id",
                         "add sasl.oauth: {token_url: ..., client_id: ...}");

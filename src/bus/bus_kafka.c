@@ -58,6 +58,12 @@ static const struct {
     {RD_KAFKA_RESP_ERR__AUTHENTICATION, "OAUTHBEARER token", HUB_AUTH,
      "the token service gives no token: it does not know the client or its secret, or does not answer",
      "check bus.kafka.sasl.oauth and sasl.password"},
+    {RD_KAFKA_RESP_ERR__AUTHENTICATION, "No worthy mechs", HUB_AUTH, "this machine has no Kerberos for SASL",
+     "install libsasl2-modules-gssapi-mit"},
+    {RD_KAFKA_RESP_ERR__AUTHENTICATION, "not found in Kerberos database", HUB_AUTH,
+     "the KDC does not know the brokers' service", "correct bus.kafka.sasl.kerberos.service, or the brokers' names"},
+    {RD_KAFKA_RESP_ERR__AUTHENTICATION, "GSS", HUB_AUTH, "there is no Kerberos ticket for the hub",
+     "see what kinit said: the keytab must hold the present key of bus.kafka.sasl.kerberos.principal, and the KDC must answer"},
     {RD_KAFKA_RESP_ERR__AUTHENTICATION, "nsupported", HUB_AUTH, "the broker does not offer this SASL mechanism",
      "set bus.kafka.sasl.mechanism to one that it offers"},
     {RD_KAFKA_RESP_ERR__AUTHENTICATION, "not supported", HUB_AUTH, "the broker does not offer this SASL mechanism",
@@ -175,7 +181,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     enum { LEVEL_ERROR = 3 };
-    bool connection = strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0;
+    bool connection = strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0 || strcmp(facility, "LIBSASL") == 0;
     (void)rk;
     HUB_DIAG(level <= LEVEL_ERROR && !connection ? HUB_DIAG_WARNING : HUB_DIAG_DEBUG, component,
              "the client library", hub_diag_configured("about", facility), hub_diag_configured("says", text));

@@ -140,6 +140,29 @@ static void incomplete_logins_are_refused(void **state)
     assert_refused(options, now, features, "in the clear");
 }
 
+static void what_a_shell_would_read_in_a_kerberos_login_is_refused(void **state)
+{
+    (void)state;
+    struct hub_bus_options options = good();
+    options.mechanism = "GSSAPI";
+    assert_refused(options, now, features, "principal and its keytab");
+    options.kerberos_principal = "hub/genhosp.example@EXAMPLE.ORG";
+    assert_refused(options, now, features, "principal and its keytab");
+    options.kerberos_keytab = "/etc/chartline/my keys/hub.keytab";
+    assert_int_equal(hub_bus_options_check(&options, now, features, NULL), HUB_OK);
+    static const char *const paths[] = {"a\"b", "a$(b)", "a`b`", "a\\b", "a\nb"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        options.kerberos_keytab = paths[i];
+        assert_refused(options, now, features, "keytab's path");
+    }
+    options.kerberos_keytab = "hub.keytab";
+    static const char *const names[] = {"hub;true", "hub x", "$HOME", "hub&", "-c", "hub\nx"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        options.kerberos_principal = names[i];
+        assert_refused(options, now, features, "in the principal");
+    }
+}
+
 static void settings_that_guard_records_cannot_be_changed(void **state)
 {
     (void)state;
@@ -187,6 +210,7 @@ int main(void)
         cmocka_unit_test(an_old_library_is_refused_with_scram_or_a_client_certificate),
         cmocka_unit_test(what_the_library_lacks_is_named),
         cmocka_unit_test(incomplete_logins_are_refused),
+        cmocka_unit_test(what_a_shell_would_read_in_a_kerberos_login_is_refused),
         cmocka_unit_test(settings_that_guard_records_cannot_be_changed),
         cmocka_unit_test(the_linked_library_takes_the_options_it_documents),
     };
