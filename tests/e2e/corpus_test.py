@@ -3,8 +3,8 @@
 from harness import *
 
 FOLDER = os.path.join(SHARED, "corpus", "hl7v2")
-# What a person would refuse: merges of account and visit numbers and a delete that no table carries out (RULES, Reading messages).
-REFUSED = {"ADT^A29": ("AR", b"201"), "ADT^A41": ("AR", b"201"), "ADT^A45": ("AR", b"201"), "ADT^A47": ("AR", b"201")}
+# What a person would refuse: merges and moves of accounts that no table carries out (RULES, Reading messages).
+REFUSED = {"ADT^A41": ("AR", b"201"), "ADT^A45": ("AR", b"201")}
 
 
 def load():
