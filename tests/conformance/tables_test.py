@@ -25,10 +25,7 @@ OFFICIAL = os.path.join(SHARED, "v2-to-fhir", "mappings", "segments")
 TABLES = os.path.join(ROOT, "schemas", "hl7v2")
 BASELINE = os.path.join(ROOT, "tests", "conformance", "tables_baseline.json")
 OVERRIDES = os.path.join(ROOT, "docs", "MAPPING-OVERRIDES.md")
-SEGMENTS = "MSH EVN PID PD1 NK1 PV1 PV2 AL1 IAM DG1 PR1 IN1 MRG ORC OBR OBX NTE SPM".split()
-# maps that belong to messages whose tables are not here yet: appointments, medication, documents
-ELSEWHERE = ["PID[Appointment]", "NTE[Appointment-Comment]", "NTE[DocumentReference]", "ORC[Immunization]",
-             "ORC[MedicationAdministration]", "OBX[DocumentReference]"]
+SEGMENTS = "MSH EVN PID PD1 NK1 PV1 PV2 AL1 IAM DG1 PR1 IN1 MRG ORC OBR OBX NTE SPM RXA RXR RXO TQ1 TXA SCH AIS AIG AIL AIP".split()
 
 
 def plain(attribute):
@@ -47,8 +44,6 @@ def official_rows():
     for segment in SEGMENTS:
         for path in sorted(glob.glob(os.path.join(glob.escape(OFFICIAL), f"*_ {segment}[[]*"))):
             name = re.search(r"_ (\w+\[[^\]]+\])", os.path.basename(path)).group(1)
-            if name in ELSEWHERE:
-                continue
             with open(path, encoding="utf-8-sig", newline="") as f:
                 rows = list(csv.reader(f))[2:]
             for row in rows:

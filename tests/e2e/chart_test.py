@@ -163,5 +163,60 @@ def links_their_end_and_joined_visits_hold_in_any_order():
         hub.close()
 
 
+def message(kind, number, at, patient, *segments):
+    own = f"PID|1||{patient}^^^NORTHGATE^MR||Okafor^Adaeze"
+    return "\r".join([f"MSH|^~\\&|DEPT|NORTHGATE|HUB|X|{at}+0000||{kind}|{patient}-{number}|P|2.5.1", *[own if s == "PID" else s for s in segments]]).encode() + b"\r"
+
+
+def departments(patient):
+    """Vaccination, prescription, appointment, document and problem, each with a later word on it."""
+    txa = "TXA|1|DS^Summary^L|TX|20260301||||{}||||{}^TR|{}||||AU||AV"
+    obx = "OBX|1|TX|11490-0^Summary^LN||{}||||||F"
+    return [
+        message("VXU^V04", 1, "20260301100000", patient, "PID", "ORC|RE||F1^REG", "RXA|0|1|20260301||140^Influenza^CVX|0.5|mL|||||||||||||CP|A"),
+        message("VXU^V04", 2, "20260302100000", patient, "PID", "ORC|RE||F1^REG", "RXA|0|1|20260301||140^Influenza^CVX|0.5|mL|||||||||||||CP|D|20260302"),
+        message("VXU^V04", 3, "20260301110000", patient, "PID", "ORC|RE||F2^REG", "RXA|0|1|20260301||08^Hepatitis B^CVX|1|mL|||||||||||||CP|A"),
+        message("RDE^O11", 4, "20260301120000", patient, "PID", "ORC|NW|P1^EHR||||||20260301120000", "RXE||1^Amlodipine^L|5||mg"),
+        message("RDE^O11", 5, "20260302120000", patient, "PID", "ORC|XO|P1^EHR|F1^PH||||||20260302120000", "RXE||1^Amlodipine^L|10||mg"),
+        message("RDE^O11", 6, "20260303120000", patient, "PID", "ORC|DC||F1^PH||||||20260303120000", "RXE||1^Amlodipine^L|10||mg"),
+        message("SIU^S12", 7, "20260301130000", patient, "SCH|A1^EHR|B1^CEN", "TQ1|1||||||20260310093000|20260310100000", "PID"),
+        message("SIU^S15", 8, "20260302130000", patient, "SCH||B1^CEN", "TQ1|1||||||20260310093000|20260310100000", "PID"),
+        message("MDM^T02", 9, "20260301140000", patient, "EVN||20260301140000", "PID", txa.format("20260301140000", "D1", ""), obx.format("first")),
+        message("MDM^T08", 10, "20260302140000", patient, "EVN||20260302140000", "PID", txa.format("20260302140000", "D1", ""), obx.format("second")),
+        message("MDM^T10", 11, "20260303140000", patient, "EVN||20260303140000", "PID", txa.format("20260303140000", "D2", "D1^TR"), obx.format("third")),
+        message("PPR^PC1", 12, "20260301150000", patient, "PID", "PRB|AD|20260301150000|I10^Hypertension^I10C|PB1^EHR|||20250101"),
+        message("PPR^PC2", 13, "20260302150000", patient, "PID", "PRB|UP|20260302150000|I10^Hypertension^I10C|PB1^EHR|||20250101||20260302"),
+    ]
+
+
+def what_departments_say_reads_the_same_in_any_order():
+    hub = Hub()
+    try:
+        hub.start()
+        shuffle = random.Random(20261124)
+        for i, patient in enumerate(["901", "902", "903"]):
+            messages = departments(patient)
+            if i:
+                shuffle.shuffle(messages)
+            for ack in send_all(hub, messages):
+                check(ack_code(ack)[0] == "AA", ack.decode())
+        hub.caught_up()
+        for patient in ("901", "902", "903"):
+            read = entries(hub, patient)
+            vaccines = of_kind(read, "immunization")
+            check([v["vaccineCode"]["coding"][0]["code"] for v in vaccines] == ["08"], f"vaccinations: {vaccines}")
+            drugs = of_kind(read, "medication-request")
+            check(len(drugs) == 1 and drugs[0]["status"] == "stopped", f"prescriptions: {drugs}")
+            check("10" in json.dumps(drugs[0]["dosageInstruction"]), "the changed dose")
+            check([a["status"] for a in of_kind(read, "appointment")] == ["cancelled"], "the appointment")
+            documents = {d["masterIdentifier"]["value"]: d["status"] for d in of_kind(read, "document")}
+            check(documents == {"D1": "superseded", "D2": "current"}, f"documents: {documents}")
+            problems = of_kind(read, "condition")
+            check(len(problems) == 1 and problems[0]["abatementDateTime"] == "2026-03-02", f"problems: {problems}")
+        hub.stop()
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
-    main([links_their_end_and_joined_visits_hold_in_any_order, a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])
+    main([what_departments_say_reads_the_same_in_any_order, links_their_end_and_joined_visits_hold_in_any_order, a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])

@@ -1,0 +1,299 @@
+/* Vaccinations, medication, appointments, documents and problems through the real tables: what RULES says of their
+ * keys, versions, states and withdrawals. */
+#include "tests/unit/adapters/map_fixture.h"
+
+#define MSH(trigger) "MSH|^~\\&|EHR|GENHOSP|HUB|X|20260301120000||" trigger "|M1|P|2.5.1\n"
+#define PID "PID|1||A100^^^GENHOSP^MR||Falk^Ida||19700102|F\n"
+#define STATUS(resource) hub_json_get_span((resource)->json, "status")
+
+static struct hub_resource *only(struct fixture *f, const char *text, enum hub_kind kind)
+{
+    struct hub_event *e = fixture_good(f, text);
+    assert_int_equal(fixture_count(e, kind), 1);
+    return fixture_find(e, kind, NULL, 0);
+}
+
+static const char *key(struct fixture *f, const char *text, enum hub_kind kind, unsigned n)
+{
+    return fixture_key(f, &only(f, text, kind)->entry.keys[n]);
+}
+
+/* --- immunization --- */
+
+static void a_vaccination_is_known_by_its_order_else_by_vaccine_and_time(void **state)
+{
+    struct fixture *f = *state;
+#define RXA "RXA|0|1|20260228||140^Influenza^CVX|0.5|mL|||||||||||||CP|A|20260228130000\n"
+    const enum hub_kind kind = HUB_KIND_IMMUNIZATION;
+    assert_string_equal(key(f, MSH("VXU^V04") PID "ORC|RE|P1^EHR|F1^REG\n" RXA, kind, 0), "/filler/urn:chartline:ns:GENHOSP:REG|F1");
+    assert_string_equal(key(f, MSH("VXU^V04") PID "ORC|RE|P1^EHR\n" RXA, kind, 0), "/placer/urn:chartline:ns:GENHOSP:EHR|P1");
+    assert_string_equal(key(f, MSH("VXU^V04") PID "ORC|RE||9999^REG\n" RXA, kind, 0), "S/vaccine/140^CVX/1772254800000000");
+    struct hub_resource *r = only(f, MSH("VXU^V04") PID RXA, kind);
+    assert_string_equal(fixture_key(f, &r->entry.keys[0]), "S/vaccine/140^CVX/1772254800000000");
+    assert_span(r->entry.version.text, "2026-02-28T13:00:00-05:00"); /* RXA-22 */
+    assert_span(r->entry.effective.text, "2026-02-28");
+    assert_int_equal(r->entry.mode, HUB_MODE_REPLACE);
+#undef RXA
+}
+
+static void a_vaccine_not_given_is_said_and_cvx_998_makes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const rows[][2] = {{"CP", "completed"}, {"PA", "completed"}, {"", "completed"}, {"RE", "not-done"}, {"NA", "not-done"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, MSH("VXU^V04") PID "RXA|0|1|20260228||140^Influenza^CVX|999||||||||||||00^Refused^L||%s|A\n", rows[i][0]);
+        struct hub_resource *r = only(f, text, HUB_KIND_IMMUNIZATION);
+        assert_span(STATUS(r), rows[i][1]);
+        assert_null(hub_json_get(r->json, "doseQuantity"));
+    }
+    struct hub_event *e = fixture_good(f, MSH("VXU^V04") PID "ORC|RE||F1^REG\nRXA|0|1|20260228||140^Influenza^CVX|0.5\n"
+                                                             "ORC|RE||9999^REG\nRXA|0|1|20260228||998^none^CVX|999\nRXR|IM\n");
+    assert_int_equal(fixture_count(e, HUB_KIND_IMMUNIZATION), 1);
+    assert_int_equal(fixture_count(e, HUB_KIND_MEDICATION_ADMINISTRATION), 0);
+    assert_null(hub_json_get(fixture_find(e, HUB_KIND_IMMUNIZATION, NULL, 0)->json, "route")); /* the route is that of 998 */
+}
+
+static void a_deleted_vaccination_is_withdrawn(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_resource *r = only(f, MSH("VXU^V04") PID "ORC|RE||F1^REG\nRXA|0|1|20260228||140^Influenza^CVX|0.5||||||||||||||CP|D\n", HUB_KIND_IMMUNIZATION);
+    assert_int_equal(r->entry.act, HUB_ACT_WITHDRAW);
+    assert_span(STATUS(r), "entered-in-error");
+}
+
+/* --- medication --- */
+
+static void a_prescription_is_known_by_both_numbers_and_not_by_its_drug(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_resource *r = only(f, MSH("RDE^O11") PID "ORC|NW|P1^EHR|F1^PH|||||20260301\nRXE||1^A^L|1\n", HUB_KIND_MEDICATION_REQUEST);
+    assert_string_equal(fixture_key(f, &r->entry.keys[0]), "/placer/urn:chartline:ns:GENHOSP:EHR|P1");
+    assert_string_equal(fixture_key(f, &r->entry.keys[1]), "/filler/urn:chartline:ns:GENHOSP:PH|F1");
+    assert_string_equal(key(f, MSH("OMP^O09") PID "ORC|NW|P1^EHR\nRXO|2^B^L|1\n", HUB_KIND_MEDICATION_REQUEST, 0), "/placer/urn:chartline:ns:GENHOSP:EHR|P1");
+    assert_string_equal(key(f, MSH("ORM^O01") PID "ORC|NW||F1^PH\nRXO|2^B^L|1\n", HUB_KIND_MEDICATION_REQUEST, 0), "/filler/urn:chartline:ns:GENHOSP:PH|F1");
+    r = only(f, MSH("RDE^O11") PID "ORC|NW|P1^EHR|F1^PH||||||20260301090000\nRXE||1^A^L|1\n", HUB_KIND_MEDICATION_REQUEST);
+    assert_span(r->entry.version.text, "2026-03-01T09:00:00-05:00"); /* ORC-9 */
+}
+
+static void a_prescriptions_state_is_said_by_orc_5_before_orc_1(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const rows[][3] = {
+        {"NW", "", "active"},    {"CA", "", "cancelled"}, {"OC", "", "cancelled"}, {"CR", "", "cancelled"}, {"DC", "", "stopped"},
+        {"OD", "", "stopped"},   {"DR", "", "stopped"},   {"UC", "", "active"},    {"UD", "", "active"},    {"XO", "", "active"},
+        {"HD", "", "on-hold"},   {"RP", "", "stopped"},   {"RU", "", "stopped"},   {"RO", "", "active"},    {"SC", "", "unknown"},
+        {"CA", "IP", "active"},  {"NW", "CM", "completed"}, {"SC", "CA", "cancelled"}, {"SC", "DC", "stopped"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, MSH("RDE^O11") PID "ORC|%s|P1^EHR|F1^PH||%s\nRXE||1^A^L|1\n", rows[i][0], rows[i][1]);
+        assert_span(STATUS(only(f, text, HUB_KIND_MEDICATION_REQUEST)), rows[i][2]);
+    }
+}
+
+static void what_the_pharmacy_encoded_is_shown_and_what_was_asked_for_beside_it(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_resource *r = only(f,
+                                  MSH("RDE^O11") PID "ORC|NW|P1^EHR\nRXO|1^Asked^L|5||mg\nRXR|IV\nRXE||2^Given^L|10||mg\nRXR|PO\n",
+                                  HUB_KIND_MEDICATION_REQUEST);
+    assert_json(f, hub_json_get(r->json, "medicationCodeableConcept"),
+                "{\"coding\":[{\"code\":\"2\",\"display\":\"Given\",\"system\":\"urn:chartline:codesystem:L\"}],\"text\":\"Given\"}");
+    assert_json(f, hub_json_get(r->json, "note"), "[{\"text\":\"asked for: Asked (1)\"}]");
+    const char *text = fixture_json(f, hub_json_get(r->json, "dosageInstruction"));
+    assert_non_null(strstr(text, "\"value\":10"));
+    assert_non_null(strstr(text, "PO"));
+    assert_null(strstr(text, "\"value\":5"));
+    assert_null(strstr(text, "IV"));
+}
+
+static void a_dispense_is_known_by_its_prescription_else_by_drug_and_time(void **state)
+{
+    struct fixture *f = *state;
+    const enum hub_kind kind = HUB_KIND_MEDICATION_DISPENSE;
+    assert_string_equal(key(f, MSH("RDS^O13") PID "ORC|RE|P1^EHR|F1^PH\nRXD|3|1^A^L|20260301|10|||RX7\n", kind, 0),
+                        "/number/urn:chartline:ns:GENHOSP:PH|F1/RX7/3");
+    assert_string_equal(key(f, MSH("RDS^O13") PID "ORC|RE|P1^EHR\nRXD|3|1^A^L|20260301|10|||RX7\n", kind, 0),
+                        "/number/urn:chartline:ns:GENHOSP:EHR|P1/RX7/3");
+    assert_string_equal(key(f, MSH("RDS^O13") PID "ORC|RE|P1^EHR|F1^PH\nRXD||1^A^L|20260301|10\n", kind, 0),
+                        "/drug/urn:chartline:ns:GENHOSP:PH|F1/1^L/1772341200000000");
+    struct hub_resource *r = only(f, MSH("RDS^O13") PID "ORC|CA|P1^EHR|F1^PH\nRXE||1^A^L|1\nRXD|3|1^A^L|20260301|10|||RX7\n", kind);
+    assert_span(STATUS(r), "cancelled");
+    assert_int_equal(fixture_count(&f->decoded.events[0], HUB_KIND_MEDICATION_REQUEST), 0); /* what it refers to, no entry */
+    assert_non_null(hub_json_get(r->json, "authorizingPrescription"));
+    assert_span(STATUS(only(f, MSH("RDS^O13") PID "ORC|OC|P1^EHR|F1^PH\nRXD|3|1^A^L|20260301|10|||RX7\n", kind)), "cancelled");
+    assert_span(STATUS(only(f, MSH("RDS^O13") PID "ORC|RE|P1^EHR|F1^PH\nRXD|3|1^A^L|20260301|10|||RX7\n", kind)), "completed");
+}
+
+static void each_administration_is_one_with_its_own_state(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("RAS^O17") PID "ORC|RE|P1^EHR|F1^PH\nRXA|0|1|20260301080000||1^A^L|1||||||||||||||CP\nRXR|PO\n"
+                                                             "RXA|0|2|20260301200000||1^A^L|1||||||||||||||RE||20260301201500\n"
+                                                             "RXA|0|3|20260302080000||1^A^L|1||||||||||||||CP|D\n");
+    const enum hub_kind kind = HUB_KIND_MEDICATION_ADMINISTRATION;
+    assert_int_equal(fixture_count(e, kind), 3);
+    struct hub_resource *r = fixture_find(e, kind, NULL, 0);
+    assert_string_equal(fixture_key(f, &r->entry.keys[0]), "/filler/urn:chartline:ns:GENHOSP:PH|F1/0/1/1772370000000000");
+    assert_span(STATUS(r), "completed");
+    assert_non_null(strstr(fixture_json(f, r->json), "\"route\""));
+    r = fixture_find(e, kind, NULL, 1);
+    assert_span(STATUS(r), "not-done");
+    assert_span(r->entry.version.text, "2026-03-01T20:15:00-05:00");
+    assert_null(strstr(fixture_json(f, r->json), "\"route\""));
+    r = fixture_find(e, kind, NULL, 2);
+    assert_span(STATUS(r), "entered-in-error");
+    assert_int_equal(r->entry.act, HUB_ACT_WITHDRAW);
+    assert_string_equal(key(f, MSH("RAS^O17") PID "ORC|RE|P1^EHR\nRXA|0|1|20260301080000||1^A^L|1\n", kind, 0),
+                        "/placer/urn:chartline:ns:GENHOSP:EHR|P1/0/1/1772370000000000");
+}
+
+/* --- appointment --- */
+
+static void an_appointment_has_two_numbers_each_with_its_occurrence(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_resource *r = only(f, MSH("SIU^S12") "SCH|A1^EHR|B1^CEN|2\nTQ1|1||||||20260310093000\n" PID, HUB_KIND_APPOINTMENT);
+    assert_string_equal(fixture_key(f, &r->entry.keys[0]), "/filler/urn:chartline:ns:GENHOSP:CEN|B1/2");
+    assert_string_equal(fixture_key(f, &r->entry.keys[1]), "/placer/urn:chartline:ns:GENHOSP:EHR|A1/2");
+    assert_span(r->entry.effective.text, "2026-03-10T09:30:00-04:00");
+    assert_string_equal(f->decoded.events[0].time_source, "MSH-7"); /* what is to come is not when it happened */
+    assert_string_equal(key(f, MSH("SIU^S12") "SCH|A1^EHR\n" PID, HUB_KIND_APPOINTMENT, 0), "/placer/urn:chartline:ns:GENHOSP:EHR|A1/");
+}
+
+static void the_trigger_says_what_became_of_an_appointment(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const rows[][3] = {
+        {"S12", "", "booked"},   {"S13", "Booked", "booked"},   {"S14", "Pending", "pending"},  {"S15", "Booked", "cancelled"},
+        {"S16", "", "cancelled"}, {"S17", "", "entered-in-error"}, {"S26", "Booked", "noshow"}, {"S14", "Complete", "fulfilled"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, MSH("SIU^%s") "SCH||B1^CEN|||||||||||||||||||||||%s\n" PID, rows[i][0], rows[i][1]);
+        struct hub_resource *r = only(f, text, HUB_KIND_APPOINTMENT);
+        assert_span(STATUS(r), rows[i][2]);
+        assert_int_equal(r->entry.act, strcmp(rows[i][0], "S17") == 0 ? HUB_ACT_WITHDRAW : HUB_ACT_STATE);
+    }
+}
+
+/* --- document --- */
+
+#define TXA(edited, number, parent) "TXA|1|DS^Summary^L|TX|20260228||||" edited "||||" number "^TR|" parent "||||AU||AV\n"
+#define TEXT "OBX|1|TX|11490-0^Summary^LN||One line||||||F\nOBX|2|TX|11490-0^Summary^LN||and another||||||F\n"
+
+static void a_document_is_known_by_its_number_and_versioned_by_its_last_edit(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("MDM^T02") PID TXA("20260228090000~20260228100000", "D1", "") TEXT);
+    struct hub_resource *r = fixture_find(e, HUB_KIND_DOCUMENT, NULL, 0);
+    assert_string_equal(fixture_key(f, &r->entry.keys[0]), "/number/urn:chartline:ns:GENHOSP:TR|D1");
+    assert_span(r->entry.version.text, "2026-02-28T10:00:00-05:00");
+    assert_span(STATUS(r), "current");
+    assert_int_equal(fixture_count(e, HUB_KIND_OBSERVATION), 0); /* its text is no result */
+    struct hub_resource *text = fixture_find(e, HUB_KIND_NONE, "Observation", 0);
+    assert_span(hub_json_get_span(text->json, "valueString"), "One line\nand another");
+    assert_null(fixture_find(e, HUB_KIND_NONE, "Observation", 1));
+    e = fixture_good(f, MSH("MDM^T02") PID "TXA|1|DS|TX|20260228||||||||D1^TR||||||||||402^Signer^Sam^^^^^^^^^^^^20260228110000\n" TEXT);
+    assert_span(fixture_find(e, HUB_KIND_DOCUMENT, NULL, 0)->entry.version.text, "2026-02-28T11:00:00-05:00"); /* TXA-22 */
+    static const char *const triggers[] = {"T03", "T04", "T07", "T08"};
+    for (size_t i = 0; i < sizeof triggers / sizeof triggers[0]; i++) {
+        char message[2048];
+        (void)snprintf(message, sizeof message, MSH("MDM^%s") PID TXA("", "D1", ""), triggers[i]);
+        assert_string_equal(key(f, message, HUB_KIND_DOCUMENT, 0), "/number/urn:chartline:ns:GENHOSP:TR|D1");
+    }
+}
+
+static void addenda_append_and_replacements_supersede(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const rows[][2] = {{"T05", "appends"}, {"T06", "appends"}, {"T09", "replaces"}, {"T10", "replaces"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char message[2048];
+        (void)snprintf(message, sizeof message, MSH("MDM^%s") PID TXA("20260228100000", "D2", "D1^TR") TEXT, rows[i][0]);
+        struct hub_event *e = fixture_good(f, message);
+        struct hub_resource *r = fixture_find(e, HUB_KIND_DOCUMENT, NULL, 0);
+        assert_string_equal(fixture_key(f, &r->entry.keys[0]), "/number/urn:chartline:ns:GENHOSP:TR|D2");
+        const char *text = fixture_json(f, hub_json_get(r->json, "relatesTo"));
+        assert_non_null(strstr(text, rows[i][1]));
+        assert_non_null(strstr(text, "\"value\":\"D1\""));
+        struct hub_resource *old = fixture_find(e, HUB_KIND_DOCUMENT, NULL, 1);
+        assert_int_equal(old != NULL, strcmp(rows[i][1], "replaces") == 0);
+        if (old == NULL)
+            continue;
+        assert_string_equal(fixture_key(f, &old->entry.keys[0]), "/number/urn:chartline:ns:GENHOSP:TR|D1");
+        assert_int_equal(old->entry.mode, HUB_MODE_STATUS);
+        assert_span(STATUS(old), "superseded");
+    }
+    struct hub_resource *r = only(f, MSH("MDM^T11") PID TXA("", "D1", ""), HUB_KIND_DOCUMENT);
+    assert_span(STATUS(r), "entered-in-error");
+    assert_int_equal(r->entry.act, HUB_ACT_WITHDRAW);
+}
+
+/* --- problem --- */
+
+static void a_problem_is_known_by_its_number_else_by_code_and_beginning(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_resource *r = only(f, MSH("PPR^PC1") PID "PRB|AD|20260301100000|I10^Hypertension^I10C|PB1^EHR|||20250101\n", HUB_KIND_CONDITION);
+    assert_string_equal(fixture_key(f, &r->entry.keys[0]), "/problem/urn:chartline:ns:GENHOSP:EHR|PB1");
+    assert_span(r->entry.version.text, "2026-03-01T10:00:00-05:00"); /* PRB-2 */
+    assert_string_equal(key(f, MSH("PPR^PC1") PID "PRB|AD|20260301100000|I10^Hypertension^I10C||||20250101\n", HUB_KIND_CONDITION, 0),
+                        "S/problem/I10^I10C/1735707600000000");
+    assert_int_equal(r->entry.act, HUB_ACT_STATE);
+}
+
+static void a_resolved_problem_stays_and_a_deleted_one_goes(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_resource *r = only(f, MSH("PPR^PC2") PID "PRB|UP|20260301|I10^Hypertension^I10C|PB1^EHR|||20250101||20260215\n", HUB_KIND_CONDITION);
+    assert_int_equal(r->entry.act, HUB_ACT_STATE);
+    assert_span(hub_json_get_span(r->json, "abatementDateTime"), "2026-02-15");
+    assert_non_null(strstr(fixture_json(f, hub_json_get(r->json, "clinicalStatus")), "resolved"));
+    r = only(f, MSH("PPR^PC3") PID "PRB|DE|20260301|I10^Hypertension^I10C|PB1^EHR|||20250101\n", HUB_KIND_CONDITION);
+    assert_int_equal(r->entry.act, HUB_ACT_WITHDRAW);
+    assert_null(hub_json_get(r->json, "clinicalStatus"));
+    assert_non_null(strstr(fixture_json(f, hub_json_get(r->json, "verificationStatus")), "entered-in-error"));
+}
+
+/* --- labels --- */
+
+static void restrictions_become_labels_of_what_they_are_about(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ADT^A01") "EVN||20260301\n" PID "ARV|1|A|HIV|PAT|Ask first\nARV|2|D|PSY\n"
+                                          "PV1|1|I|W2||||||||||||||||V77^^^GENHOSP^VN\nPV2|\nARV|1|A|LOC^Location^HL70717\n"
+                                          "DG1|1||F10^Alcohol^I10C|||A||||||||||||Y\nDG1|2||I10^Hypertension^I10C|||A||||||||||||N\n");
+    const char *patient = fixture_json(f, hub_json_get(fixture_find(e, HUB_KIND_PATIENT, NULL, 0)->json, "meta"));
+    assert_non_null(strstr(patient, "{\"code\":\"HIV\",\"display\":\"HIV status and results\",\"system\":\"http://terminology.hl7.org/CodeSystem/v2-0717\"}"));
+    assert_non_null(strstr(patient, "\"code\":\"PAT\""));
+    assert_non_null(strstr(patient, "Ask first"));
+    assert_null(strstr(patient, "PSY"));
+    assert_non_null(strstr(fixture_json(f, hub_json_get(fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0)->json, "meta")), "\"code\":\"LOC\""));
+    assert_json(f, hub_json_get(fixture_find(e, HUB_KIND_CONDITION, NULL, 0)->json, "meta"),
+                "{\"security\":[{\"code\":\"R\",\"display\":\"restricted\",\"system\":\"http://terminology.hl7.org/CodeSystem/v3-Confidentiality\"}]}");
+    assert_null(hub_json_get(fixture_find(e, HUB_KIND_CONDITION, NULL, 1)->json, "meta"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_vaccination_is_known_by_its_order_else_by_vaccine_and_time),
+        cmocka_unit_test(a_vaccine_not_given_is_said_and_cvx_998_makes_nothing),
+        cmocka_unit_test(a_deleted_vaccination_is_withdrawn),
+        cmocka_unit_test(a_prescription_is_known_by_both_numbers_and_not_by_its_drug),
+        cmocka_unit_test(a_prescriptions_state_is_said_by_orc_5_before_orc_1),
+        cmocka_unit_test(what_the_pharmacy_encoded_is_shown_and_what_was_asked_for_beside_it),
+        cmocka_unit_test(a_dispense_is_known_by_its_prescription_else_by_drug_and_time),
+        cmocka_unit_test(each_administration_is_one_with_its_own_state),
+        cmocka_unit_test(an_appointment_has_two_numbers_each_with_its_occurrence),
+        cmocka_unit_test(the_trigger_says_what_became_of_an_appointment),
+        cmocka_unit_test(a_document_is_known_by_its_number_and_versioned_by_its_last_edit),
+        cmocka_unit_test(addenda_append_and_replacements_supersede),
+        cmocka_unit_test(a_problem_is_known_by_its_number_else_by_code_and_beginning),
+        cmocka_unit_test(a_resolved_problem_stays_and_a_deleted_one_goes),
+        cmocka_unit_test(restrictions_become_labels_of_what_they_are_about),
+    };
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
