@@ -223,7 +223,8 @@ enum hub_result hub_send_read_answer(struct hub_arena *arena, struct hub_span by
             append_text(out->error, sizeof out->error, hub_hl7_field(segment, 2));
             append_text(out->error, sizeof out->error, hub_hl7_field(segment, 3));
             append_text(out->error, sizeof out->error, hub_hl7_field(segment, 7));
-            append_text(out->error, sizeof out->error, hub_hl7_field(segment, 8));
+            if (!hub_span_equal(hub_hl7_field(segment, 7), hub_hl7_field(segment, 8))) /* for the user; often the same */
+                append_text(out->error, sizeof out->error, hub_hl7_field(segment, 8));
         }
     }
     return found ? HUB_OK : HUB_SYNTAX;

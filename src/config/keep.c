@@ -108,9 +108,12 @@ static void keep_variant(const struct keeping *k, const struct hub_option *row, 
     if (changed)
         say(k, path);
     *name = was;
-    for (const struct hub_variant *v = row->variants; was != NULL && v->name != NULL; v++)
+    for (const struct hub_variant *v = row->variants; was != NULL && v->name != NULL; v++) {
+        char below[96];
+        (void)snprintf(below, sizeof(below), "%s.%s", path, v->name);
         if (strcmp(v->name, was) == 0 && v->section != NULL)
-            keep_section(k, v->section, next, base, all || changed, path);
+            keep_section(k, v->section, next, base, all || changed, below);
+    }
 }
 
 static void keep_lists(const struct hub_option *row, void *next, const void *base)

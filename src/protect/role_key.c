@@ -2,9 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "src/base/disk.h"
 #include "src/base/mem.h"
 #include "src/codec/encode.h"
 #include "src/protect/keys_internal.h"
@@ -12,13 +14,24 @@
 #define PUBLIC_HEADER "chartline-role-public-1 "
 #define SECRET_HEADER "chartline-role-secret-1 "
 
-enum { FILE_CAP = 512, ENCODED_LEN = 44 };
+enum { FILE_CAP = 512, ENCODED_LEN = 44, FOLDER_CAP = 4096 };
 
 static enum hub_result at_path(enum hub_result result, struct hub_error *err, const char *path)
 {
     if (err != NULL)
         (void)hub_error_in(err, path, 0);
     return result;
+}
+
+/* A key that a crash takes away again leaves its role with what was sealed to it, and nothing to open it. */
+static enum hub_result sync_folder(struct hub_disk *disk, const char *path, struct hub_error *err)
+{
+    char folder[FOLDER_CAP];
+    const char *slash = strrchr(path, '/');
+    const int len = slash == NULL ? snprintf(folder, sizeof folder, ".") : snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    if (len < 0 || (size_t)len >= sizeof folder)
+        return at_path(hub_fail(err, HUB_CONFIG, "the path is too long", NULL), err, path);
+    return disk->ops->sync_dir(disk, len == 0 ? "/" : folder, err);
 }
 
 static enum hub_result file_create(const char *path, mode_t mode, const char *header, const char *role,
@@ -30,17 +43,19 @@ static enum hub_result file_create(const char *path, mode_t mode, const char *he
     hub_mem_wipe(encoded, sizeof encoded);
     if (len < 0 || (size_t)len >= sizeof text)
         return hub_fail(err, HUB_CONFIG, "the role's name is too long", NULL);
-    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (fd < 0)
-        return at_path(hub_fail_errno(err, errno == EEXIST ? HUB_EXISTS : HUB_IO,
-                                      "the key file could not be made", errno),
-                       err, path);
-    const bool written = write(fd, text, (size_t)len) == len && fsync(fd) == 0;
-    const bool closed = close(fd) == 0;
+    struct hub_disk *disk = hub_disk_system();
+    int fd = -1;
+    enum hub_result result = disk->ops->open(disk, path, HUB_DISK_CREATE, &fd, err);
+    if (result == HUB_OK)
+        result = disk->ops->write(disk, fd, 0, hub_span_of(text, (size_t)len), err);
+    if (result == HUB_OK)
+        result = disk->ops->sync(disk, fd, err);
+    if (fd >= 0)
+        disk->ops->close(disk, fd);
     hub_mem_wipe(text, sizeof text);
-    return written && closed
-               ? HUB_OK
-               : at_path(hub_fail_errno(err, HUB_IO, "the key file could not be written", errno), err, path);
+    if (result == HUB_OK && chmod(path, mode) != 0)
+        result = at_path(hub_fail_errno(err, HUB_IO, "the key file's mode could not be set", errno), err, path);
+    return result == HUB_OK ? sync_folder(disk, path, err) : result;
 }
 
 enum hub_result hub_role_key_create(const char *pub_path, const char *key_path, const char *role,

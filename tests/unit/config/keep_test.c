@@ -66,7 +66,7 @@ static void a_reload_keeps_what_needs_a_restart_and_names_it(void **state)
     struct hub_config *next = load("hub: {name: other, data_dir: d, root_key: {env: OTHER}}\nfeeds:\n" FEED(
         "f1", "2", TLS, "reject") "limits: {workers: 4}\n");
     assert_string_equal(keep(base, next, HUB_OK),
-                        "hub.name,hub.data_dir,hub.root_key,limits.workers,f1.transport.listen");
+                        "hub.name,hub.data_dir,hub.root_key,limits.workers,f1.transport.mllp.listen");
     assert_string_equal(next->name, "h");
     assert_string_equal(next->data_dir, "data");
     assert_string_equal(next->root_key.env, "ROOT");
@@ -76,12 +76,24 @@ static void a_reload_keeps_what_needs_a_restart_and_names_it(void **state)
     hub_config_free(base);
 }
 
+/* The name a person finds in the file and in docs/CONFIGURATION.md. */
+static void what_is_named_is_named_with_its_variant(void **state)
+{
+    (void)state;
+#define KAFKA(property) HUB "feeds:\n" FEED("f1", "1", TLS, "reject") "bus: {kafka: {insecure: true, brokers: [\"a:1\"], properties: [\"" property "\"]}}\n"
+    struct hub_config *base = load(KAFKA("linger.ms=2"));
+    struct hub_config *next = load(KAFKA("linger.ms=3"));
+    assert_string_equal(keep(base, next, HUB_OK), "bus.kafka.properties");
+    hub_config_free(next);
+    hub_config_free(base);
+}
+
 static void a_section_that_went_is_kept_whole(void **state)
 {
     (void)state;
     struct hub_config *base = load(HUB "feeds:\n" FEED("f1", "1", TLS, "reject"));
     struct hub_config *next = load(HUB "feeds:\n" FEED("f1", "1", "", "reject"));
-    assert_string_equal(keep(base, next, HUB_OK), "f1.transport.tls");
+    assert_string_equal(keep(base, next, HUB_OK), "f1.transport.mllp.tls");
     assert_true(next->feeds[0].tls.enabled);
     assert_string_equal(next->feeds[0].tls.cert, "a.pem");
     assert_string_equal(next->feeds[0].tls.allow[0], "CN=a");
@@ -113,6 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reload_takes_what_is_marked_for_it),
         cmocka_unit_test(a_reload_keeps_what_needs_a_restart_and_names_it),
+        cmocka_unit_test(what_is_named_is_named_with_its_variant),
         cmocka_unit_test(a_section_that_went_is_kept_whole),
         cmocka_unit_test(feeds_keep_their_places_and_none_may_go),
     };
