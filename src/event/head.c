@@ -1,6 +1,7 @@
 #include "src/event/head.h"
 
 #include <stddef.h>
+#include <string.h>
 
 struct cursor {
     const uint8_t *at, *end;
@@ -96,11 +97,29 @@ static bool take_member(struct cursor *c, struct hub_event_head *head)
     return c->at < c->end && *c->at == '"' && take_string(c, into, &plain) && plain;
 }
 
+/* The start of EVENT up to the member behind `data`, NULL where it has no such order. The last place where that
+ * member's name stands is the right one: quotes in texts are escaped, and from a place inside `data` the rest would
+ * not end with the event, which hub_event_head sees. */
+static const uint8_t *behind_data(struct hub_span event)
+{
+    static const char start[] = "{\"data\":{", next[] = "},\"datacontenttype\":\"";
+    enum { START = sizeof start - 1, NEXT = sizeof next - 1 };
+    if (event.len < START + NEXT || memcmp(event.ptr, start, START) != 0)
+        return NULL;
+    for (size_t at = event.len - NEXT; at >= START; at--)
+        if (event.ptr[at] == '}' && memcmp(event.ptr + at, next, NEXT) == 0)
+            return event.ptr + at + 1;
+    return NULL;
+}
+
 enum hub_result hub_event_head(struct hub_span event, struct hub_event_head *out)
 {
     struct cursor c = {event.ptr, event.ptr + event.len};
     *out = (struct hub_event_head){0};
     HUB_ENSURE(event.len >= 2 && *c.at == '{', HUB_SYNTAX);
+    const uint8_t *tail = behind_data(event);
+    if (tail != NULL)
+        c.at = tail;
     do {
         c.at++;
         HUB_ENSURE(take_member(&c, out), HUB_SYNTAX);

@@ -11,6 +11,6 @@ struct hub_event_head { /* views into the event; absent members are empty */
     struct hub_span revision, supersedes;   /* of a revision: its number; events that it takes the place of, comma separated */
 };
 
-/* EVENT is an event in canonical form (docs/FORMATS.md). HUB_SYNTAX: no JSON object, a member asked for is no
- * text or has an escape, or id or subject is missing. */
+/* EVENT is an event in canonical form (docs/FORMATS.md); what is inside `data` is not looked at. HUB_SYNTAX: no
+ * JSON object, a member asked for is no text or has an escape, or id or subject is missing. */
 enum hub_result hub_event_head(struct hub_span event, struct hub_event_head *out) HUB_MUST_USE;

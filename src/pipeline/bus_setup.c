@@ -87,6 +87,14 @@ static const char *compression_name(enum hub_kafka_compression compression)
     return "none";
 }
 
+static bool waits_for_brokers(const struct hub_config *config)
+{
+    bool waits = false;
+    for (size_t i = 0; i < config->feed_count; i++)
+        waits = waits || config->feeds[i].ack_wait == HUB_ACK_BROKER;
+    return waits;
+}
+
 static struct hub_bus_options options_of(const struct hub_config *config)
 {
     const struct hub_kafka_config *k = &config->kafka;
@@ -98,6 +106,7 @@ static struct hub_bus_options options_of(const struct hub_config *config)
         .key = k->tls.key,
         .compression = compression_name(k->compression),
         .buffer_bytes = k->buffer_bytes,
+        .prompt = waits_for_brokers(config),
         .message_bytes = hub_bus_event_bytes_max(config) + RECORD_SPARE,
         .properties = (const char *const *)k->properties,
     };

@@ -22,6 +22,24 @@ static void the_head_is_found_behind_data_of_any_shape(void **state)
     assert_true(hub_span_is(head.time, "t") && hub_span_is(head.messagetime, "m") && hub_span_is(head.recordedtime, "r"));
 }
 
+static void what_stands_inside_data_is_never_taken_for_the_head(void **state)
+{
+    (void)state;
+    struct hub_event_head head;
+    const struct hub_span event = HUB_SPAN(
+        "{\"data\":{\"a\":{},\"datacontenttype\":\"no\",\"id\":\"no\",\"subject\":\"no\"},\"datacontenttype\":\"j\","
+        "\"id\":\"yes\",\"source\":\"},\\\"datacontenttype\\\":\\\"\",\"subject\":\"1s\"}");
+    assert_int_equal(hub_event_head(event, &head), HUB_SYNTAX); /* an escape, in a member asked for */
+    const struct hub_span other = HUB_SPAN(
+        "{\"data\":{\"a\":{},\"datacontenttype\":\"no\",\"id\":\"no\",\"subject\":\"no\"},\"datacontenttype\":\"j\","
+        "\"id\":\"yes\",\"seal\":\"},\\\"datacontenttype\\\":\\\"\",\"subject\":\"1s\"}");
+    assert_int_equal(hub_event_head(other, &head), HUB_OK);
+    assert_true(hub_span_is(head.id, "yes") && hub_span_is(head.subject, "1s"));
+    /* the only such name is inside: what is behind it does not end with the event */
+    assert_int_equal(hub_event_head(HUB_SPAN("{\"data\":{\"a\":{},\"datacontenttype\":\"no\",\"id\":\"a\",\"subject\":\"b\"}}"), &head),
+                     HUB_SYNTAX);
+}
+
 static void absent_members_are_empty(void **state)
 {
     (void)state;
@@ -49,6 +67,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_head_is_found_behind_data_of_any_shape),
+        cmocka_unit_test(what_stands_inside_data_is_never_taken_for_the_head),
         cmocka_unit_test(absent_members_are_empty),
         cmocka_unit_test(what_is_no_event_is_refused),
     };
