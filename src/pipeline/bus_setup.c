@@ -20,6 +20,7 @@ struct hub_bus_setup {
     struct hub_bus *bus;
     char names[HUB_TOPIC_COUNT][TOPIC_NAME_MAX];
     char instance[INSTANCE_MAX];
+    char group[TOPIC_NAME_MAX], transactions[TOPIC_NAME_MAX + 1];
 };
 
 /* What a topic is, and who does what with it. */
@@ -150,6 +151,8 @@ static enum hub_result open_setup(struct hub_bus_setup *setup, struct hub_error 
     for (size_t i = 0; i < HUB_TOPIC_COUNT; i++)
         (void)snprintf(setup->names[i], sizeof setup->names[i], "%s%s", setup->config->kafka.prefix,
                        topics[i].name);
+    (void)snprintf(setup->group, sizeof setup->group, "%stimeline", setup->config->kafka.prefix);
+    (void)snprintf(setup->transactions, sizeof setup->transactions, "%s-", setup->group);
     name_instance(setup);
     options.client_id = setup->instance;
     HUB_TRY(check_certificate(options.cert, err));
@@ -194,6 +197,16 @@ const char *hub_bus_setup_topic(const struct hub_bus_setup *setup, enum hub_topi
 const char *hub_bus_setup_instance(const struct hub_bus_setup *setup)
 {
     return setup->instance;
+}
+
+const char *hub_bus_setup_group(const struct hub_bus_setup *setup)
+{
+    return setup->group;
+}
+
+const char *hub_bus_setup_transactions(const struct hub_bus_setup *setup)
+{
+    return setup->transactions;
 }
 
 /* --- topics --- */

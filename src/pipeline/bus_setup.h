@@ -28,6 +28,9 @@ struct hub_bus *hub_bus_setup_bus(struct hub_bus_setup *setup);
 const char *hub_bus_setup_topic(const struct hub_bus_setup *setup, enum hub_topic topic);
 /* This process's name among those of the group: bus.kafka.instance, or made of the machine's name and the data directory. */
 const char *hub_bus_setup_instance(const struct hub_bus_setup *setup);
+/* Of the processes that share the timeline; what the transactional ids of its partitions begin with. */
+const char *hub_bus_setup_group(const struct hub_bus_setup *setup);
+const char *hub_bus_setup_transactions(const struct hub_bus_setup *setup);
 /* hub_bus_check for what ROLES (HUB_RUN_...) need; CREATE makes missing topics where the configuration
  * lets it. */
 enum hub_result hub_bus_setup_check(struct hub_bus_setup *setup, unsigned roles, bool create, int timeout_ms,

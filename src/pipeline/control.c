@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/mem.h"
 
@@ -358,9 +359,32 @@ enum hub_result hub_session_patient(struct hub_request *request, struct hub_span
     return HUB_OK;
 }
 
+/* First the brokers have it, then the partitions of this process. */
+static enum hub_result catch_up_bus(struct hub *hub, struct hub_error *err)
+{
+    enum { LOOK_US = 10000 };
+    const uint64_t durable = hub_log_durable(hub->log);
+    struct hub_forward_stats stats = {0};
+    if (hub->unify == NULL)
+        return hub_fail(err, HUB_ELSEWHERE, "this process keeps no part of the timeline",
+                        "ask one that runs with the role timeline, while it runs");
+    for (int64_t left_us = (int64_t)CATCH_UP_MS * 1000; hub->forward != NULL && !atomic_load(&hub->stopping); left_us -= LOOK_US) {
+        hub_forward_stats(hub->forward, &stats);
+        if (stats.delivered >= durable)
+            break;
+        if (left_us <= 0)
+            return hub_fail(err, HUB_BUSY, "the brokers do not have all messages yet, a chart would not be whole",
+                            "try again; `chartline status` shows how far they are and why");
+        (void)usleep(LOOK_US);
+    }
+    return hub_unify_catch_up(hub->unify, CATCH_UP_MS, err);
+}
+
 enum hub_result hub_session_catch_up(struct hub_request *request, struct hub_error *err)
 {
     struct hub *hub = request->hub;
+    if (hub->timeline == NULL)
+        return catch_up_bus(hub, err);
     uint64_t durable = hub_log_durable(hub->log);
     struct timespec at;
     (void)clock_gettime(CLOCK_MONOTONIC, &at);

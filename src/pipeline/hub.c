@@ -185,10 +185,23 @@ static enum hub_result open_timeline_store(struct hub *hub, const char *folder, 
     return result;
 }
 
+static int32_t partition_of(struct hub_span token, int32_t count)
+{
+    return hub_bus_partition(token, count);
+}
+
+/* With Kafka partitions come and go while the hub runs. */
 static enum hub_result open_timeline(struct hub *hub, struct hub_error *err)
 {
+    const bool kafka = hub_config_uses_kafka(hub->config);
+    hub->timelines = hub_timelines_new(kafka ? (int32_t)hub->config->kafka.topics.partitions : 1, partition_of);
+    if (hub->timelines == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    if (kafka)
+        return HUB_OK;
     HUB_TRY(hub_snapshot_open_store(hub, HUB_SNAPSHOT_TIMELINE, open_timeline_store, err));
     atomic_store(&hub->applied, hub_timeline_position(hub->timeline));
+    hub_timelines_add(hub->timelines, 0, hub->timeline);
     return HUB_OK;
 }
 
@@ -278,7 +291,7 @@ static enum hub_result open_ingest(struct hub *hub, struct hub_error *err)
     ingest->wake = wake_auditor;
     ingest->wake_ctx = hub;
     ingest->record_bytes_max = record_bytes_max(hub->config);
-    ingest->applied = (hub->roles & HUB_RUN_TIMELINE) != 0 ? &hub->applied : NULL;
+    ingest->applied = (hub->roles & HUB_RUN_TIMELINE) != 0 && hub->timeline != NULL ? &hub->applied : NULL;
     ingest->timeline_lag = hub->config->limits.timeline_lag;
     HUB_TRY(hub_ingest_open(ingest, hub->config));
     hub->ingest_open = true;
@@ -308,7 +321,7 @@ static enum hub_result open_parts(struct hub *hub, struct hub_problems *problems
     HUB_TRY(hub_bus_start(hub, problems, err));
     HUB_TRY(open_ingest(hub, err));
     if (hub->roles == HUB_RUN_OFFLINE)
-        return hub_apply_step(hub, NULL, err);
+        return hub->timeline != NULL ? hub_apply_step(hub, NULL, err) : HUB_OK;
     HUB_TRY(hub_note_start(hub, err));
     hub->announced = true;
     return HUB_OK;
@@ -379,11 +392,13 @@ void hub_close(struct hub *hub)
         warn("audit", &err);
     hub_audit_close(hub->audit);
     if (hub->timeline != NULL) {
+        hub_timelines_remove(hub->timelines, 0);
         uint64_t position = hub_timeline_position(hub->timeline);
         if (!atomic_load(&hub->sick) && hub_timeline_flush(hub->timeline, position, true, &err) != HUB_OK)
             warn("timeline", &err);
         hub_timeline_close(hub->timeline);
     }
+    hub_timelines_free(hub->timelines);
     hub_kv_close(hub->timeline_kv);
     hub_index_close(hub->index);
     hub_keys_close(hub->keys);
@@ -391,6 +406,7 @@ void hub_close(struct hub *hub)
     hub_rules_free(hub->rules);
     hub_access_close(hub);
     hub_mem_free(hub->key_dates);
+    hub_mem_free(hub->trusted);
     if (hub->lock_fd >= 0)
         (void)close(hub->lock_fd);
     (void)pthread_mutex_destroy(&hub->audit_lock);

@@ -3,6 +3,7 @@
 
 #include "src/base/diag.h"
 #include "src/base/mem.h"
+#include "src/config/value.h"
 #include "src/pipeline/hub_internal.h"
 
 enum { FIRST_CHECK_MS = 5000, LATER_CHECK_MS = 3000, DRAIN_MOST_MS = 5000 };
@@ -87,6 +88,92 @@ static enum hub_result open_forward(struct hub *hub, struct hub_error *err)
     return hub_forward_open(&options, &hub->forward, err);
 }
 
+/* --- the timeline --- */
+
+/* Group's thread, before anything is read. */
+static enum hub_result prepare_timeline(void *ctx, struct hub_error *err)
+{
+    struct hub *hub = ctx;
+    struct hub_problems problems;
+    hub_problems_init(&problems);
+    enum hub_result result = hub_bus_setup_check(hub->bus, HUB_RUN_TIMELINE, true, LATER_CHECK_MS, &problems, err);
+    if (result == HUB_OK && problems.errors != 0) {
+        (void)first_error(&problems, err);
+        log_problems(&problems);
+        result = HUB_CONFIG;
+    }
+    hub_problems_deinit(&problems);
+    return result;
+}
+
+/* Whoever follows a chart looks again. */
+static void on_changed(void *ctx)
+{
+    struct hub *hub = ctx;
+    (void)pthread_mutex_lock(&hub->run_lock);
+    atomic_fetch_add(&hub->applied, 1);
+    (void)pthread_cond_broadcast(&hub->run_changed);
+    (void)pthread_mutex_unlock(&hub->run_lock);
+}
+
+/* The hub's own key and those that the configuration names. */
+static enum hub_result load_trusted(struct hub *hub, struct hub_error *err)
+{
+    const struct hub_kafka_config *k = &hub->config->kafka;
+    hub->trusted = hub_mem_array(k->trust_count + 1, sizeof *hub->trusted);
+    if (hub->trusted == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    memcpy(hub->trusted[0], hub_keys_sign_public(hub->keys), HUB_SIGN_PUBLIC_LEN);
+    for (size_t i = 0; i < k->trust_count; i++)
+        HUB_ASSERT(hub_value_public_key(k->trust[i], hub->trusted[i + 1])); /* checked when it was loaded */
+    return HUB_OK;
+}
+
+enum hub_result hub_bus_open_timeline(struct hub *hub, struct hub_error *err)
+{
+    const struct hub_kafka_config *k = &hub->config->kafka;
+    char folder[HUB_PATH_MAX];
+    HUB_TRY(hub_path(hub, "timeline", folder, err));
+    HUB_TRY(load_trusted(hub, err));
+    struct hub_unify_options options = {
+        .bus = hub_bus_setup_bus(hub->bus),
+        .events = hub_bus_setup_topic(hub->bus, HUB_TOPIC_EVENTS),
+        .identity = hub_bus_setup_topic(hub->bus, HUB_TOPIC_IDENTITY),
+        .timeline = hub_bus_setup_topic(hub->bus, HUB_TOPIC_TIMELINE),
+        .group = hub_bus_setup_group(hub->bus),
+        .instance = hub_bus_setup_instance(hub->bus),
+        .transactions = hub_bus_setup_transactions(hub->bus),
+        .folder = folder,
+        .partitions = (int32_t)k->topics.partitions,
+        .trusted = (const uint8_t(*)[HUB_SIGN_PUBLIC_LEN])hub->trusted,
+        .trusted_count = k->trust_count + 1,
+        .timeline_options = {.chart_tokens = hub->config->limits.chart_tokens},
+        .session_ms = k->timeline.session_ms,
+        .wait_ms = k->timeline.wait_ms,
+        .facts_s = k->timeline.facts_s,
+        .tombstones_s = k->timeline.tombstones_s,
+        .clock = hub->clock,
+        .disk = hub->disk,
+        .timelines = hub->timelines,
+        .prepare = prepare_timeline,
+        .changed = on_changed,
+        .ctx = hub,
+    };
+    for (size_t i = 0; i < hub->config->feed_count; i++)
+        options.timeline_options.inverse_merge_reject =
+            options.timeline_options.inverse_merge_reject || hub->config->feeds[i].inverse_merge_reject;
+    return hub_unify_open(&options, &hub->unify, err);
+}
+
+void *hub_bus_unify(void *ctx)
+{
+    struct hub *hub = ctx;
+    hub_unify_run(hub->unify, &hub->stopping);
+    return NULL;
+}
+
+/* --- start and stop --- */
+
 /* Who waits for the brokers waits for the forwarder of the same data directory. */
 static enum hub_result check_roles(const struct hub *hub, struct hub_error *err)
 {
@@ -112,6 +199,8 @@ enum hub_result hub_bus_start(struct hub *hub, struct hub_problems *problems, st
         return HUB_OK;
     HUB_TRY(check_roles(hub, err));
     HUB_TRY(hub_bus_setup_open(hub->config, &hub->bus, err));
+    if ((hub->roles & HUB_RUN_TIMELINE) != 0)
+        HUB_TRY(hub_bus_open_timeline(hub, err));
     if ((hub->roles & HUB_RUN_FORWARD) == 0)
         return HUB_OK;
     HUB_TRY(open_forward(hub, err));
@@ -140,6 +229,8 @@ void *hub_bus_forward(void *ctx)
 
 void hub_bus_stop(struct hub *hub)
 {
+    hub_unify_close(hub->unify);
+    hub->unify = NULL;
     hub_forward_close(hub->forward);
     hub->forward = NULL;
     hub_bus_setup_close(hub->bus);

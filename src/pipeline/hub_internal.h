@@ -18,7 +18,8 @@
 #include "src/pipeline/rules.h"
 #include "src/policy/policy.h"
 #include "src/protect/keys.h"
-#include "src/timeline/timeline.h"
+#include "src/pipeline/unify.h"
+#include "src/timeline/set.h"
 
 struct hub_control_server;
 struct hub_keeper;
@@ -51,6 +52,9 @@ struct hub {
     struct hub_bus_setup *bus;    /* NULL: the bus is local */
     struct hub_forward *forward;  /* NULL: not with this role */
     struct hub_signer signer;     /* this hub's, for the forwarder */
+    struct hub_timelines *timelines; /* what readers read: of one store, or of this process's partitions */
+    struct hub_unify *unify;      /* the timeline on Kafka; NULL: it follows the event log, or is not kept here */
+    uint8_t (*trusted)[HUB_SIGN_PUBLIC_LEN];
     struct hub_ingest ingest;
     bool ingest_open;
     bool locks_made;
@@ -68,8 +72,8 @@ struct hub {
     bool applier_running, auditor_running, keeper_running;
     atomic_bool remapping; /* one remap or diff at a time */
     bool refused_waits; /* a first refused login is to be written at once; under run_lock */
-    bool forwarder_running;
-    pthread_t applier, auditor, keeper_thread, forwarder;
+    bool forwarder_running, unify_running;
+    pthread_t applier, auditor, keeper_thread, forwarder, unifier;
     atomic_ullong applied; /* position of the timeline */
     atomic_bool sick;      /* the timeline cannot go on; ingest does */
     atomic_bool lagging;   /* the timeline waits for its store to take writes again */
@@ -102,6 +106,10 @@ enum hub_result hub_apply_step(struct hub *hub, const atomic_bool *stop, struct 
 /* Opens both where the configuration and the roles ask for them. On the first start of a forwarder the brokers
  * must take the login and the topics (problems go to PROBLEMS); later ones start without brokers too. */
 enum hub_result hub_bus_start(struct hub *hub, struct hub_problems *problems, struct hub_error *err) HUB_MUST_USE;
+/* The timeline with the bus on Kafka: opens who is who, where this process keeps partitions. */
+enum hub_result hub_bus_open_timeline(struct hub *hub, struct hub_error *err) HUB_MUST_USE;
+/* Body of its thread. */
+void *hub_bus_unify(void *hub);
 /* Body of the forwarder's thread. */
 void *hub_bus_forward(void *hub);
 void hub_bus_stop(struct hub *hub);

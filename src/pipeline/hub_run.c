@@ -184,9 +184,13 @@ static enum hub_result start_all(struct hub *hub, struct hub_error *err)
 {
     if ((hub->roles & HUB_RUN_INGEST) != 0)
         HUB_TRY(hub_workers_open(hub, err));
-    if ((hub->roles & HUB_RUN_TIMELINE) != 0)
+    const bool follows = (hub->roles & HUB_RUN_TIMELINE) != 0 && hub->timeline != NULL;
+    if (follows)
         HUB_TRY(hub_thread_start(&hub->applier, "applier", apply, hub, err));
-    hub->applier_running = (hub->roles & HUB_RUN_TIMELINE) != 0;
+    hub->applier_running = follows;
+    if (hub->unify != NULL)
+        HUB_TRY(hub_thread_start(&hub->unifier, "unify", hub_bus_unify, hub, err));
+    hub->unify_running = hub->unify != NULL;
     if (hub->forward != NULL)
         HUB_TRY(hub_thread_start(&hub->forwarder, "forwarder", hub_bus_forward, hub, err));
     hub->forwarder_running = hub->forward != NULL;
@@ -223,6 +227,9 @@ static void stop_all(struct hub *hub)
         (void)pthread_join(hub->keeper_thread, NULL);
     if (hub->forwarder_running)
         (void)pthread_join(hub->forwarder, NULL);
+    if (hub->unify_running)
+        (void)pthread_join(hub->unifier, NULL);
+    hub->unify_running = false;
     hub->forwarder_running = false;
     hub->applier_running = false;
     hub->auditor_running = false;

@@ -205,7 +205,7 @@ static enum hub_result answer_token(struct hub_request *request, struct hub_span
     HUB_ENSURE(token.len == HUB_TOKEN_LEN, HUB_CORRUPT);
     memcpy(text.text, token.ptr, HUB_TOKEN_LEN);
     text.text[HUB_TOKEN_LEN] = '\0';
-    HUB_TRY(hub_timeline_each_entry(request->hub->timeline, token, count_entry, &entries, err));
+    HUB_TRY(hub_timelines_each_entry(request->hub->timelines, token, count_entry, &entries, err));
     enum hub_result result = hub_keys_patient(request->hub->keys, &text, false, secret, &id, NULL, err);
     hub_mem_wipe(secret, sizeof secret);
     if (result != HUB_OK && result != HUB_NO_KEY && result != HUB_SHREDDED)

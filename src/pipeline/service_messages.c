@@ -422,7 +422,7 @@ static enum hub_result find_patient(struct finder *finder, struct hub_span text)
     HUB_ENSURE(own != NULL, HUB_NO_MEMORY);
     own[0] = hub_arena_copy(request->arena, hub_span_str(token.text));
     enum hub_result result =
-        hub_timeline_chart(request->hub->timeline, request->arena, own[0], &chart, finder->err);
+        hub_timelines_chart(request->hub->timelines, request->arena, own[0], &chart, finder->err);
     if (result != HUB_OK && result != HUB_NOT_FOUND)
         return result;
     finder->wanted = result == HUB_OK ? chart.tokens : own;

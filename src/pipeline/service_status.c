@@ -1,3 +1,4 @@
+#include "src/base/mem.h"
 #include "src/pipeline/session.h"
 
 static void member(struct hub_buf *out, const char *name, uint64_t number)
@@ -109,6 +110,66 @@ static void add_bus(struct hub *hub, struct hub_buf *out)
     hub_buf_append_byte(out, '}');
 }
 
+static void add_part(const struct hub_unify_part_stats *part, struct hub_buf *out)
+{
+    hub_buf_append_byte(out, '{');
+    member(out, "partition", (uint64_t)part->number);
+    text_member(out, "state", part->state);
+    if (part->position >= 0)
+        member(out, "position", (uint64_t)part->position);
+    member(out, "lag", part->lag);
+    if (part->gap != 0)
+        member(out, "gap", part->gap);
+    hub_buf_append_byte(out, '}');
+}
+
+static void add_parts(struct hub *hub, struct hub_buf *out)
+{
+    const size_t cap = hub->config->kafka.topics.partitions;
+    struct hub_unify_part_stats *parts = hub_mem_array(cap, sizeof *parts);
+    const size_t count = parts != NULL ? hub_unify_parts(hub->unify, parts, cap) : 0;
+    hub_buf_append_str(out, ",\"partitions\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i != 0)
+            hub_buf_append_byte(out, ',');
+        add_part(&parts[i], out);
+    }
+    hub_buf_append_byte(out, ']');
+    hub_mem_free(parts);
+}
+
+/* The timeline on Kafka, as far as this process has it. */
+static void add_unify(struct hub *hub, const struct hub_unify_stats *s, struct hub_buf *out)
+{
+    hub_buf_append_str(out, ",\"timeline\":{");
+    text_member(out, "state", s->state);
+    text_member(out, "instance", hub_bus_setup_instance(hub->bus));
+    if (s->trouble.result != HUB_OK) {
+        char text[512];
+        (void)hub_error_print(&s->trouble, text, sizeof text);
+        text_member(out, "trouble", text);
+    }
+    member(out, "owned", s->owned);
+    member(out, "ready", s->ready);
+    member(out, "lag", s->lag);
+    member(out, "applied", s->applied);
+    member(out, "rate", s->rate);
+    member(out, "identity_lag", s->identity_lag);
+    member(out, "identity", s->identity);
+    member(out, "restores", s->restores);
+    member(out, "restored", s->restored);
+    member(out, "rebuilt", s->rebuilt);
+    member(out, "rebalances", s->rebalances);
+    member(out, "fenced", s->fenced);
+    member(out, "untrusted", s->untrusted);
+    member(out, "unreadable", s->unreadable);
+    member(out, "unknown_facts", s->unknown_facts);
+    member(out, "truncations", s->truncations);
+    member(out, "gap", s->gap);
+    add_parts(hub, out);
+    hub_buf_append_byte(out, '}');
+}
+
 /* Events in the timeline, comparable with the count of events: equal to it exactly when nothing waits, else
  * no more than would be there if each waiting record held one. */
 static uint64_t events_applied(uint64_t events, uint64_t lag)
@@ -123,6 +184,21 @@ static const char *timeline_state(struct hub *hub)
     if (atomic_load(&hub->lagging))
         return "waiting";
     return hub_ingest_timeline_behind(&hub->ingest) ? "behind" : "ok";
+}
+
+/* Records of the log, and with Kafka of the bus, that the timeline does not have yet. */
+static uint64_t lag_of(struct hub *hub, uint64_t durable, struct hub_unify_stats *unify)
+{
+    if (hub->timeline != NULL) {
+        const uint64_t position = hub_timeline_position(hub->timeline);
+        return durable > position ? durable - position : 0;
+    }
+    struct hub_forward_stats forward = {0};
+    if (hub->forward != NULL)
+        hub_forward_stats(hub->forward, &forward);
+    if (hub->unify != NULL)
+        hub_unify_stats(hub->unify, unify);
+    return forward.lag + unify->lag + (hub->unify != NULL && unify->ready < unify->owned);
 }
 
 static const char *room_text(enum hub_commit_room room)
@@ -154,8 +230,8 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     /* In this order, so that no event counted here is later than what is compared with. */
     hub_commit_stats(hub->commit, &stats);
     uint64_t durable = hub_log_durable(hub->log);
-    uint64_t position = hub_timeline_position(hub->timeline);
-    uint64_t lag = durable > position ? durable - position : 0;
+    struct hub_unify_stats unify = {0};
+    uint64_t lag = lag_of(hub, durable, &unify);
     hub_buf_init(&out, 1024 * 1024, false);
     hub_buf_append_byte(&out, '{');
     text_member(&out, "name", hub->config->name);
@@ -189,7 +265,10 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     text_member(&out, "clock", hub_clock_state_name(hub_clock_watch_state(&hub->clock_watch, &clock_off_us)));
     if (clock_off_us != 0)
         member(&out, "clock_off_s", (uint64_t)clock_off_us / 1000000);
-    text_member(&out, "timeline", timeline_state(hub));
+    if (hub->unify != NULL)
+        add_unify(hub, &unify, &out);
+    else if (hub->timeline != NULL)
+        text_member(&out, "timeline", timeline_state(hub));
     member(&out, "audit_entries", hub_audit_size(hub->audit));
     member(&out, "connections", hub->ingest_open ? (uint64_t)atomic_load(&hub->ingest.connections) : 0);
     member(&out, "in_flight_bytes", hub->ingest_open ? atomic_load(&hub->ingest.in_flight_bytes) : 0);

@@ -11,7 +11,7 @@ enum { FOLLOW_WAIT_MS = 1000, CHART_ARENA = 1024 * 1024 * 1024 };
 static enum hub_result chart_of(struct hub_request *request, struct hub_span token, struct hub_chart *chart,
                                 struct hub_error *err)
 {
-    enum hub_result result = hub_timeline_chart(request->hub->timeline, request->arena, token, chart, err);
+    enum hub_result result = hub_timelines_chart(request->hub->timelines, request->arena, token, chart, err);
     return result == HUB_NOT_FOUND ? hub_fail(err, HUB_NOT_FOUND, "no such patient", NULL) : result;
 }
 
@@ -90,7 +90,7 @@ enum hub_result hub_service_timeline_list(struct hub_request *request, struct hu
     HUB_TRY(hub_session_catch_up(request, err));
     HUB_TRY(hub_session_note_read(request, NULL, 0, NULL, 0, err));
     hub_arena_init(&arena, CHART_ARENA);
-    enum hub_result result = hub_timeline_each_chart(request->hub->timeline, list_one, &list, err);
+    enum hub_result result = hub_timelines_each_chart(request->hub->timelines, list_one, &list, err);
     hub_arena_deinit(&arena);
     return list.result != HUB_OK ? list.result : result;
 }
@@ -136,7 +136,7 @@ static enum hub_result send_token(struct hub_request *request, struct hub_span t
     memcpy(entries.after, after, strlen(after) + 1);
     memcpy(entries.newest, newest, HUB_TIME_TEXT_LEN + 1);
     enum hub_result result =
-        hub_timeline_each_entry(request->hub->timeline, token, send_entry, &entries, err);
+        hub_timelines_each_entry(request->hub->timelines, token, send_entry, &entries, err);
     memcpy(newest, entries.newest, HUB_TIME_TEXT_LEN + 1);
     return entries.result != HUB_OK ? entries.result : result;
 }
@@ -258,7 +258,7 @@ enum hub_result hub_service_timeline_follow(struct hub_request *request, struct 
     struct hub *hub = request->hub;
     struct hub_chart chart;
     char newest[HUB_TIME_TEXT_LEN + 1] = "";
-    if (!hub->applier_running)
+    if (!hub->applier_running && !hub->unify_running)
         return hub_fail(err, HUB_NOT_FOUND, "nothing to follow: no hub with the role timeline runs here",
                         "start it with `chartline run`");
     HUB_TRY(hub_session_chart(request, &chart, err));
@@ -321,7 +321,7 @@ static bool add_content(void *ctx, const struct hub_chart *chart)
     content->count = 0;
     for (size_t i = 0; i < chart->token_count && content->result == HUB_OK; i++) {
         enum hub_result result =
-            hub_timeline_each_entry(content->hub->timeline, chart->tokens[i], collect, content, content->err);
+            hub_timelines_each_entry(content->hub->timelines, chart->tokens[i], collect, content, content->err);
         content->result = content->result != HUB_OK ? content->result : result;
     }
     if (content->result == HUB_OK)
@@ -338,7 +338,7 @@ static enum hub_result content_digest(struct hub_request *request, uint8_t diges
     content.opener =
         (struct hub_opener){.class_key = own_class_key, .patient_secret = own_secret, .ctx = hub};
     hub_arena_init(&content.arena, CHART_ARENA);
-    enum hub_result result = hub_timeline_each_chart(hub->timeline, add_content, &content, err);
+    enum hub_result result = hub_timelines_each_chart(hub->timelines, add_content, &content, err);
     hub_arena_deinit(&content.arena);
     hub_mem_free(content.records);
     memcpy(digest, content.digest, sizeof(content.digest));
@@ -358,7 +358,7 @@ enum hub_result hub_service_timeline_digest(struct hub_request *request, struct 
     if (content) /* every chart is opened, if only to be hashed */
         HUB_TRY(hub_session_note_read(request, NULL, 0, NULL, 0, err));
     HUB_TRY(content ? content_digest(request, digest, err)
-                    : hub_timeline_state_digest(request->hub->timeline, digest, err));
+                    : hub_timelines_state_digest(request->hub->timelines, digest, err));
     (void)hub_encode(HUB_HEX, hub_span_of(digest, sizeof(digest)), hex, sizeof(hex));
     return hub_answer_json(request, "digest", hub_json_string_c(request->arena, hex));
 }

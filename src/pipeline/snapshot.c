@@ -200,7 +200,8 @@ static enum hub_result verify_store(struct hub *hub, const struct hub_snapshot *
 
 enum hub_result hub_snapshot_verify(struct hub *hub, const struct hub_snapshot *snapshot, struct hub_error *err)
 {
-    HUB_TRY(verify_store(hub, snapshot, HUB_SNAPSHOT_TIMELINE, err));
+    if (hub->timeline != NULL)
+        HUB_TRY(verify_store(hub, snapshot, HUB_SNAPSHOT_TIMELINE, err));
     return verify_store(hub, snapshot, HUB_SNAPSHOT_INDEX, err);
 }
 
@@ -261,9 +262,12 @@ static enum hub_result take(struct hub *hub, struct hub_snapshot *snapshot, stru
     HUB_TRY(place(hub, snapshot->number, NULL, own, err));
     HUB_TRY(hub->disk->ops->mkdir(hub->disk, own, err));
     hub_crash_point(HUB_CRASH_SNAPSHOT_BEGIN);
-    HUB_TRY(take_timeline(hub, snapshot, err));
+    if (hub->timeline != NULL)
+        HUB_TRY(take_timeline(hub, snapshot, err));
     hub_crash_point(HUB_CRASH_SNAPSHOT_TIMELINE);
     HUB_TRY(take_index(hub, snapshot, err));
+    if (hub->timeline == NULL) /* it follows the bus, and the bus the forwarder's own position */
+        snapshot->timeline = snapshot->index;
     hub_crash_point(HUB_CRASH_SNAPSHOT_INDEX);
     HUB_TRY(hub->disk->ops->sync_dir(hub->disk, own, err));
     HUB_TRY(hub->disk->ops->sync_dir(hub->disk, all, err));

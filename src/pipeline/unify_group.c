@@ -1,0 +1,475 @@
+/* The thread of the group: takes partitions and gives them back, hands events over, commits the group's offsets. */
+#include <stdio.h>
+
+#include "src/base/crash.h"
+#include "src/base/diag.h"
+#include "src/base/mem.h"
+#include "src/base/thread.h"
+#include "src/pipeline/unify_internal.h"
+
+enum {
+    POLL_MS = 50,
+    AGAIN_MS = 1000,
+    COMMIT_US = 1000000,
+    ASK_US = 1000000, /* one partition's end is asked for, in turn */
+    QUICK_MS = 3000,
+};
+
+static const char component[] = "timeline";
+
+static struct unify_part *part_of(struct hub_unify *u, const struct hub_bus_place *place)
+{
+    return place->partition >= 0 && place->partition < u->options.partitions ? &u->parts[place->partition] : NULL;
+}
+
+static struct hub_bus_place place_of(const struct unify_part *p, const struct unify_place *at)
+{
+    return (struct hub_bus_place){
+        .topic = p->unify->options.events, .partition = p->number, .offset = at->offset, .leader_epoch = at->epoch};
+}
+
+/* --- the group's offsets --- */
+
+static struct unify_place settled(struct unify_part *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    const struct unify_place place = p->settled;
+    (void)pthread_mutex_unlock(&p->lock);
+    return place;
+}
+
+/* Of those parts that got on since the last time. Not exact: what was applied is in their own stores. */
+static void commit_offsets(struct hub_unify *u)
+{
+    struct hub_error err = {0};
+    struct hub_bus_place *places = hub_mem_array((size_t)u->options.partitions, sizeof *places);
+    size_t count = 0;
+    for (int32_t i = 0; places != NULL && i < u->options.partitions; i++) {
+        struct unify_part *p = &u->parts[i];
+        const struct unify_place at = settled(p);
+        if (!p->owned || !p->fetching || at.offset < 0 || at.offset == p->group.offset)
+            continue;
+        places[count++] = place_of(p, &at);
+    }
+    if (count != 0) {
+        hub_crash_point(HUB_CRASH_BEFORE_OFFSETS);
+        const bool done = hub_bus_commit_offsets(u->consumer, places, count, &err) == HUB_OK;
+        for (size_t i = 0; done && i < count; i++)
+            u->parts[places[i].partition].group = (struct unify_place){places[i].offset, places[i].leader_epoch};
+        hub_crash_point(HUB_CRASH_AFTER_OFFSETS);
+    }
+    hub_mem_free(places);
+    u->committed_us = hub_clock_mono_us(hub_clock_system());
+}
+
+static enum hub_result learn_group_offset(struct unify_part *p, struct hub_error *err)
+{
+    if (p->group_known)
+        return HUB_OK;
+    struct hub_bus_place place = place_of(p, &p->group);
+    HUB_TRY(hub_bus_committed(p->unify->consumer, &place, 1, QUICK_MS, err));
+    p->group = (struct unify_place){place.offset, place.leader_epoch};
+    p->group_known = true;
+    return HUB_OK;
+}
+
+/* --- where a partition begins --- */
+
+static void stand_still(struct unify_part *p, int64_t wanted, int64_t oldest)
+{
+    struct hub_error err = {0};
+    (void)hub_fail(&err, HUB_NOT_FOUND, "events were deleted before they were read: a chart with a hole must not look whole",
+                   "have the hub send its event log again, or accept the hole by resetting the group's offset of this partition to the oldest");
+    (void)hub_error_at(&err, "%s/%d", p->unify->options.events, (int)p->number);
+    hub_error_number(&err, oldest - wanted);
+    (void)pthread_mutex_lock(&p->lock);
+    p->gap = (uint64_t)(oldest - wanted);
+    p->seek = false;
+    (void)pthread_mutex_unlock(&p->lock);
+    unify_part_state(p, UNIFY_GAP, &err);
+}
+
+struct beginning {
+    struct unify_place from;
+    bool from_start, from_own;
+};
+
+/* ADR 0008: at the group's offset, its own where the group has none; its own again after a failure. */
+static struct unify_place choose(const struct unify_part *p, const struct beginning *b)
+{
+    static const struct unify_place start = {0, -1};
+    if (b->from_start)
+        return start;
+    if (b->from_own && b->from.offset >= 0)
+        return b->from;
+    if (p->group.offset >= 0)
+        return p->group;
+    return b->from.offset >= 0 ? b->from : start;
+}
+
+static enum hub_result begin_events(struct unify_part *p, const struct beginning *b, struct hub_error *err)
+{
+    struct hub_unify *u = p->unify;
+    int64_t oldest = 0, end = 0;
+    HUB_TRY(learn_group_offset(p, err));
+    HUB_TRY(hub_bus_offsets(u->consumer, u->options.events, p->number, QUICK_MS, &oldest, &end, err));
+    struct unify_place at = choose(p, b);
+    if (at.offset < oldest && p->group.offset == oldest) /* the hole was accepted */
+        at = p->group;
+    if (at.offset < oldest) {
+        stand_still(p, at.offset, oldest);
+        return HUB_OK;
+    }
+    if (at.offset > end) {
+        atomic_fetch_add(&u->truncations, 1);
+        at = (struct unify_place){oldest, -1};
+    }
+    const struct hub_bus_place place = place_of(p, &at);
+    HUB_TRY(hub_bus_seek(u->consumer, &place, err));
+    HUB_TRY(hub_bus_pause(u->consumer, &place, 1, false, err));
+    p->next = at.offset;
+    p->fetching = true;
+    p->held = false;
+    (void)pthread_mutex_lock(&p->lock);
+    p->seek = false;
+    p->settled = at;
+    p->end = end;
+    (void)pthread_mutex_unlock(&p->lock);
+    return HUB_OK;
+}
+
+/* A partition whose queue was full gets on when half of it is done; one that was opened begins where it wants to. */
+static void look_after_part(struct unify_part *p)
+{
+    struct hub_error err = {0};
+    const struct hub_bus_place place = place_of(p, &p->group);
+    (void)pthread_mutex_lock(&p->lock);
+    const bool seek = p->seek, room = p->count < UNIFY_QUEUE_MAX / 2 && p->bytes < UNIFY_QUEUE_BYTES / 2;
+    const struct beginning b = {.from = p->from, .from_start = p->from_start, .from_own = p->from_own};
+    (void)pthread_mutex_unlock(&p->lock);
+    if (seek) {
+        if (begin_events(p, &b, &err) != HUB_OK)
+            unify_trouble(p->unify, &p->unify->trouble, &err, component);
+        else
+            unify_trouble(p->unify, &p->unify->trouble, NULL, component);
+    } else if (p->held && room && hub_bus_pause(p->unify->consumer, &place, 1, false, &err) == HUB_OK) {
+        p->held = false;
+    }
+}
+
+/* --- taking and giving back --- */
+
+static void take_part(struct hub_unify *u, struct unify_part *p)
+{
+    struct hub_error err = {0};
+    p->leave = UNIFY_STAY;
+    p->seek = p->active = p->fetching = p->held = p->group_known = false;
+    p->gap = 0;
+    p->group = p->settled = (struct unify_place){HUB_BUS_NONE, -1};
+    p->end = p->target = HUB_BUS_NONE;
+    p->state = UNIFY_OPENING;
+    p->trouble = (struct hub_error){0};
+    char name[16];
+    (void)snprintf(name, sizeof name, "timeline-%d", (int)p->number);
+    p->running = hub_thread_start(&p->thread, name, unify_part_run, p, &err) == HUB_OK;
+    if (!p->running)
+        HUB_DIAG(HUB_DIAG_ERROR, component, "a partition cannot be opened", hub_diag_error(&err));
+    p->owned = true;
+    (void)u;
+}
+
+static void end_part(struct unify_part *p)
+{
+    if (p->running)
+        (void)pthread_join(p->thread, NULL);
+    p->running = false;
+}
+
+static void forget_part(struct hub_unify *u, struct unify_part *p)
+{
+    p->owned = p->fetching = false;
+    HUB_DIAG(HUB_DIAG_NOTICE, component, "a partition is given back", hub_diag_number("partition", p->number));
+    unify_changed(u);
+}
+
+/* All of them at once, so that they do not wait one after the other. */
+static void leave_all(struct hub_unify *u, const struct hub_bus_place *places, size_t count, enum unify_leave leave)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct unify_part *p = part_of(u, &places[i]);
+        if (p != NULL && p->owned)
+            unify_part_leave(p, leave);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct unify_part *p = part_of(u, &places[i]);
+        if (p != NULL && p->owned)
+            end_part(p);
+    }
+    if (leave == UNIFY_LEAVE)
+        commit_offsets(u);
+    for (size_t i = 0; i < count; i++) {
+        struct unify_part *p = part_of(u, &places[i]);
+        if (p != NULL && p->owned)
+            forget_part(u, p);
+    }
+}
+
+static void on_assigned(struct hub_unify *u, const struct hub_bus_event *event, struct hub_error *err)
+{
+    struct hub_bus_place *places = hub_mem_array(event->place_count + 1, sizeof *places);
+    if (places == NULL)
+        return;
+    for (size_t i = 0; i < event->place_count; i++) {
+        places[i] = event->places[i];
+        places[i].offset = HUB_BUS_END; /* nothing is fetched before the partition says from where */
+        places[i].leader_epoch = -1;
+    }
+    atomic_fetch_add(&u->rebalances, 1);
+    enum hub_result result = hub_bus_assign(u->consumer, places, event->place_count, err);
+    if (result == HUB_OK && event->place_count != 0)
+        result = hub_bus_pause(u->consumer, places, event->place_count, true, err);
+    for (size_t i = 0; result == HUB_OK && i < event->place_count; i++) {
+        struct unify_part *p = part_of(u, &places[i]);
+        if (p != NULL && !p->owned)
+            take_part(u, p);
+    }
+    if (result != HUB_OK)
+        unify_trouble(u, &u->trouble, err, component);
+    hub_mem_free(places);
+}
+
+static void on_revoked(struct hub_unify *u, const struct hub_bus_event *event, struct hub_error *err)
+{
+    leave_all(u, event->places, event->place_count, event->kind == HUB_BUS_LOST ? UNIFY_DROP : UNIFY_LEAVE);
+    atomic_fetch_add(&u->rebalances, 1);
+    if (hub_bus_unassign(u->consumer, event->places, event->place_count, err) != HUB_OK)
+        unify_trouble(u, &u->trouble, err, component);
+}
+
+static void drop_everything(struct hub_unify *u, enum unify_leave leave)
+{
+    struct hub_bus_place *all = hub_mem_array((size_t)u->options.partitions, sizeof *all);
+    HUB_ASSERT(all != NULL);
+    for (int32_t i = 0; i < u->options.partitions; i++)
+        all[i] = (struct hub_bus_place){.topic = u->options.events, .partition = i};
+    leave_all(u, all, (size_t)u->options.partitions, leave);
+    hub_mem_free(all);
+}
+
+/* --- events --- */
+
+static void on_message(struct hub_unify *u, const struct hub_bus_message *m, struct hub_error *err)
+{
+    struct unify_part *p = part_of(u, &m->place);
+    if (p == NULL || !p->owned || !p->fetching || m->place.offset < p->next)
+        return; /* of before a seek */
+    (void)pthread_mutex_lock(&p->lock);
+    const bool wanted = !p->seek && p->active;
+    (void)pthread_mutex_unlock(&p->lock);
+    if (!wanted)
+        return; /* it is opened anew, and says then from where */
+    p->next = m->place.offset + 1;
+    if (!unify_part_give(p, m) && hub_bus_pause(u->consumer, &m->place, 1, true, err) == HUB_OK)
+        p->held = true;
+}
+
+/* Records that were read are gone, or such that were not. What was applied stays; it comes again and is known. */
+static void on_truncated(struct hub_unify *u, const struct hub_bus_place *place)
+{
+    struct unify_part *p = part_of(u, place);
+    if (p == NULL || !p->owned || !p->fetching)
+        return;
+    atomic_fetch_add(&u->truncations, 1);
+    HUB_DIAG(HUB_DIAG_WARNING, component, "the brokers do not have what was to be read next", hub_diag_number("partition", p->number),
+             hub_diag_number("offset", p->next));
+    p->fetching = false;
+    (void)pthread_mutex_lock(&p->lock);
+    p->from = (struct unify_place){place->offset >= 0 && place->offset < p->next ? place->offset : p->next, -1};
+    p->from_own = true;
+    p->from_start = false;
+    p->seek = true;
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+static void on_end(struct hub_unify *u, const struct hub_bus_place *place)
+{
+    struct unify_part *p = part_of(u, place);
+    if (p == NULL || !p->owned)
+        return;
+    (void)pthread_mutex_lock(&p->lock);
+    if (p->end < place->offset)
+        p->end = place->offset;
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+/* --- looking after it --- */
+
+static bool ask_end(struct unify_part *p)
+{
+    int64_t oldest = 0, end = 0;
+    struct hub_error err = {0};
+    if (hub_bus_offsets(p->unify->consumer, p->unify->options.events, p->number, QUICK_MS, &oldest, &end, &err) != HUB_OK)
+        return false;
+    (void)pthread_mutex_lock(&p->lock);
+    p->end = end;
+    p->target = end;
+    (void)pthread_mutex_unlock(&p->lock);
+    return true;
+}
+
+/* Somebody wants to see all that there is now. */
+static void answer_requests(struct hub_unify *u)
+{
+    (void)pthread_mutex_lock(&u->lock);
+    const uint64_t wanted = u->wanted;
+    const bool asked = u->answered != wanted;
+    (void)pthread_mutex_unlock(&u->lock);
+    if (!asked)
+        return;
+    for (int32_t i = 0; i < u->options.partitions; i++) {
+        if (u->parts[i].owned && !ask_end(&u->parts[i]))
+            return;
+    }
+    (void)pthread_mutex_lock(&u->lock);
+    u->answered = wanted;
+    (void)pthread_mutex_unlock(&u->lock);
+    unify_changed(u);
+}
+
+static void look_after(struct hub_unify *u)
+{
+    const int64_t now = hub_clock_mono_us(hub_clock_system());
+    unsigned owned = 0;
+    for (int32_t i = 0; i < u->options.partitions; i++) {
+        if (!u->parts[i].owned)
+            continue;
+        owned++;
+        look_after_part(&u->parts[i]);
+    }
+    atomic_store(&u->owned, owned);
+    answer_requests(u);
+    if (now - u->committed_us >= COMMIT_US)
+        commit_offsets(u);
+    if (now - u->asked_us >= ASK_US && owned != 0) {
+        u->asked_us = now;
+        do
+            u->asked_part = (u->asked_part + 1) % u->options.partitions;
+        while (!u->parts[u->asked_part].owned);
+        (void)ask_end(&u->parts[u->asked_part]);
+    }
+}
+
+/* --- the loop --- */
+
+static enum hub_result open_group(struct hub_unify *u, struct hub_error *err)
+{
+    const struct hub_unify_options *o = &u->options;
+    int32_t count = 0;
+    const struct hub_bus_consumer_options options = {
+        .group = o->group, .instance = o->instance, .topics = u->topics, .session_ms = o->session_ms};
+    if (!u->prepared && o->prepare != NULL)
+        HUB_TRY(o->prepare(o->ctx, err));
+    u->prepared = true;
+    if (!u->identity_running) {
+        HUB_TRY(hub_thread_start(&u->identity_thread, "identity", unify_identity_run, u, err));
+        u->identity_running = true;
+    }
+    HUB_TRY(hub_bus_consumer_open(o->bus, &options, &u->consumer, err));
+    enum hub_result result = hub_bus_partition_count(u->consumer, o->events, UNIFY_NETWORK_MS, &count, err);
+    if (result == HUB_OK && count != o->partitions) {
+        result = hub_fail(err, HUB_CONFIG, "a topic has another number of partitions than configured", "correct bus.kafka.topics.partitions");
+        (void)hub_error_at(err, "%s", o->events);
+    }
+    if (result == HUB_OK)
+        return HUB_OK;
+    hub_bus_consumer_close(u->consumer);
+    u->consumer = NULL;
+    return result;
+}
+
+static void close_group(struct hub_unify *u, enum unify_leave leave)
+{
+    if (u->consumer == NULL)
+        return;
+    drop_everything(u, leave);
+    hub_bus_consumer_close(u->consumer);
+    u->consumer = NULL;
+}
+
+static void take_event(struct hub_unify *u, const struct hub_bus_event *event, struct hub_error *err)
+{
+    switch (event->kind) {
+    case HUB_BUS_IDLE:
+        break;
+    case HUB_BUS_MESSAGE:
+        on_message(u, &event->message, err);
+        break;
+    case HUB_BUS_ASSIGNED:
+        on_assigned(u, event, err);
+        break;
+    case HUB_BUS_REVOKED:
+    case HUB_BUS_LOST:
+        on_revoked(u, event, err);
+        break;
+    case HUB_BUS_AT_END:
+        on_end(u, &event->places[0]);
+        break;
+    case HUB_BUS_TRUNCATED:
+        on_truncated(u, &event->places[0]);
+        break;
+    }
+}
+
+/* As much as there is, then a look around. */
+static enum hub_result step(struct hub_unify *u, struct hub_error *err)
+{
+    enum { EVENTS_MAX = 500 };
+    struct hub_bus_event event = {0};
+    enum hub_result result = hub_bus_next(u->consumer, POLL_MS, &event, err);
+    for (int i = 0; result == HUB_OK && i < EVENTS_MAX && event.kind != HUB_BUS_IDLE; i++) {
+        take_event(u, &event, err);
+        event = (struct hub_bus_event){0};
+        result = hub_bus_next(u->consumer, 0, &event, err);
+    }
+    if (result == HUB_OK)
+        take_event(u, &event, err);
+    if (result == HUB_OK)
+        look_after(u);
+    return result;
+}
+
+static void say_brokers(struct hub_unify *u)
+{
+    struct hub_error trouble = {0};
+    if (hub_bus_consumer_trouble(u->consumer, &trouble))
+        unify_trouble(u, &u->trouble, &trouble, component);
+    else if (u->trouble.result == HUB_NETWORK || u->trouble.result == HUB_CLOSED || u->trouble.result == HUB_TIMEOUT)
+        unify_trouble(u, &u->trouble, NULL, component);
+}
+
+void hub_unify_run(struct hub_unify *u, const atomic_bool *stop)
+{
+    u->stop = stop;
+    while (!unify_stopping(u) && !atomic_load(&u->sick)) {
+        struct hub_error err = {0};
+        enum hub_result result = HUB_OK;
+        if (u->consumer == NULL) {
+            result = open_group(u, &err);
+            if (result == HUB_OK)
+                unify_trouble(u, &u->trouble, NULL, component);
+        } else {
+            result = step(u, &err);
+            if (result == HUB_OK)
+                say_brokers(u);
+        }
+        if (result == HUB_OK)
+            continue;
+        unify_trouble(u, &u->trouble, &err, component);
+        close_group(u, UNIFY_DROP); /* of no use any more: what it had may be another one's */
+        (void)unify_pause(u, AGAIN_MS);
+    }
+    close_group(u, UNIFY_LEAVE);
+    if (u->identity_running)
+        (void)pthread_join(u->identity_thread, NULL);
+    u->identity_running = false;
+}

@@ -1,0 +1,173 @@
+/* The inside of unify, for unify*.c. Three kinds of threads: the group's (unify_group.c) hands events to partitions and commits
+ * the group's offsets; the one of identity (unify_identity.c) hands them changes of charts; each partition's own
+ * (unify_partition.c) restores, applies and writes. A partition's thread is the only one that touches its store and producer. */
+#pragma once
+
+#include <pthread.h>
+
+#include "src/base/arena.h"
+#include "src/base/buf.h"
+#include "src/bus/consumer.h"
+#include "src/pipeline/forward_internal.h"
+#include "src/pipeline/unify.h"
+#include "src/store/kv.h"
+
+enum {
+    UNIFY_QUEUE_MAX = 2000, /* events that wait for a partition's thread */
+    UNIFY_QUEUE_BYTES = 8 * 1024 * 1024,
+    UNIFY_CHARTS_BYTES = 32 * 1024 * 1024, /* changes of charts that wait; past that all are looked up anew */
+    UNIFY_BATCH = 2000,                    /* events in one write */
+    UNIFY_BATCH_BYTES = 4 * 1024 * 1024,
+    UNIFY_NETWORK_MS = 10000,
+    UNIFY_PATH_MAX = 4200,
+};
+
+struct unify_message { /* an event on its way to its partition */
+    struct unify_message *next;
+    int64_t offset, time_us;
+    int32_t epoch;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct unify_chart { /* what a token's record shall say of its chart */
+    struct unify_chart *next;
+    size_t token_len, part_len;
+    bool gone;
+    uint8_t bytes[];
+};
+
+enum unify_leave { UNIFY_STAY, UNIFY_LEAVE, UNIFY_DROP /* it belongs to somebody else already */ };
+
+enum unify_state { UNIFY_OPENING, UNIFY_RESTORING, UNIFY_WAITING, UNIFY_READY, UNIFY_GAP, UNIFY_FENCED, UNIFY_TROUBLE };
+
+struct unify_place {
+    int64_t offset; /* of the record wanted next; HUB_BUS_NONE: none known */
+    int32_t epoch;
+};
+
+struct unify_part {
+    struct hub_unify *unify;
+    int32_t number;
+    pthread_t thread;
+    /* the group's thread */
+    bool owned, running;
+    bool fetching;             /* it is at a place that the partition wants */
+    bool held;                 /* paused: its queue is full */
+    struct unify_place group;  /* committed */
+    bool group_known;
+    int64_t next;              /* offset of the event that is handed over next */
+    /* under lock */
+    pthread_mutex_t lock;
+    pthread_cond_t woken; /* the partition's thread, and whoever waits for room */
+    enum unify_leave leave;
+    struct unify_message *first, *last;
+    size_t count, bytes;
+    struct unify_chart *charts, *charts_last;
+    size_t charts_bytes;
+    bool active;       /* takes changes of charts */
+    bool seek;         /* the group's thread shall begin at `from` */
+    bool from_start;   /* ... whatever the group has committed: the topic `timeline` lacks what was in it */
+    bool from_own;     /* ... at `from`, which is this ownership's own */
+    struct unify_place from;
+    uint64_t facts; /* counts writes of the identity store */
+    enum unify_state state;
+    struct hub_error trouble;
+    struct unify_place settled; /* applied and written */
+    int64_t end;                /* behind the newest event, as far as known */
+    int64_t target;             /* somebody waits for it */
+    uint64_t gap;
+    /* the partition's thread */
+    char folder[UNIFY_PATH_MAX];
+    struct hub_kv *kv;
+    struct hub_timeline *timeline;
+    struct hub_bus_producer *producer;
+    bool begun;        /* a transaction is open */
+    bool failed;       /* a record of it */
+    int64_t delivered; /* offset in `timeline` of the last record delivered, HUB_BUS_NONE */
+    bool rebuilt;      /* the topic lost records: all events are applied anew */
+    bool opened_before; /* in this ownership: its own place counts, not the group's */
+    struct unify_place place; /* behind what is applied */
+    size_t pending, pending_bytes;
+    int64_t pending_us, written_us;
+};
+
+struct hub_unify {
+    struct hub_unify_options options;
+    char folder[UNIFY_PATH_MAX];
+    const atomic_bool *stop;
+    struct unify_part *parts;
+    /* who is who */
+    pthread_t identity_thread;
+    bool identity_running;
+    struct hub_kv *identity_kv;
+    struct hub_timeline *identity;
+    pthread_mutex_t identity_lock; /* from the first record of a batch to its write: no partition looks charts up then */
+    struct unify_place *identity_places; /* thread of identity */
+    int64_t *identity_ends;              /* what must be read before anything is applied */
+    bool *identity_changed;              /* since the last write */
+    atomic_bool *identity_at_end;
+    atomic_bool identity_ready;
+    /* the group's thread */
+    struct hub_bus_consumer *consumer;
+    const char *topics[2]; /* of the group */
+    bool prepared;
+    int64_t committed_us, asked_us;
+    int32_t asked_part;
+    /* everybody */
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t changed;
+    uint64_t wanted, answered; /* requests to catch up */
+    struct hub_forward_meter meter;
+    struct hub_error trouble, identity_trouble;
+    atomic_ullong applied, identity_read, identity_lag, restores, restored, rebalances, fenced, rebuilds, untrusted, unreadable, unknown_facts,
+        truncations;
+    atomic_uint owned;
+    atomic_bool sick;
+};
+
+/* --- unify.c --- */
+
+bool unify_stopping(const struct hub_unify *u);
+/* Sleeps in small steps; false: stopping. */
+bool unify_pause(const struct hub_unify *u, int ms);
+/* Says what is wrong, once, and keeps it for the status; ERR NULL: nothing any more. */
+void unify_trouble(struct hub_unify *u, struct hub_error *slot, const struct hub_error *err, const char *component);
+/* Readers, and those who wait to catch up. */
+void unify_changed(struct hub_unify *u);
+/* A record's value without what a schema registry's clients put before it: zero and four bytes of the schema's number. */
+struct hub_span unify_value(struct hub_span value);
+/* "<offset> <epoch>", as marks hold places. */
+void unify_place_text(const struct unify_place *place, char out[HUB_TIMELINE_MARK_MAX]);
+struct unify_place unify_place_of(struct hub_timeline *timeline, const char *mark);
+
+/* --- unify_identity.c --- */
+
+enum hub_result unify_identity_open(struct hub_unify *u, struct hub_error *err) HUB_MUST_USE;
+void unify_identity_close(struct hub_unify *u);
+void *unify_identity_run(void *unify);
+
+/* --- unify_partition.c --- */
+
+void *unify_part_run(void *part);
+/* A change of a chart, from the thread of identity. */
+void unify_part_chart(struct unify_part *p, struct hub_span token, struct hub_span part);
+/* Takes MESSAGE; waits a little for room. False: the queue is full (it has the message all the same). */
+bool unify_part_give(struct unify_part *p, const struct hub_bus_message *message);
+/* It is asked to end; the group's thread joins it. */
+void unify_part_leave(struct unify_part *p, enum unify_leave leave);
+/* Forgets what waits. After the thread has ended, or under its lock. */
+void unify_part_clear(struct unify_part *p);
+bool unify_part_leaving(struct unify_part *p);
+void unify_part_state(struct unify_part *p, enum unify_state state, const struct hub_error *err);
+
+/* --- unify_store.c: the store of a partition, its producer, and how it is put back --- */
+
+/* Store, producer, what the topic has, and charts as they are now. HUB_CLOSED: leaving. */
+enum hub_result unify_store_open(struct unify_part *p, struct hub_error *err) HUB_MUST_USE;
+void unify_store_close(struct unify_part *p);
+void unify_store_remove(struct unify_part *p);
+/* Writes what is pending with the place behind it. */
+enum hub_result unify_store_flush(struct unify_part *p, bool sync, struct hub_error *err) HUB_MUST_USE;
+/* After a failure that passes: only what was written counts. */
+void unify_store_forget(struct unify_part *p);
