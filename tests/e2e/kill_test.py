@@ -189,7 +189,7 @@ def content_digest(hub):
 
 
 def killed_hub_loses_and_doubles_nothing():
-    points = [p for p in crash_points() if p[1] not in ("shred", "kafka")]  # keys_test.py (they change the content), group_test.py
+    points = [p for p in crash_points() if p[1] not in ("shred", "kafka")]  # keys_test.py (they change the content), kafka_group_test.py
     check(len(points) > 10, f"the program lists {len(points)} places")
     kills = max(int(os.environ.get("CHARTLINE_KILLS", 0)), 2 * len(points) + RANDOM_KILLS)
     print(f"seed {SEED}, {kills} kills, two at each of {len(points)} named places", flush=True)

@@ -1,0 +1,121 @@
+"""A hub that takes messages and forwards them, and processes that keep the timeline together, each in a folder of its own."""
+import shutil
+
+from harness import *
+from kafka_harness import *
+from kafka_test import LOCAL, encode, until
+
+ROLE = "timeline"
+
+
+class Instance(Hub):
+    """A process with the role timeline: no feeds, its own data directory. KEYS: the hub whose keys it is given a copy of, so that it may
+    open content and trusts what that hub signed; else it trusts the keys in TRUST."""
+
+    def __init__(self, cluster, name, user="timeline", keys=None, trust=(), session="6s", extra=""):
+        super().__init__()
+        self.name = name
+        with open(os.path.join(self.dir, "hub.yaml"), encoding="utf-8") as f:
+            policy = next(line for line in f if line.startswith("policy:"))
+        more = f"    instance: {name}\n    timeline: {{session: {session}}}\n"
+        if trust:
+            more += "    trust: [" + ", ".join(f'"{key}"' for key in trust) + "]\n"
+        bus = cluster.yaml(user=user, certificate=user, extra=more + extra)
+        with open(os.path.join(self.dir, "hub.yaml"), "w", encoding="utf-8") as f:
+            f.write(f"hub: {{name: {name}, data_dir: data, root_key: {{file: keys/root.key}}}}\nfeeds: []\n{bus}{policy}")
+        if keys is not None:
+            self.take_keys(keys)
+
+    def take_keys(self, hub):
+        shutil.rmtree(os.path.join(self.dir, "keys"))
+        shutil.copytree(os.path.join(hub.dir, "keys"), os.path.join(self.dir, "keys"))
+
+    def start(self, **options):
+        return super().start(roles=ROLE, **options)
+
+    def timeline(self):
+        return self.json("status")["timeline"]
+
+    def digest(self, what="state"):
+        return int(self.cli("timeline", "--digest", what).strip(), 16)
+
+
+class Site:
+    """Brokers, and a hub of which the timeline is elsewhere."""
+
+    def __init__(self, brokers=1, version="4", partitions=4, proxied=False):
+        self.cluster = Cluster(brokers=brokers, version=version, proxied=proxied)
+        self.hub, self.instances = None, []
+        try:
+            self.cluster.allow_roles("hub", roles=("forward",))
+            self.cluster.allow_roles("timeline", roles=("timeline",))
+            self.hub = Hub()
+            self.hub.edit(LOCAL, self.cluster.yaml(partitions=partitions))
+        except BaseException:
+            self.close()
+            raise
+
+    def start_hub(self):
+        self.hub.start(roles="ingest,forward")
+
+    def add(self, name, **options):
+        one = Instance(self.cluster, name, keys=options.pop("keys", self.hub), **options)
+        self.instances.append(one)
+        return one
+
+    def send(self, messages):
+        for answer in send_all(self.hub, messages):
+            check(ack_code(answer)[0] == "AA", f"a message is not accepted: {answer}")
+
+    def forwarded(self, timeout=60):
+        def done():
+            status = self.hub.json("status")
+            return status if status["bus"]["lag"] == 0 else None
+        return until(done, "the forwarder does not catch up", timeout)
+
+    def running(self):
+        return [i for i in self.instances if i.process is not None]
+
+    def settled(self, partitions=4, timeout=90):
+        """Until the running instances have all partitions among them and nothing is left to apply."""
+        self.forwarded(timeout)
+
+        def done():
+            parts = [i.timeline() for i in self.running()]
+            whole = sum(t["owned"] for t in parts) == partitions and all(t["owned"] == t["ready"] for t in parts)
+            return parts if whole and all(t["lag"] == 0 for t in parts) else None
+        try:
+            return until(done, "the instances do not settle", timeout)
+        except Failed as failed:
+            raise Failed(f"{failed}: {[i.timeline() for i in self.running()]}\n{self.running()[0].log_tail() if self.running() else ''}") from None
+
+    def state(self):
+        """Of all instances together."""
+        return sum(i.digest() for i in self.running()) % 2**256
+
+    def undisturbed(self):
+        """What one process makes of the same events: the hub itself, from its own log. (state, content)"""
+        self.hub.stop()
+        path = os.path.join(self.hub.dir, "hub.yaml")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        start = text.index("bus:\n")
+        end = text.index("policy:")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text[:start] + LOCAL + text[end:])
+        self.hub.start()
+        self.hub.caught_up()
+        digests = [int(self.hub.cli("timeline", "--digest", what).strip(), 16) for what in ("state", "content")]
+        self.hub.stop()
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return digests
+
+    def close(self):
+        for one in self.instances:
+            if one.process is not None:
+                one.process.send_signal(signal.SIGCONT)
+            one.close()
+        if self.hub is not None:
+            self.hub.close()
+        self.cluster.close()
