@@ -29,109 +29,16 @@ enum hub_result hub_audit_record_entries(struct hub_span payload, enum hub_resul
     return hub_fail(err, result, "a record of the event log cannot be read", NULL);
 }
 
-/* Makes the folder of PATH, every level of it durable. */
-static enum hub_result make_folder(struct hub_audit *audit, const struct hub_tile *tile, const char *name, const char *path,
-                                   struct hub_error *err)
-{
-    char *made = audit->made[tile->level + 1];
-    const char *slash = strrchr(name, '/');
-    size_t len = (size_t)(slash - name);
-    if (strncmp(made, name, len) == 0 && made[len] == '\0')
-        return HUB_OK;
-    char folder[HUB_AUDIT_PATH_MAX];
-    (void)snprintf(folder, sizeof folder, "%s", path);
-    char *end = folder + strlen(path) - strlen(name) + len;
-    *end = '\0';
-    HUB_TRY(audit->disk->ops->mkdir(audit->disk, folder, err));
-    while ((end = strrchr(folder, '/')) != NULL && (size_t)(end - folder) >= strlen(audit->folder)) {
-        *end = '\0';
-        HUB_TRY(audit->disk->ops->sync_dir(audit->disk, folder, err));
-    }
-    memcpy(made, name, len);
-    made[len] = '\0';
-    return HUB_OK;
-}
-
-/* Whether the file is there with these bytes. */
-static bool same_on_disk(struct hub_audit *audit, const char *name, struct hub_span bytes)
-{
-    struct hub_buf there;
-    struct hub_error ignored;
-    hub_buf_init(&there, bytes.len + 1, false);
-    enum hub_result result = hub_audit_read_file(audit->disk, audit->folder, name, &there, &ignored);
-    bool same = result == HUB_OK && hub_span_equal(hub_buf_view(&there), bytes);
-    hub_buf_deinit(&there);
-    return same;
-}
-
-/* Makes the names of what was written durable: once for all files of a folder, before a checkpoint needs them. */
-static enum hub_result sync_folders(struct hub_audit *audit, struct hub_error *err)
-{
-    char path[HUB_AUDIT_PATH_MAX];
-    for (; audit->dirty_count != 0; audit->dirty_count--) {
-        HUB_TRY(hub_audit_path(audit->folder, audit->dirty[audit->dirty_count - 1], path, err));
-        HUB_TRY(audit->disk->ops->sync_dir(audit->disk, path, err));
-    }
-    return HUB_OK;
-}
-
-static enum hub_result mark_dirty(struct hub_audit *audit, const char *folder, struct hub_error *err)
-{
-    for (size_t i = 0; i < audit->dirty_count; i++) {
-        if (strcmp(audit->dirty[i], folder) == 0)
-            return HUB_OK;
-    }
-    if (audit->dirty_count == HUB_AUDIT_DIRTY_MAX)
-        HUB_TRY(sync_folders(audit, err));
-    (void)snprintf(audit->dirty[audit->dirty_count++], HUB_TILE_PATH_MAX, "%s", folder);
-    return HUB_OK;
-}
-
-/* As hub_disk_replace, without the sync of the folder. */
-static enum hub_result write_synced(struct hub_audit *audit, const char *path, struct hub_span bytes, struct hub_error *err)
-{
-    struct hub_disk *disk = audit->disk;
-    char temp[HUB_AUDIT_PATH_MAX];
-    int fd = -1;
-    HUB_ENSURE((size_t)snprintf(temp, sizeof temp, "%s.new", path) < sizeof temp,
-               hub_fail(err, HUB_IO, "a path is too long", NULL));
-    HUB_TRY(disk->ops->open(disk, temp, HUB_DISK_WRITE, &fd, err));
-    enum hub_result result = disk->ops->truncate(disk, fd, 0, err);
-    if (result == HUB_OK)
-        result = disk->ops->write(disk, fd, 0, bytes, err);
-    if (result == HUB_OK)
-        result = disk->ops->sync(disk, fd, err);
-    disk->ops->close(disk, fd);
-    HUB_TRY(result);
-    return disk->ops->rename(disk, temp, path, err);
-}
-
-static enum hub_result write_tile(struct hub_audit *audit, const struct hub_tile *tile, struct hub_span bytes, struct hub_error *err)
-{
-    char name[HUB_TILE_PATH_MAX];
-    char path[HUB_AUDIT_PATH_MAX];
-    hub_tile_path(tile, name);
-    if (audit->mending) {
-        if (same_on_disk(audit, name, bytes))
-            return HUB_OK;
-        audit->mended += tile->width == hub_tile_width(tile->level, tile->n, atomic_load(&audit->signed_size));
-    }
-    HUB_TRY(hub_audit_path(audit->folder, name, path, err));
-    HUB_TRY(make_folder(audit, tile, name, path, err));
-    HUB_TRY(mark_dirty(audit, audit->made[tile->level + 1], err));
-    return write_synced(audit, path, bytes, err);
-}
-
 static enum hub_result write_hashes(struct hub_audit *audit, int level, struct hub_error *err)
 {
     struct hub_tile tile = {.level = level, .n = audit->levels[level].n, .width = audit->levels[level].count};
-    return write_tile(audit, &tile, hub_span_of(audit->levels[level].hashes, tile.width * sizeof(struct hub_merkle_hash)), err);
+    return hub_audit_write_tile(audit, &tile, hub_span_of(audit->levels[level].hashes, tile.width * sizeof(struct hub_merkle_hash)), err);
 }
 
 static enum hub_result write_bundle(struct hub_audit *audit, struct hub_error *err)
 {
     struct hub_tile tile = {.level = HUB_TILE_ENTRIES, .n = audit->levels[0].n, .width = audit->levels[0].count};
-    return write_tile(audit, &tile, hub_buf_view(&audit->bundle), err);
+    return hub_audit_write_tile(audit, &tile, hub_buf_view(&audit->bundle), err);
 }
 
 /* Writes what is full and opens the next tile; may be called again after a failure. */
@@ -324,8 +231,8 @@ enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err
     struct hub_checkpoint checkpoint = {.origin = hub_span_str(audit->origin), .size = audit->tree.size};
     hub_merkle_root(&audit->tree, &checkpoint.root);
     HUB_ASSERT(checkpoint.size >= atomic_load(&audit->signed_size));
-    HUB_TRY(write_partials(audit, err)); /* durable before the checkpoint that needs them */
-    HUB_TRY(sync_folders(audit, err));
+    HUB_TRY(write_partials(audit, err));
+    HUB_TRY(hub_audit_write_settle(audit, err)); /* durable before the checkpoint that needs them */
     hub_crash_point(HUB_CRASH_BEFORE_CHECKPOINT);
     HUB_TRY(write_checkpoint(audit, &checkpoint, err));
     hub_crash_point(HUB_CRASH_AFTER_CHECKPOINT);
@@ -397,27 +304,40 @@ enum hub_result hub_audit_open(const struct hub_audit_options *options, struct h
     return HUB_OK;
 }
 
-enum hub_result hub_audit_step(struct hub_audit *audit, bool force, struct hub_error *err)
+/* Everything behind the last checkpoint is forgotten and made and written anew. */
+static enum hub_result restart(struct hub_audit *audit, struct hub_error *err)
+{
+    hub_audit_forget(audit);
+    HUB_TRY(hub_audit_resume(audit, err));
+    audit->unsure = false;
+    return HUB_OK;
+}
+
+static enum hub_result step(struct hub_audit *audit, bool force, struct hub_error *err)
 {
     HUB_TRY(hub_audit_apply(audit, err));
     bool news = !audit->published || audit->tree.size != atomic_load(&audit->signed_size);
     return due(audit) || (force && news) ? hub_audit_publish(audit, err) : HUB_OK;
 }
 
+enum hub_result hub_audit_step(struct hub_audit *audit, bool force, struct hub_error *err)
+{
+    if (audit->unsure)
+        HUB_TRY(restart(audit, err));
+    enum hub_result result = step(audit, force, err);
+    audit->unsure = audit->unsure || result == HUB_IO;
+    return result;
+}
+
 void hub_audit_close(struct hub_audit *audit)
 {
     if (audit == NULL)
         return;
+    hub_audit_write_drop(audit);
     hub_log_reader_close(audit->reader);
     hub_buf_deinit(&audit->bundle);
     hub_mem_free(audit->folder);
     hub_mem_free(audit);
-}
-
-enum hub_result hub_audit_restart(struct hub_audit *audit, struct hub_error *err)
-{
-    hub_audit_forget(audit);
-    return hub_audit_resume(audit, err);
 }
 
 uint64_t hub_audit_settled(const struct hub_audit *audit)

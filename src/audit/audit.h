@@ -29,16 +29,14 @@ enum hub_result hub_audit_open(const struct hub_audit_options *options, struct h
                                const struct hub_audit_signer *signer, struct hub_audit **out, struct hub_error *err) HUB_MUST_USE;
 /* Applies all durable records; publishes tiles, bundles and a checkpoint when it is time or FORCE. Called by
  * the audit thread and once at stop. After a failure (HUB_QUOTA, HUB_IO, HUB_NO_MEMORY) the published files are
- * still whole and the next call goes on where this one ended. */
+ * still whole and the next call goes on where this one ended; where it is not known what a failed sync left in the place of files,
+ * it begins anew behind the last checkpoint, as hub_audit_open does. */
 enum hub_result hub_audit_step(struct hub_audit *audit, bool force, struct hub_error *err) HUB_MUST_USE;
 /* Signs nothing (hub_audit_step with FORCE does). NULL is fine. */
 void hub_audit_close(struct hub_audit *audit);
 /* The last record of the event log that this one will not ask for again, whatever happens to the process; for
  * hub_log_follow. Any thread. */
 uint64_t hub_audit_settled(const struct hub_audit *audit);
-/* After a step failed with HUB_IO: everything behind the last checkpoint is forgotten and made and written anew, for what
- * a failed sync left in the files' place is not known. As hub_audit_open. */
-enum hub_result hub_audit_restart(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
 /* Entries in the signed tree. Any thread. */
 uint64_t hub_audit_size(const struct hub_audit *audit);
 

@@ -219,7 +219,7 @@ void hub_audit_forget(struct hub_audit *audit)
     audit->hashed = 0;
     memset(&audit->payload, 0, sizeof audit->payload);
     memset(audit->made, 0, sizeof audit->made);
-    audit->dirty_count = 0;
+    hub_audit_write_drop(audit);
     audit->skip = 0;
     audit->behind = false;
 }

@@ -7,7 +7,10 @@
 #include "src/audit/files.h"
 #include "src/audit/note.h"
 
-enum { HUB_AUDIT_DIRTY_MAX = 32 };
+enum {
+    HUB_AUDIT_DIRTY_MAX = 32,
+    HUB_AUDIT_PENDING_MAX = 64, /* files written and not yet synced, open */
+};
 enum { HUB_AUDIT_KEPT = 8 }; /* partial tiles of so many checkpoints stay, for readers that hold one of them */
 
 struct hub_audit {
@@ -30,6 +33,11 @@ struct hub_audit {
     struct hub_buf bundle; /* the entries of levels[0] */
     char made[HUB_TILE_LEVELS + 1][HUB_TILE_PATH_MAX]; /* the folder each level wrote to last */
 
+    struct {
+        int fd;
+        struct hub_tile tile;
+    } pending[HUB_AUDIT_PENDING_MAX]; /* files under their temporary names, not synced yet */
+    size_t pending_count;
     char dirty[HUB_AUDIT_DIRTY_MAX][HUB_TILE_PATH_MAX]; /* folders with names that are not durable yet */
     size_t dirty_count;
 
@@ -38,6 +46,7 @@ struct hub_audit {
     struct hub_merkle_hash payload; /* SHA-256 */
     size_t skip;                   /* entries of the next record that are applied already (a write failed after them) */
     bool behind;                   /* the reader stands behind a record that was not applied whole */
+    bool unsure;                   /* what is behind the last checkpoint must be made anew */
     bool mending;                  /* compare files before writing them */
     uint64_t mended;               /* files of the signed tree that were not as they must be */
 
@@ -54,6 +63,17 @@ enum hub_result hub_audit_record_entries(struct hub_span payload, enum hub_resul
                                          void *ctx, struct hub_error *err) HUB_MUST_USE;
 /* Applies everything durable; publishes on the way when it is time. */
 enum hub_result hub_audit_apply(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
+/* --- tiles_write.c --- */
+
+/* Writes the file of TILE; it has its name and is durable after the next settle. In mending only where it is not there with
+ * these bytes. */
+enum hub_result hub_audit_write_tile(struct hub_audit *audit, const struct hub_tile *tile, struct hub_span bytes,
+                                     struct hub_error *err) HUB_MUST_USE;
+/* Syncs what was written, all of it at once, and gives it its names. After a failure the audit is unsure. */
+enum hub_result hub_audit_write_settle(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
+/* Closes what is pending; temporary files stay until the next start. */
+void hub_audit_write_drop(struct hub_audit *audit);
+
 /* Tiles, bundle, checkpoint, state. */
 enum hub_result hub_audit_publish(struct hub_audit *audit, struct hub_error *err) HUB_MUST_USE;
 /* The tree is empty again, nothing is known of the log or of files. */

@@ -99,6 +99,12 @@ static enum hub_result disk_sync(struct hub_disk *disk, int fd, struct hub_error
     return fdatasync(fd) != 0 ? failed(err, "cannot sync a file to the disk", NULL) : HUB_OK;
 }
 
+static void disk_begin_sync(struct hub_disk *disk, int fd)
+{
+    (void)disk;
+    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static enum hub_result disk_sync_dir(struct hub_disk *disk, const char *path, struct hub_error *err)
 {
     (void)disk;
@@ -181,9 +187,16 @@ struct hub_disk *hub_disk_system(void)
         .mkdir = disk_mkdir,
         .free_bytes = disk_free_bytes,
         .close = disk_close,
+        .begin_sync = disk_begin_sync,
     };
     static struct hub_disk disk = {.ops = &ops};
     return &disk;
+}
+
+void hub_disk_begin_sync(struct hub_disk *disk, int fd)
+{
+    if (disk->ops->begin_sync != NULL)
+        disk->ops->begin_sync(disk, fd);
 }
 
 enum hub_result hub_disk_replace(struct hub_disk *disk, const char *path, struct hub_span bytes, struct hub_error *err)

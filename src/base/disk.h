@@ -38,6 +38,7 @@ struct hub_disk_ops {
     enum hub_result (*mkdir)(struct hub_disk *disk, const char *path, struct hub_error *err); /* 0700, parents too, OK if there */
     enum hub_result (*free_bytes)(struct hub_disk *disk, const char *path, uint64_t *bytes, struct hub_error *err);
     void (*close)(struct hub_disk *disk, int fd);
+    void (*begin_sync)(struct hub_disk *disk, int fd); /* hub_disk_begin_sync; may be NULL */
 };
 
 struct hub_disk {
@@ -46,6 +47,9 @@ struct hub_disk {
 
 /* The real one; static storage. */
 struct hub_disk *hub_disk_system(void);
+
+/* Begins to write out what FD holds, without waiting: syncs of several files go on side by side. Only a hint; the sync decides. */
+void hub_disk_begin_sync(struct hub_disk *disk, int fd);
 
 /* Writes PATH whole: a temporary file beside it, sync, rename, sync of the folder. */
 enum hub_result hub_disk_replace(struct hub_disk *disk, const char *path, struct hub_span bytes, struct hub_error *err) HUB_MUST_USE;

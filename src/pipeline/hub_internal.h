@@ -43,7 +43,6 @@ struct hub {
     struct hub_timeline *timeline;
     struct hub_audit *audit;
     pthread_mutex_t audit_lock; /* hub_audit_step is for one thread at a time */
-    bool audit_unsure;          /* under audit_lock: a step failed with HUB_IO, it is started anew before the next */
     pthread_mutex_t apply_lock; /* held from the first record of a batch until the batch is in the timeline's store */
     atomic_bool apply_wanted;   /* somebody waits for it */
     struct hub_clock_watch clock_watch;

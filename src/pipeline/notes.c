@@ -170,10 +170,7 @@ enum hub_result hub_note_refused_logins(struct hub *hub, bool end, struct hub_er
 enum hub_result hub_audit_catch_up(struct hub *hub, bool force, struct hub_error *err)
 {
     (void)pthread_mutex_lock(&hub->audit_lock);
-    enum hub_result result = hub->audit_unsure ? hub_audit_restart(hub->audit, err) : HUB_OK;
-    if (result == HUB_OK)
-        result = hub_audit_step(hub->audit, force, err);
-    hub->audit_unsure = result != HUB_OK && (hub->audit_unsure || result == HUB_IO);
+    enum hub_result result = hub_audit_step(hub->audit, force, err);
     (void)pthread_mutex_unlock(&hub->audit_lock);
     return result;
 }
