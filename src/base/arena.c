@@ -23,6 +23,12 @@ void hub_arena_init(struct hub_arena *arena, size_t bytes_max)
     arena->bytes_max = bytes_max;
 }
 
+void hub_arena_init_sealed(struct hub_arena *arena, size_t bytes_max)
+{
+    hub_arena_init(arena, bytes_max);
+    arena->sealed = true;
+}
+
 static void chunk_close(struct hub_arena *arena)
 {
     if (arena->current != NULL)
@@ -37,7 +43,8 @@ void hub_arena_reset(struct hub_arena *arena)
         kept = chunk->size > kept->size && chunk->size <= CHUNK_NEXT_MAX ? chunk : kept;
     for (struct hub_arena_chunk *chunk = arena->first; chunk != NULL;) {
         struct hub_arena_chunk *next = chunk->next;
-        hub_mem_wipe(chunk->bytes, chunk->used);
+        if (!arena->sealed)
+            hub_mem_wipe(chunk->bytes, chunk->used);
         if (chunk != kept)
             hub_mem_free(chunk);
         chunk = next;

@@ -22,10 +22,13 @@ struct hub_arena {
     size_t bytes_max;
     bool capped; /* one of them because of BYTES_MAX, not for want of memory */
     bool failed; /* an allocation returned NULL since the last reset: what was made may lack something */
+    bool sealed; /* what it holds needs no wiping */
 };
 
 /* No allocation happens before the first use. BYTES_MAX caps all chunks together. */
 void hub_arena_init(struct hub_arena *arena, size_t bytes_max);
+/* For sealed content only: nothing is wiped. */
+void hub_arena_init_sealed(struct hub_arena *arena, size_t bytes_max);
 void hub_arena_deinit(struct hub_arena *arena);
 /* Wipes what was used, keeps one chunk (the largest of ordinary size, so that messages like the last one need no
  * other), frees the rest. */

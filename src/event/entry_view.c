@@ -107,15 +107,18 @@ static void read_words(struct hub_span text, struct hub_entry_view *out)
     }
 }
 
-bool hub_entry_view_of(const struct hub_json *resource, struct hub_entry_view *out)
+void hub_entry_view_words(struct hub_span words, struct hub_span type, struct hub_entry_view *out)
 {
     memset(out, 0, sizeof *out);
     out->status_class = 1;
-    const struct hub_json *extension = hub_extension_of(resource, "urn:chartline:entry");
-    if (extension == NULL)
-        return false;
-    read_words(hub_json_get_span(extension, "valueString"), out);
+    read_words(words, out);
     if (out->kind == HUB_KIND_NONE)
-        out->kind = kind_of_type(hub_json_get_span(resource, "resourceType"));
-    return true;
+        out->kind = kind_of_type(type);
+}
+
+bool hub_entry_view_of(const struct hub_json *resource, struct hub_entry_view *out)
+{
+    const struct hub_json *extension = hub_extension_of(resource, "urn:chartline:entry");
+    hub_entry_view_words(hub_json_get_span(extension, "valueString"), hub_json_get_span(resource, "resourceType"), out);
+    return extension != NULL;
 }

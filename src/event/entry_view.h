@@ -19,5 +19,7 @@ struct hub_entry_view {
 
 /* The first extension of RESOURCE with this url, NULL when there is none. */
 struct hub_json *hub_extension_of(const struct hub_json *resource, const char *url);
+/* From the extension's WORDS (its valueString) and the resource's TYPE. */
+void hub_entry_view_words(struct hub_span words, struct hub_span type, struct hub_entry_view *out);
 /* False: RESOURCE has no entry extension, it is no timeline entry. */
 bool hub_entry_view_of(const struct hub_json *resource, struct hub_entry_view *out);

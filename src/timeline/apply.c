@@ -6,80 +6,45 @@
 #include "src/base/clock.h"
 #include "src/codec/encode.h"
 #include "src/crypto/crypto.h"
-#include "src/event/entry_view.h"
+#include "src/timeline/event_text.h"
 #include "src/timeline/group.h"
 
-/* One resource of the event. */
-struct part {
-    struct hub_json *resource;
-    struct hub_span type, id;
-    struct hub_entry_view view;
-    uint32_t ordinal; /* place in data.entry */
-    bool entry;
-    bool needed; /* a supporting resource that an entry refers to */
-};
-
 struct event {
-    struct hub_json *json;
-    struct hub_span id, subject, source, seal, trigger, time, recorded, message;
+    struct timeline_event_text text;
+    struct hub_span id, subject, time, recorded, message;
     struct hub_span origin, origin_recorded; /* of a revision: the event whose place in time it keeps; else its own */
     int64_t time_us, recorded_us, message_us, origin_us;
     struct timeline_revision revision;
     char sha256[2 * HUB_HASH_LEN + 1];
     struct hub_identity_statement *facts;
     size_t fact_count;
-    struct part *parts;
-    size_t part_count;
-    struct part **support; /* those that are no entry, by id */
+    struct timeline_resource **support; /* those that are no entry, by id */
     size_t support_count;
     size_t entry_count; /* of its entry records, support too */
-    bool test;
     bool chartless; /* a feed's subject: a message without patient */
 };
-
-bool timeline_good_id(struct hub_span id)
-{
-    if (id.len == 0 || id.len > ID_MAX)
-        return false;
-    for (size_t i = 0; i < id.len; i++) {
-        if (id.ptr[i] <= ' ' || id.ptr[i] == '/' || id.ptr[i] >= 0x7f)
-            return false;
-    }
-    return true;
-}
 
 bool timeline_chartless(struct hub_span subject)
 {
     return subject.len != 0 && subject.ptr[0] == '3';
 }
 
-static bool names_htest(const struct hub_json *meta)
-{
-    const struct hub_json *labels = hub_json_get(meta, "security");
-    if (labels == NULL || labels->type != HUB_JSON_ARRAY)
-        return false;
-    for (const struct hub_json *label = labels->first; label != NULL; label = label->next) {
-        if (hub_span_is(hub_json_get_span(label, "code"), "HTEST"))
-            return true;
-    }
-    return false;
-}
-
 /* --- reading --- */
 
 static enum hub_result read_times(struct event *e, struct hub_error *err)
 {
-    e->recorded = hub_json_get_span(e->json, "recordedtime");
-    e->time = hub_json_get_span(e->json, "time");
-    e->message = hub_json_get_span(e->json, "messagetime");
+    const struct hub_event_head *head = &e->text.head;
+    e->recorded = head->recordedtime;
+    e->time = head->time;
+    e->message = head->messagetime;
     if (hub_time_parse((const char *)e->recorded.ptr, e->recorded.len, &e->recorded_us) != 0)
         return hub_fail(err, HUB_SYNTAX, "an event without recorded time", NULL);
     e->origin = e->id;
     e->origin_recorded = e->recorded;
     e->origin_us = e->recorded_us;
     if (e->revision.number != 0) {
-        e->origin = hub_json_get_span(e->json, "origin");
-        e->origin_recorded = hub_json_get_span(e->json, "originrecorded");
+        e->origin = head->origin;
+        e->origin_recorded = head->originrecorded;
         if (!timeline_good_id(e->origin) ||
             hub_time_parse((const char *)e->origin_recorded.ptr, e->origin_recorded.len, &e->origin_us) != 0)
             return hub_fail(err, HUB_SYNTAX, "a revision without the event that it is one of", NULL);
@@ -97,43 +62,12 @@ static enum hub_result read_times(struct event *e, struct hub_error *err)
 
 static enum hub_result read_facts(struct hub_timeline *t, struct event *e, struct hub_error *err)
 {
-    struct hub_event_head head = {.id = e->id,
-                                  .subject = e->subject,
-                                  .source = e->source,
-                                  .identity = hub_json_get_span(e->json, "identity"),
-                                  .time = e->time,
-                                  .messagetime = e->message,
-                                  .origin = e->origin,
-                                  .originrecorded = e->origin_recorded,
-                                  .recordedtime = e->recorded};
+    struct hub_event_head head = e->text.head;
+    head.time = e->time;
+    head.messagetime = e->message;
+    head.origin = e->origin;
+    head.originrecorded = e->origin_recorded;
     return hub_identity_of_event(&t->scratch, &head, &e->facts, &e->fact_count, err);
-}
-
-static enum hub_result read_parts(struct hub_timeline *t, struct event *e, struct hub_error *err)
-{
-    struct hub_json *data = hub_json_get(e->json, "data");
-    struct hub_json *list = hub_json_get(data, "entry");
-    if (list == NULL || list->type != HUB_JSON_ARRAY)
-        return HUB_OK;
-    e->parts = HUB_ARENA_ARRAY(&t->scratch, struct part, (size_t)list->len + 1);
-    if (e->parts == NULL)
-        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    e->test = names_htest(hub_json_get(data, "meta"));
-    uint32_t ordinal = 0;
-    for (struct hub_json *item = list->first; item != NULL; item = item->next, ordinal++) {
-        struct part *part = &e->parts[e->part_count];
-        part->resource = hub_json_get(item, "resource");
-        part->type = hub_json_get_span(part->resource, "resourceType");
-        part->id = hub_json_get_span(part->resource, "id");
-        part->ordinal = ordinal;
-        part->entry = hub_entry_view_of(part->resource, &part->view);
-        e->test |= names_htest(hub_json_get(part->resource, "meta"));
-        if (part->entry && (!timeline_good_id(part->id) || part->view.kind == HUB_KIND_NONE))
-            return hub_fail(err, HUB_SYNTAX, "an event with an entry without id or kind", NULL);
-        if (timeline_good_id(part->id))
-            e->part_count++;
-    }
-    return HUB_OK;
 }
 
 static void set_hash(struct event *e, struct hub_span text, const uint8_t *known)
@@ -149,73 +83,62 @@ static enum hub_result read_event(struct hub_timeline *t, struct hub_span text, 
                                   struct hub_error *err)
 {
     memset(e, 0, sizeof *e);
-    HUB_TRY(hub_json_parse(&t->scratch, text, &e->json, err));
-    e->id = hub_json_get_span(e->json, "id");
-    e->subject = hub_json_get_span(e->json, "subject");
-    e->source = hub_json_get_span(e->json, "source");
-    e->seal = hub_json_get_span(e->json, "seal");
-    e->trigger = hub_json_get_span(e->json, "trigger");
+    HUB_TRY(timeline_event_text(&t->scratch, text, &e->text, err));
+    e->id = e->text.head.id;
+    e->subject = e->text.head.subject;
     if (!timeline_good_id(e->id) || !timeline_good_id(e->subject))
         return hub_fail(err, HUB_SYNTAX, "an event without id or subject", NULL);
     e->chartless = timeline_chartless(e->subject);
-    HUB_TRY(timeline_revision_of(t, e->json, &e->revision, err));
+    HUB_TRY(timeline_revision_of(t, &e->text.head, &e->revision, err));
     HUB_TRY(read_times(e, err));
-    HUB_TRY(read_facts(t, e, err));
-    return read_parts(t, e, err);
+    return read_facts(t, e, err);
 }
 
 /* --- supporting resources: those without an entry that an entry leads to --- */
 
 static int compare_parts(const void *a, const void *b)
 {
-    const struct part *x = *(const struct part *const *)a, *y = *(const struct part *const *)b;
+    const struct timeline_resource *x = *(const struct timeline_resource *const *)a, *y = *(const struct timeline_resource *const *)b;
     const int order = hub_span_compare(x->id, y->id);
     return order != 0 ? order : hub_span_compare(x->type, y->type);
 }
 
 /* REFERENCE is `<Type>/<id>`. */
-static struct part *find_part(const struct event *e, struct hub_span reference)
+static struct timeline_resource *find_part(const struct event *e, struct hub_span reference)
 {
     const uint8_t *slash = reference.len != 0 ? memchr(reference.ptr, '/', reference.len) : NULL;
     if (slash == NULL)
         return NULL;
     const size_t len = (size_t)(slash - reference.ptr);
-    const struct part wanted = {.type = hub_span_of(reference.ptr, len),
+    const struct timeline_resource wanted = {.type = hub_span_of(reference.ptr, len),
                                 .id = hub_span_of(slash + 1, reference.len - len - 1)};
-    const struct part *key = &wanted;
-    struct part **found = bsearch(&key, e->support, e->support_count, sizeof(struct part *), compare_parts);
+    const struct timeline_resource *key = &wanted;
+    struct timeline_resource **found = bsearch(&key, e->support, e->support_count, sizeof(struct timeline_resource *), compare_parts);
     return found != NULL && !(*found)->needed ? *found : NULL;
 }
 
-/* Marks what NODE refers to (Reference.reference, Attachment.url), and what that refers to. */
-static void mark_needed(struct event *e, const struct hub_json *node)
+/* Marks what RESOURCE refers to, and what that refers to. */
+static void mark_needed(struct event *e, const struct timeline_resource *resource)
 {
-    if (node->type == HUB_JSON_STRING) {
-        struct hub_span key = hub_span_of(node->key, node->key_len);
-        bool refers = node->key != NULL && (hub_span_is(key, "reference") || hub_span_is(key, "url"));
-        struct part *part = refers ? find_part(e, hub_json_span(node)) : NULL;
-        if (part != NULL) {
-            part->needed = true;
-            mark_needed(e, part->resource); /* each part once: as deep as there are parts */
-        }
-        return;
+    for (size_t i = 0; i < resource->reference_count; i++) {
+        struct timeline_resource *to = find_part(e, e->text.references[resource->first_reference + i]);
+        if (to == NULL)
+            continue;
+        to->needed = true;
+        mark_needed(e, to); /* each once: as deep as there are */
     }
-    if (node->type != HUB_JSON_ARRAY && node->type != HUB_JSON_OBJECT)
-        return;
-    for (const struct hub_json *child = node->first; child != NULL; child = child->next)
-        mark_needed(e, child);
 }
 
 enum { SUPPORT_MAX = 2000 }; /* bounds the depth of mark_needed */
 
 static bool find_support(struct event *e, struct hub_arena *arena)
 {
-    e->support = HUB_ARENA_ARRAY(arena, struct part *, e->part_count + 1);
+    e->support = HUB_ARENA_ARRAY(arena, struct timeline_resource *, e->text.count + 1);
     if (e->support == NULL)
         return false;
-    for (size_t i = 0; i < e->part_count; i++) {
-        if (!e->parts[i].entry)
-            e->support[e->support_count++] = &e->parts[i];
+    for (size_t i = 0; i < e->text.count; i++) {
+        if (!e->text.resources[i].entry)
+            e->support[e->support_count++] = &e->text.resources[i];
     }
     if (e->support_count > SUPPORT_MAX) {
         for (size_t i = 0; i < e->support_count; i++)
@@ -223,10 +146,10 @@ static bool find_support(struct event *e, struct hub_arena *arena)
         return true;
     }
     if (e->support_count != 0)
-        qsort(e->support, e->support_count, sizeof(struct part *), compare_parts);
-    for (size_t i = 0; i < e->part_count && e->support_count != 0; i++) {
-        if (e->parts[i].entry)
-            mark_needed(e, e->parts[i].resource);
+        qsort(e->support, e->support_count, sizeof(struct timeline_resource *), compare_parts);
+    for (size_t i = 0; i < e->text.count && e->support_count != 0; i++) {
+        if (e->text.resources[i].entry)
+            mark_needed(e, &e->text.resources[i]);
     }
     return true;
 }
@@ -242,11 +165,41 @@ static void add_member(struct hub_buf *out, const char *name, struct hub_span te
     hub_json_write_string(out, text);
 }
 
-/* The record in canonical form (docs/FORMATS.md, entries). */
-static void write_record(struct hub_buf *out, const struct event *e, const struct part *part,
-                         const struct timeline_entry *entry)
+/* TEXT is as it stands in an event, escapes and all. */
+static void add_raw(struct hub_buf *out, const char *name, struct hub_span text)
 {
-    const struct hub_entry_view *view = &part->view;
+    hub_buf_append_byte(out, ',');
+    hub_buf_append_byte(out, '"');
+    hub_buf_append_str(out, name);
+    hub_buf_append_str(out, "\":\"");
+    hub_buf_append_span(out, text);
+    hub_buf_append_byte(out, '"');
+}
+
+/* What all records of the event end with: the members behind `resource`. */
+static void write_end(struct hub_buf *out, const struct event *e)
+{
+    const struct hub_event_head *head = &e->text.head;
+    if (e->revision.number != 0) {
+        hub_buf_append_str(out, ",\"revision\":");
+        hub_buf_append_u64(out, e->revision.number);
+    }
+    add_raw(out, "seal", head->seal);
+    add_member(out, "sha256", hub_span_str(e->sha256));
+    add_raw(out, "source", head->source);
+    add_member(out, "subject", e->subject);
+    if (e->text.test)
+        hub_buf_append_str(out, ",\"test\":true");
+    add_member(out, "time", e->time);
+    add_raw(out, "trigger", head->trigger);
+    hub_buf_append_byte(out, '}');
+}
+
+/* The record in canonical form (docs/FORMATS.md, entries). */
+static void write_record(struct hub_buf *out, const struct event *e, const struct timeline_resource *resource,
+                         const struct timeline_entry *entry, struct hub_span end)
+{
+    const struct hub_entry_view *view = &resource->view;
     hub_buf_append_str(out, "{\"effective\":");
     hub_json_write_string(out, entry->effective);
     add_member(out, "event", e->id);
@@ -261,30 +214,18 @@ static void write_record(struct hub_buf *out, const struct event *e, const struc
     add_member(out, "kind", entry->kind);
     add_member(out, "messagetime", e->message);
     hub_buf_append_str(out, ",\"ordinal\":");
-    hub_buf_append_u64(out, part->ordinal);
+    hub_buf_append_u64(out, resource->ordinal);
     if (e->revision.number != 0) {
         add_member(out, "origin", e->origin);
         add_member(out, "originrecorded", e->origin_recorded);
     }
     add_member(out, "recorded", e->recorded);
     hub_buf_append_str(out, ",\"resource\":");
-    hub_json_write(out, part->resource);
-    if (e->revision.number != 0) {
-        hub_buf_append_str(out, ",\"revision\":");
-        hub_buf_append_u64(out, e->revision.number);
-    }
-    add_member(out, "seal", e->seal);
-    add_member(out, "sha256", hub_span_str(e->sha256));
-    add_member(out, "source", e->source);
-    add_member(out, "subject", e->subject);
-    if (e->test)
-        hub_buf_append_str(out, ",\"test\":true");
-    add_member(out, "time", e->time);
-    add_member(out, "trigger", e->trigger);
-    hub_buf_append_byte(out, '}');
+    hub_buf_append_span(out, resource->text);
+    hub_buf_append_span(out, end);
 }
 
-static bool is_entry(const struct event *e, const struct part *part)
+static bool is_entry(const struct event *e, const struct timeline_resource *part)
 {
     return !e->chartless && (part->entry || part->needed);
 }
@@ -292,8 +233,8 @@ static bool is_entry(const struct event *e, const struct part *part)
 static size_t entries_of(const struct event *e)
 {
     size_t count = 0;
-    for (size_t i = 0; i < e->part_count; i++)
-        count += is_entry(e, &e->parts[i]);
+    for (size_t i = 0; i < e->text.count; i++)
+        count += is_entry(e, &e->text.resources[i]);
     return count;
 }
 
@@ -303,9 +244,14 @@ static enum hub_result add_entries(struct hub_timeline *t, const struct event *e
     if (e->entry_count == 0)
         return HUB_OK;
     HUB_TRY(timeline_token_record(t, e->subject, &token, err));
+    hub_buf_reset(&t->text);
+    write_end(&t->text, e);
+    const struct hub_span end = hub_arena_copy(&t->scratch, hub_buf_view(&t->text));
+    if (end.ptr == NULL || hub_buf_result(&t->text) != HUB_OK)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     timeline_group_begin(t);
-    for (size_t i = 0; i < e->part_count; i++) {
-        const struct part *part = &e->parts[i];
+    for (size_t i = 0; i < e->text.count; i++) {
+        const struct timeline_resource *part = &e->text.resources[i];
         if (!is_entry(e, part))
             continue;
         const struct timeline_entry entry = {
@@ -313,9 +259,9 @@ static enum hub_result add_entries(struct hub_timeline *t, const struct event *e
             .effective = part->view.effective.len != 0 ? part->view.effective : e->time,
             .recorded = e->recorded,
             .id = part->id,
-            .test = e->test,
+            .test = e->text.test,
         };
-        write_record(timeline_group_record(t, part->id), e, part, &entry);
+        write_record(timeline_group_record(t, part->id), e, part, &entry, end);
         HUB_TRY(timeline_group_end(t, e->subject, e->id, err));
         HUB_TRY(timeline_token_count(t, token, &entry, superseded, err));
     }

@@ -16,14 +16,14 @@ bool timeline_superseded(const struct hub_json *seen)
 
 /* --- reading --- */
 
-enum hub_result timeline_revision_of(struct hub_timeline *t, const struct hub_json *event, struct timeline_revision *out,
+enum hub_result timeline_revision_of(struct hub_timeline *t, const struct hub_event_head *head, struct timeline_revision *out,
                                      struct hub_error *err)
 {
-    struct hub_span rest = hub_json_get_span(event, "supersedes");
+    struct hub_span rest = head->supersedes;
     memset(out, 0, sizeof *out);
-    if (hub_json_get(event, "revision") == NULL)
+    if (head->revision.ptr == NULL)
         return HUB_OK;
-    if (!hub_span_parse_u64(hub_json_get_span(event, "revision"), &out->number) || out->number == 0)
+    if (!hub_span_parse_u64(head->revision, &out->number) || out->number == 0)
         return hub_fail(err, HUB_SYNTAX, "a revision without its number", NULL);
     struct hub_span *ids = HUB_ARENA_ARRAY(&t->scratch, struct hub_span, rest.len / 2 + 1);
     if (ids == NULL)

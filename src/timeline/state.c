@@ -370,8 +370,8 @@ enum hub_result hub_timeline_open(struct hub_kv *kv, const struct hub_timeline_o
     t->sink = options->sink;
     t->identity.chart_tokens = options->chart_tokens != 0 ? options->chart_tokens : 1;
     t->identity.inverse_merge_reject = options->inverse_merge_reject;
-    hub_arena_init(&t->arena, PENDING_BYTES_MAX);
-    hub_arena_init(&t->scratch, SCRATCH_BYTES_MAX);
+    hub_arena_init_sealed(&t->arena, PENDING_BYTES_MAX);
+    hub_arena_init_sealed(&t->scratch, SCRATCH_BYTES_MAX);
     hub_buf_init(&t->text, VALUE_BYTES_MAX, false);
     hub_buf_init(&t->group.records, VALUE_BYTES_MAX, false);
     t->batch = hub_kv_batch_new();

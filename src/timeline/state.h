@@ -107,8 +107,8 @@ struct timeline_revision { /* of an event; NUMBER 0: the first mapping */
     const struct hub_span *supersedes; /* event ids */
     size_t supersedes_count;
 };
-/* Reads it from a CloudEvent; HUB_SYNTAX. */
-enum hub_result timeline_revision_of(struct hub_timeline *t, const struct hub_json *event, struct timeline_revision *out, struct hub_error *err);
+/* Reads it from the event's HEAD; HUB_SYNTAX. */
+enum hub_result timeline_revision_of(struct hub_timeline *t, const struct hub_event_head *head, struct timeline_revision *out, struct hub_error *err);
 /* SEEN (an event's record of the family `events`, or NULL) stands for an event that was applied. */
 bool timeline_seen(const struct hub_json *seen);
 /* Some revision took the place of the event. */

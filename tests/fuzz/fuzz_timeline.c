@@ -16,13 +16,31 @@ static void check(bool ok)
         abort();
 }
 
+/* LINE as it is, and, where it is JSON, as the hub would write it. */
+static void apply_line(struct hub_timeline *timeline, struct hub_span line)
+{
+    struct hub_arena arena;
+    struct hub_buf text;
+    struct hub_json *json = NULL;
+    enum hub_result result = hub_timeline_apply(timeline, line, NULL, NULL);
+    check(result == HUB_OK || result == HUB_SYNTAX);
+    hub_arena_init(&arena, 64 << 20);
+    hub_buf_init(&text, 16 << 20, false);
+    if (hub_json_parse(&arena, line, &json, NULL) == HUB_OK) {
+        hub_json_write(&text, json);
+        result = hub_timeline_apply(timeline, hub_buf_view(&text), NULL, NULL);
+        check(result == HUB_OK || result == HUB_SYNTAX);
+    }
+    hub_buf_deinit(&text);
+    hub_arena_deinit(&arena);
+}
+
 static void apply_all(struct hub_timeline *timeline, struct hub_span rest)
 {
     for (size_t line = 0; rest.len != 0 && line < LINES_MAX; line++) {
         const uint8_t *end = memchr(rest.ptr, '\n', rest.len);
         size_t len = end != NULL ? (size_t)(end - rest.ptr) : rest.len;
-        enum hub_result result = hub_timeline_apply(timeline, hub_span_of(rest.ptr, len), NULL, NULL);
-        check(result == HUB_OK || result == HUB_SYNTAX);
+        apply_line(timeline, hub_span_of(rest.ptr, len));
         size_t used = len + (end != NULL);
         rest = hub_span_of(rest.ptr + used, rest.len - used);
         if (line % 3 == 2)

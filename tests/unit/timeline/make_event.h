@@ -3,10 +3,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "src/base/arena.h"
 #include "src/base/clock.h"
 #include "src/base/span.h"
+#include "src/codec/json.h"
 
 /* 2026-05-01T00:00:00Z plus MINUTES. */
 static inline const char *minute(struct hub_arena *arena, int minutes)
@@ -82,6 +84,20 @@ static inline const char *make_revision(struct hub_arena *arena, const struct ev
                                   spec->supersedes);
 }
 
+/* TEXT as the hub writes it. */
+static inline struct hub_span canonical(struct hub_arena *arena, const char *text)
+{
+    struct hub_json *json = NULL;
+    struct hub_buf out;
+    hub_buf_init(&out, 64 << 20, false);
+    if (hub_json_parse(arena, hub_span_str(text), &json, NULL) != HUB_OK)
+        abort();
+    hub_json_write(&out, json);
+    struct hub_span copy = hub_arena_copy(arena, hub_buf_view(&out));
+    hub_buf_deinit(&out);
+    return copy;
+}
+
 static inline struct hub_span make_event(struct hub_arena *arena, const struct event_spec *spec)
 {
     const char *text = hub_arena_printf(
@@ -94,5 +110,5 @@ static inline struct hub_span make_event(struct hub_arena *arena, const struct e
         spec->id, spec->source != NULL ? spec->source : "/feeds/one", spec->subject,
         minute(arena, spec->time), minute(arena, spec->time), minute(arena, spec->recorded),
         spec->identity != NULL ? spec->identity : "", make_revision(arena, spec), spec->entries != NULL ? spec->entries : "");
-    return hub_span_str(text);
+    return canonical(arena, text);
 }
