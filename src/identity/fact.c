@@ -100,19 +100,17 @@ struct hub_json *hub_identity_json(struct hub_arena *arena, const struct hub_ide
     return fill_statement_json(arena, json, statement) == HUB_OK ? json : NULL;
 }
 
-static bool spans_of(struct hub_arena *arena, const struct hub_json *list, const struct hub_span **out,
-                     uint32_t *count)
+static enum hub_result spans_of(struct hub_arena *arena, const struct hub_json *list, const struct hub_span **out,
+                                uint32_t *count)
 {
-    if (list == NULL || list->type != HUB_JSON_ARRAY)
-        return false;
+    HUB_ENSURE(list != NULL && list->type == HUB_JSON_ARRAY, HUB_CORRUPT);
     struct hub_span *items = HUB_ARENA_ARRAY(arena, struct hub_span, (size_t)list->len + 1);
-    if (items == NULL)
-        return false;
+    HUB_ENSURE(items != NULL, HUB_NO_MEMORY);
     *count = 0;
     for (const struct hub_json *item = list->first; item != NULL; item = item->next)
         items[(*count)++] = hub_json_span(item);
     *out = items;
-    return true;
+    return HUB_OK;
 }
 
 enum hub_result hub_identity_of_json(struct hub_arena *arena, const struct hub_json *json,
@@ -132,9 +130,12 @@ enum hub_result hub_identity_of_json(struct hub_arena *arena, const struct hub_j
     out->source = hub_json_get_span(json, "source");
     uint32_t tags = 0;
     if (!known || !hub_moment_us(hub_json_get_span(json, "message"), &out->order.message_us) ||
-        !hub_moment_us(hub_json_get_span(json, "time"), &out->order.time_us) ||
-        !spans_of(arena, hub_json_get(json, "tokens"), &out->tokens, &out->count) ||
-        !spans_of(arena, hub_json_get(json, "tags"), &out->tags, &tags) || tags != out->count)
+        !hub_moment_us(hub_json_get_span(json, "time"), &out->order.time_us))
         return hub_fail(err, HUB_CORRUPT, "an identity fact is damaged", NULL);
-    return HUB_OK;
+    enum hub_result result = spans_of(arena, hub_json_get(json, "tokens"), &out->tokens, &out->count);
+    if (result == HUB_OK)
+        result = spans_of(arena, hub_json_get(json, "tags"), &out->tags, &tags);
+    if (result == HUB_OK && tags != out->count)
+        result = HUB_CORRUPT;
+    return result == HUB_OK ? HUB_OK : hub_fail(err, result, result == HUB_CORRUPT ? "an identity fact is damaged" : NULL, NULL);
 }

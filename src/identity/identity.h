@@ -38,7 +38,7 @@ enum hub_result hub_identity_of_event(struct hub_arena *arena, const struct hub_
 
 /* {"event","kind","message","n","source","tags":[..],"time","tokens":[..]}; NULL when the arena is full. */
 struct hub_json *hub_identity_json(struct hub_arena *arena, const struct hub_identity_statement *statement);
-/* Views into JSON. HUB_CORRUPT. */
+/* Views into JSON, lists in ARENA. HUB_CORRUPT, HUB_NO_MEMORY. */
 enum hub_result hub_identity_of_json(struct hub_arena *arena, const struct hub_json *json,
                                      struct hub_identity_statement *out, struct hub_error *err) HUB_MUST_USE;
 

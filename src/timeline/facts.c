@@ -110,7 +110,7 @@ static enum hub_result add_fact(struct hub_timeline *t, struct hub_span key, con
     if (result == HUB_OK) {
         struct hub_json *old = NULL;
         struct hub_identity_statement other;
-        HUB_TRY(hub_json_parse(&t->scratch, before, &old, err));
+        HUB_TRY(timeline_get_json(t, FAMILY_FACTS, key, &old, err));
         HUB_TRY(hub_identity_of_json(&t->scratch, old, &other, err));
         if (compare_values(fact, text, &other, before) >= 0)
             return HUB_OK;
@@ -206,8 +206,10 @@ static enum hub_result add_record(struct hub_timeline *t, struct hub_span key, s
     uint64_t n = 0;
     if (hub_span_is(rest, REVISION))
         return add_revision(t, key, id, record, err);
-    if (!hub_span_parse_u64(rest, &n) || hub_identity_of_json(&t->scratch, record, &fact, NULL) != HUB_OK ||
-        !good_fact(&fact, n))
+    enum hub_result result = hub_span_parse_u64(rest, &n) ? hub_identity_of_json(&t->scratch, record, &fact, err) : HUB_CORRUPT;
+    if (result == HUB_NO_MEMORY)
+        return result;
+    if (result != HUB_OK || !good_fact(&fact, n))
         return hub_fail(err, HUB_SYNTAX, "a record of the topic identity that is no fact", NULL);
     HUB_TRY(timeline_get_json(t, FAMILY_EVENTS, id, &seen, err));
     return timeline_superseded(seen) ? HUB_OK : add_fact(t, key, &fact, err);

@@ -124,8 +124,10 @@ static struct hub_span key_of_group(struct hub_timeline *t, const struct timelin
 static enum hub_result ordinal_of(struct hub_timeline *t, struct hub_span record, uint64_t *ordinal, struct hub_error *err)
 {
     struct hub_json *json = NULL;
-    if (hub_json_parse(&t->scratch, record, &json, NULL) != HUB_OK)
+    enum hub_result result = hub_json_parse(&t->scratch, record, &json, err);
+    if (result == HUB_SYNTAX)
         return hub_fail(err, HUB_CORRUPT, "an entry record of the timeline is damaged", NULL);
+    HUB_TRY(result);
     *ordinal = (uint64_t)timeline_json_number(json, "ordinal");
     return HUB_OK;
 }

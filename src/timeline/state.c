@@ -307,6 +307,8 @@ static enum hub_result read_position(struct hub_timeline *t, struct hub_error *e
 enum hub_result hub_timeline_reset(struct hub_timeline *t, struct hub_error *err)
 {
     hub_timeline_forget(t);
+    HUB_TRY(timeline_restore_left(t, &t->restoring, err));
+    t->quiet = t->restoring;
     return read_position(t, err);
 }
 

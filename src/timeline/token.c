@@ -295,10 +295,11 @@ static enum hub_result gone_read(struct hub_timeline *t, struct hub_span prefix,
     enum hub_result result = iter != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     while (result == HUB_OK && hub_kv_iter_next(iter)) {
         struct hub_json *record = NULL;
-        if (hub_json_parse(&t->scratch, hub_kv_iter_value(iter), &record, NULL) != HUB_OK) {
+        result = hub_json_parse(&t->scratch, hub_kv_iter_value(iter), &record, err);
+        if (result == HUB_SYNTAX)
             result = hub_fail(err, HUB_CORRUPT, "a revision record of the timeline is damaged", NULL);
+        if (result != HUB_OK)
             break;
-        }
         const struct hub_json *list = hub_json_get(record, "supersedes");
         for (const struct hub_json *id = list != NULL ? list->first : NULL; id != NULL && result == HUB_OK; id = id->next)
             result = gone_add(t, gone, hub_json_span(id));
