@@ -214,6 +214,7 @@ static enum hub_result open_index_store(struct hub *hub, const char *folder, boo
     HUB_TRY(result);
     result = hub_index_kv_position(kv, hub->log, &position, err);
     *lost = hub_log_first(hub->log) > 1 && (result == HUB_CORRUPT || (result == HUB_OK && position + 1 < hub_log_first(hub->log)));
+    *lost = *lost || (result == HUB_CORRUPT && hub_path_ends(err->path, "/index")); /* the store itself says so */
     if (*lost) {
         hub_kv_close(kv);
         return HUB_CORRUPT;

@@ -343,7 +343,7 @@ void hub_snapshot_mark_damaged(struct hub *hub, enum hub_snapshot_store store)
     char path[HUB_PATH_MAX];
     struct hub_error err = {0};
     if (mark_path(hub, store, path, &err) != HUB_OK ||
-        hub_disk_replace(hub->disk, path, HUB_SPAN("put back from a snapshot at the next start\n"), &err) != HUB_OK)
+        hub_disk_replace(hub->disk, path, HUB_SPAN("put back, or made again, at the next start\n"), &err) != HUB_OK)
         HUB_DIAG(HUB_DIAG_WARNING, component, "cannot note that a store is damaged: remove its folder before the next start",
                  hub_diag_configured("store", store_names[store]), hub_diag_error(&err));
 }
@@ -386,6 +386,20 @@ static enum hub_result nothing_to_put_back(enum hub_snapshot_store store, struct
     return hub_error_in(err, store_names[store], 0);
 }
 
+/* The event log holds everything the store was made from: what is left of it goes, and it is made again. */
+static enum hub_result make_anew(struct hub *hub, enum hub_snapshot_store store, const char *folder, struct hub_error *err)
+{
+    char path[HUB_PATH_MAX];
+    HUB_TRY(hub_kv_remove_rocksdb(hub->disk, folder, err));
+    HUB_TRY(mark_path(hub, store, path, err));
+    enum hub_result result = hub->disk->ops->unlink(hub->disk, path, err);
+    HUB_TRY(result == HUB_NOT_FOUND ? HUB_OK : result);
+    if (hub_log_durable(hub->log) != 0)
+        HUB_DIAG(HUB_DIAG_WARNING, component, "a store was lost or damaged: it is made again from the event log",
+                 hub_diag_configured("store", store_names[store]));
+    return HUB_OK;
+}
+
 enum hub_result hub_snapshot_open_store(struct hub *hub, enum hub_snapshot_store store,
                                         enum hub_result (*open)(struct hub *hub, const char *folder, bool *lost,
                                                                 struct hub_error *err),
@@ -403,11 +417,11 @@ enum hub_result hub_snapshot_open_store(struct hub *hub, enum hub_snapshot_store
     enum hub_result restored = hub_snapshot_restore(hub, store, &other);
     if (restored == HUB_NOT_FOUND && !whole)
         return nothing_to_put_back(store, err);
-    if (restored == HUB_NOT_FOUND && lost)
-        return result;
     if (restored != HUB_OK && restored != HUB_NOT_FOUND) {
         *err = other;
         return restored;
     }
+    if (restored == HUB_NOT_FOUND)
+        HUB_TRY(make_anew(hub, store, folder, err));
     return open(hub, folder, &lost, err);
 }

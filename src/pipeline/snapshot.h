@@ -31,7 +31,8 @@ enum hub_snapshot_store { HUB_SNAPSHOT_TIMELINE, HUB_SNAPSHOT_INDEX };
 enum hub_result hub_snapshot_restore(struct hub *hub, enum hub_snapshot_store store, struct hub_error *err) HUB_MUST_USE;
 /* Opens the store with OPEN (which gets its folder). Where it is not there, marked as damaged, or OPEN says with *LOST
  * that it cannot be used (unreadable, or behind what the event log still holds), it is put back first, and OPEN called
- * again. Where nothing can be put back an empty store is opened, as long as the log holds all it was made from. */
+ * again. Where nothing can be put back and the log holds all it was made from, what is left of it goes and an empty store
+ * is opened. */
 enum hub_result hub_snapshot_open_store(struct hub *hub, enum hub_snapshot_store store,
                                         enum hub_result (*open)(struct hub *hub, const char *folder, bool *lost,
                                                                 struct hub_error *err),

@@ -62,7 +62,7 @@ static enum hub_result fail(const char *path, char *message, struct hub_error *e
     } else if (strstr(message, "create_if_missing is false") != NULL) {
         result = HUB_NOT_FOUND;
         what = "there is no store";
-    } else if (strncmp(message, "Corruption", 10) == 0) {
+    } else if (strncmp(message, "Corruption", 10) == 0 || strstr(message, "No such file") != NULL) { /* one it names */
         result = HUB_CORRUPT;
         what = "the store is damaged";
     } else if (strstr(message, "No space left") != NULL || strstr(message, "quota exceeded") != NULL) {

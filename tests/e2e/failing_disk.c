@@ -1,7 +1,7 @@
 /* For disk_test.py, by LD_PRELOAD: while the file that CHARTLINE_FAIL_SYNC names exists, no fsync and no fdatasync of a
  * file whose path holds CHARTLINE_FAIL_WHERE (absent: any) succeeds; CHARTLINE_CLOCK_BACK names a file whose number of
  * seconds is taken off the wall clock. While the file that CHARTLINE_FULL names exists, there is no space left for such
- * files. */
+ * files; while the one that CHARTLINE_FAIL_WRITE names exists, writing to them fails as on a broken disk. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,6 +26,15 @@ static int hits(int fd, const char *name)
         return 0;
     path[len] = '\0';
     return strstr(path, where) != NULL;
+}
+
+/* With errno set. */
+static int refused(int fd)
+{
+    const int full = hits(fd, "CHARTLINE_FULL"), broken = !full && hits(fd, "CHARTLINE_FAIL_WRITE");
+    if (full || broken)
+        errno = full ? ENOSPC : EIO;
+    return full || broken;
 }
 
 int fsync(int fd)
@@ -55,10 +64,8 @@ int fdatasync(int fd)
 ssize_t pwrite(int fd, const void *from, size_t len, off_t at)
 {
     static ssize_t (*real)(int, const void *, size_t, off_t);
-    if (hits(fd, "CHARTLINE_FULL")) {
-        errno = ENOSPC;
+    if (refused(fd))
         return -1;
-    }
     if (real == NULL)
         real = (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
     return real(fd, from, len, at);
@@ -72,10 +79,8 @@ ssize_t pwrite64(int fd, const void *from, size_t len, off_t at)
 ssize_t write(int fd, const void *from, size_t len)
 {
     static ssize_t (*real)(int, const void *, size_t);
-    if (hits(fd, "CHARTLINE_FULL")) {
-        errno = ENOSPC;
+    if (refused(fd))
         return -1;
-    }
     if (real == NULL)
         real = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
     return real(fd, from, len);

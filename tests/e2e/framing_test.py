@@ -188,10 +188,7 @@ def segments_separated_by_text_are_read_or_refused_never_half():
         hub.close()
 
 
-def two_thousand_connections_at_once():
-    if not files(MANY + 200):
-        skip(f"the limit of open files is below {MANY + 200} (ulimit -n)")
-    hub = plain_hub(("connections: 2000", f"connections: {MANY}"))
+def many_at_once(hub, connect):
     try:
         before = memory_kib(hub)
         senders = [connect(hub, 60) for _ in range(MANY)]
@@ -204,9 +201,8 @@ def two_thousand_connections_at_once():
         status = hub.json("status")
         check(status["events"] == MANY and status["connections"] == MANY, f"{status['events']} events, {status['connections']} connections")
         print(f"     {MANY} connections: {(memory_kib(hub) - before) // 1024} MiB more", flush=True)
-        one_more = connect(hub, 5)
         try:
-            one_more.exchange(adt("MORE"))
+            connect(hub, 5).exchange(adt("MORE"))
             raise Failed("one connection past the limit is served")
         except OSError:
             pass
@@ -216,6 +212,24 @@ def two_thousand_connections_at_once():
         check(ack_code(connect(hub).exchange(adt("AFTER")))[0] == "AA", "after them")
     finally:
         hub.close()
+
+
+def needs_files():
+    if not files(MANY + 200):
+        skip(f"the limit of open files is below {MANY + 200} (ulimit -n)")
+
+
+def two_thousand_connections_at_once():
+    needs_files()
+    many_at_once(plain_hub(("connections: 2000", f"connections: {MANY}")), connect)
+
+
+def two_thousand_connections_over_tls_at_once():
+    needs_files()
+    hub = Hub()
+    hub.edit("connections: 2000", f"connections: {MANY}")
+    context = hub.context()
+    many_at_once(hub.start(), lambda hub, timeout=60: Sender(hub.port, context, timeout))
 
 
 def measure(hub, seconds, name):
@@ -267,4 +281,4 @@ def a_thousand_slow_connections_do_not_stop_healthy_ones():
 if __name__ == "__main__":
     main([four_kinds_of_senders_get_the_same_answers, a_peer_that_sends_no_more_still_gets_its_answers, what_never_is_a_frame_is_closed_and_said,
           a_frame_that_never_ends_is_refused_at_the_limit_and_memory_stays_flat, segments_separated_by_text_are_read_or_refused_never_half,
-          two_thousand_connections_at_once, a_thousand_slow_connections_do_not_stop_healthy_ones])
+          two_thousand_connections_at_once, two_thousand_connections_over_tls_at_once, a_thousand_slow_connections_do_not_stop_healthy_ones])
