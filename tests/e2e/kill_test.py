@@ -117,6 +117,8 @@ class Killing:
     def at(self, name, when, nth):
         what = f"{name}:{nth}"
         env = {"CHARTLINE_CRASH_AT": what}
+        if when == "start":
+            self.anywhere()  # the one before may have died behind its clean stop, and a start after that recovers nothing
         if when == "clean-start":
             self.hub.start()
             self.traffic(0.05)
