@@ -13,7 +13,7 @@ struct hub_problem {
     enum hub_severity severity;
     struct hub_error error;
     char name[96]; /* the configuration path or a configured name, e.g. feeds[0].transport.mllp.listen */
-    char detail[160]; /* extra words made of configuration text only, never of a message */
+    char detail[400]; /* extra words made of configuration text or a registry's reason, never of a message */
 };
 
 struct hub_problems {

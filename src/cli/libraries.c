@@ -6,6 +6,7 @@
 #include "src/codec/json.h"
 #include "src/codec/yaml.h"
 #include "src/crypto/crypto.h"
+#include "src/net/http.h"
 #include "src/net/net.h"
 #include "src/store/kv.h"
 
@@ -22,6 +23,7 @@ const struct hub_cli_library hub_cli_libraries[] = {
     {"yyjson", hub_yyjson_version, {{"0", "0.9.0", "a memory error (CVE-2024-25713)"}, {"0.9.0", "0.10.0", "older than chartline works with"}}},
     {"libyaml", hub_libyaml_version, {{"0", "0.1.7", "a memory error in the parsing of tags (CVE-2014-2525)"}}},
     {"librdkafka", hub_bus_library, {{"0", "2.8.0", "no login to Kafka 4 with SCRAM, no chains of client certificates (#4895, #4894)"}}},
+    {"libcurl", hub_curl_version, {{"0", "7.85.0", "older than chartline works with"}}},
     {NULL, NULL, {{NULL, NULL, NULL}}},
 };
 

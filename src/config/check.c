@@ -290,6 +290,42 @@ static void check_hub(const struct checker *c, struct hub_yaml *tree)
             "");
 }
 
+static bool is_loopback_url(const char *url)
+{
+    char host[256];
+    size_t len = strcspn(url, "/");
+    if (len >= sizeof host)
+        return false;
+    memcpy(host, url, len);
+    host[len] = '\0';
+    return hub_option_loopback(host);
+}
+
+static void check_registry(const struct checker *c, struct hub_yaml *tree)
+{
+    const struct hub_schema_registry *r = &c->config->kafka.registry;
+    static const char name[] = "bus.kafka.schema_registry";
+    uint32_t line = LINE(tree, "bus", "kafka", "schema_registry");
+    bool plain = r->url != NULL && strncmp(r->url, "http://", 7) == 0;
+    if (r->url == NULL)
+        return;
+    if (!plain && strncmp(r->url, "https://", 8) != 0)
+        add(c, HUB_SEVERITY_ERROR, line, name, "not an address", "write https://host:port", r->url);
+    if (strchr(r->url, '@') != NULL || strpbrk(r->url, "?#") != NULL)
+        add(c, HUB_SEVERITY_ERROR, line, name, "an address with more than host, port and path",
+            "name the login as username and password, or token", "");
+    if (plain && !is_loopback_url(r->url + 7))
+        add(c, r->insecure ? HUB_SEVERITY_WARNING : HUB_SEVERITY_ERROR, line, name,
+            "a schema registry in plain text: whoever is on the network can read the login and change schemas",
+            r->insecure ? "use https://" : "use https://, or write insecure: true", "");
+    if (hub_secret_given(&r->password) != (r->username != NULL))
+        add(c, HUB_SEVERITY_ERROR, line, name, "a user name and a password go together", "add the other one", "");
+    if (hub_secret_given(&r->token) && r->username != NULL)
+        add(c, HUB_SEVERITY_ERROR, line, name, "a token and a user name at once", "leave one of them out", "");
+    if ((r->tls.cert == NULL) != (r->tls.key == NULL))
+        add(c, HUB_SEVERITY_ERROR, line, name, "a client certificate and its key go together", "add tls.cert and tls.key", "");
+}
+
 static void check_kafka(const struct checker *c, struct hub_yaml *tree)
 {
     const struct hub_kafka_config *kafka = &c->config->kafka;
@@ -305,6 +341,8 @@ static void check_kafka(const struct checker *c, struct hub_yaml *tree)
         add(c, HUB_SEVERITY_WARNING, LINE(tree, "bus", "kafka", "topics"), "bus.kafka.topics.min_insync",
             "a record counts as stored with one copy: it is lost with that broker's disk",
             "use replicas: 3 and min_insync: 2", "");
+    if (kafka->registry.enabled)
+        check_registry(c, tree);
     for (size_t i = 0; i < kafka->broker_count; i++)
         if (!hub_value_listen(kafka->brokers[i]))
             add(c, HUB_SEVERITY_ERROR, LINE(tree, "bus", "kafka", "brokers"), "bus.kafka.brokers",

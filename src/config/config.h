@@ -118,6 +118,16 @@ struct hub_log_keep { /* retention of the event log */
 
 enum hub_kafka_compression { HUB_KAFKA_NONE, HUB_KAFKA_ZSTD, HUB_KAFKA_LZ4, HUB_KAFKA_GZIP, HUB_KAFKA_SNAPPY };
 
+enum hub_registry_compatibility { /* as the rows' choices */
+    HUB_REGISTRY_BACKWARD_TRANSITIVE,
+    HUB_REGISTRY_BACKWARD,
+    HUB_REGISTRY_FORWARD,
+    HUB_REGISTRY_FORWARD_TRANSITIVE,
+    HUB_REGISTRY_FULL,
+    HUB_REGISTRY_FULL_TRANSITIVE,
+    HUB_REGISTRY_NONE,
+    HUB_REGISTRY_LEAVE, /* as the registry has it */
+};
 struct hub_kafka_config { /* bus.kafka */
     const char **brokers; /* host:port, NULL ended */
     size_t broker_count;
@@ -151,6 +161,21 @@ struct hub_kafka_config { /* bus.kafka */
         uint32_t facts_s;       /* an event waits for its identity facts */
         uint32_t tombstones_s;  /* a store that was away for longer is built anew */
     } timeline;
+    struct hub_schema_registry {
+        bool enabled;
+        const char *url;
+        bool insecure; /* plain http outside loopback is meant */
+        struct hub_registry_tls {
+            bool enabled;
+            const char *ca; /* NULL = the system's authorities */
+            const char *cert, *key;
+        } tls;
+        const char *username;
+        struct hub_secret_ref password, token;
+        bool create; /* `register`: puts schemas there that are not */
+        enum hub_registry_compatibility compatibility;
+        uint32_t timeout_ms;
+    } registry;
     enum hub_kafka_compression compression;
     uint64_t buffer_bytes;   /* records that wait in memory for the brokers */
     const char **properties; /* settings of the client library, NULL ended */
@@ -209,6 +234,8 @@ enum hub_result hub_config_keep(struct hub_config *next, const struct hub_config
 struct hub_config *hub_config_new(const char *schema_dir);
 /* The bus is Kafka, not the event log itself. */
 bool hub_config_uses_kafka(const struct hub_config *config);
+/* Some source of the secret is named. */
+bool hub_secret_given(const struct hub_secret_ref *ref);
 /* The start of the day TEXT (YYYY-MM-DD) in UTC; false: not a date. */
 bool hub_config_date(const char *text, int64_t *us);
 /* The feed of that name, NULL when none. */

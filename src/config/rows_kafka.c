@@ -86,6 +86,43 @@ static const struct hub_option timeline_rows[] = {
     END,
 };
 static const struct hub_section timeline_section = {.title = NULL, .rows = timeline_rows};
+#define REGISTRY(field) AT(hub_schema_registry, field)
+
+static const struct hub_option registry_tls_rows[] = {
+    {"ca", HUB_OPTION_PATH, AT(hub_registry_tls, ca),
+     .description = "authorities of the registry's certificate (PEM); absent: the system's"},
+    {"cert", HUB_OPTION_PATH, AT(hub_registry_tls, cert),
+     .description = "client certificate and the chain behind it (PEM)"},
+    {"key", HUB_OPTION_PATH, AT(hub_registry_tls, key), .description = "its private key (PEM, mode 0600)"},
+    END,
+};
+static const struct hub_section registry_tls_section = {.title = NULL, .rows = registry_tls_rows};
+
+/* in the order of enum hub_registry_compatibility */
+static const char *const compatibilities[] = {"BACKWARD_TRANSITIVE", "BACKWARD", "FORWARD", "FORWARD_TRANSITIVE", "FULL",
+                                              "FULL_TRANSITIVE", "NONE", "registry", NULL};
+
+static const struct hub_option registry_rows[] = {
+    {"url", HUB_OPTION_TEXT, REGISTRY(url), .flags = REQUIRED,
+     .description = "its address with the path of its Confluent API, as https://registry:8081"},
+    {"insecure", HUB_OPTION_BOOL, REGISTRY(insecure), "false",
+     .description = "allow http:// outside loopback; said again at every check and start"},
+    {"tls", HUB_OPTION_SECTION, REGISTRY(tls), .section = &registry_tls_section,
+     .present_offset = REGISTRY(tls) + AT(hub_registry_tls, enabled),
+     .description = "authorities, and a client certificate where the registry asks for one"},
+    {"username", HUB_OPTION_TEXT, REGISTRY(username), .description = "user, for HTTP basic authentication"},
+    {"password", HUB_OPTION_SECRET, REGISTRY(password), .flags = HUB_OPTION_SECRET_VALUE,
+     .section = &hub_config_secret_section, .description = "its password"},
+    {"token", HUB_OPTION_SECRET, REGISTRY(token), .flags = HUB_OPTION_SECRET_VALUE, .section = &hub_config_secret_section,
+     .description = "a bearer token instead of user and password"},
+    {"register", HUB_OPTION_BOOL, REGISTRY(create), "true",
+     .description = "put schemas there that are not; with `false` they are put there by others, and the user needs no right to"},
+    {"compatibility", HUB_OPTION_ENUM, REGISTRY(compatibility), "BACKWARD_TRANSITIVE", .choices = compatibilities,
+     .description = "mode that the subjects get; `registry`: whatever they have there"},
+    {"timeout", HUB_OPTION_MILLIS, REGISTRY(timeout_ms), "5s", 100, 60000, .description = "of one request"},
+    END,
+};
+static const struct hub_section registry_section = {.title = NULL, .rows = registry_rows};
 
 static const char *const compressions[] = {"none", "zstd", "lz4", "gzip", "snappy", NULL};
 
@@ -112,6 +149,9 @@ static const struct hub_option kafka_rows[] = {
      .description = "how topics are made, and what they are compared with"},
     {"timeline", HUB_OPTION_SECTION, KAFKA(timeline), .section = &timeline_section, .present_offset = NOWHERE,
      .description = "processes with the role `timeline`"},
+    {"schema_registry", HUB_OPTION_SECTION, KAFKA(registry), .section = &registry_section,
+     .present_offset = KAFKA(registry) + REGISTRY(enabled),
+     .description = "values of `events` and `timeline` carry the id of their schema in this registry (Confluent's API)"},
     {"compression", HUB_OPTION_ENUM, KAFKA(compression), "none", .choices = compressions,
      .description = "of batches on the wire and on the brokers' disks; sealed content shrinks by a quarter with zstd"},
     {"buffer", HUB_OPTION_SIZE, KAFKA(buffer_bytes), "64MiB", INT64_C(1) << 20, INT64_C(1) << 30,

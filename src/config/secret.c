@@ -109,6 +109,11 @@ static enum hub_result read_env(const char *name, uint8_t *out, size_t cap, size
     return finish(out, cap, len, name, err);
 }
 
+bool hub_secret_given(const struct hub_secret_ref *ref)
+{
+    return ref->file != NULL || ref->env != NULL || ref->credential != NULL || ref->command != NULL;
+}
+
 enum hub_result hub_secret_read(const struct hub_secret_ref *ref, uint8_t *out, size_t cap, size_t *len,
                                 struct hub_error *err)
 {

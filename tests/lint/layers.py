@@ -15,7 +15,7 @@ LAYERS = {
 # Edges inside a layer, beside a folder's own; each says what stands on what.
 SIDEWAYS = {
     ("src/event", "src/config"), ("src/schema", "src/config"), ("src/policy", "src/config"), ("src/schema", "src/event"),
-    ("src/crypto", "src/codec"), ("src/bus", "src/codec"), ("src/net", "src/crypto"),
+    ("src/crypto", "src/codec"), ("src/bus", "src/codec"), ("src/bus", "src/net"), ("src/net", "src/crypto"),
     ("src/audit", "src/log"), ("src/timeline", "src/identity"), ("src/query", "src/protect"),
     ("src/query", "src/timeline"), ("src/query", "src/identity"),
 }
