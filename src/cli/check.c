@@ -12,7 +12,7 @@
 #include "src/config/describe.h"
 #include "src/net/cert.h"
 #include "src/net/tls.h"
-#include "src/pipeline/bus_setup.h"
+#include "src/pipeline/bus_schemas.h"
 #include "src/pipeline/control_client.h"
 #include "src/pipeline/hub.h"
 #include "src/policy/policy.h"
@@ -271,6 +271,18 @@ static void check_libraries(struct checking *c)
 
 /* --- the bus --- */
 
+/* Schemas compile; with --connect the registry has them, or takes them. */
+static void check_schemas(struct checking *c, struct hub_bus_setup *setup)
+{
+    struct hub_error err = {0};
+    struct hub_bus_schemas *schemas = NULL;
+    if (hub_bus_schemas_open(c->config, setup, NULL, &schemas, &err) != HUB_OK)
+        add_error(c, &err, "bus.kafka");
+    else if (opt.connect)
+        hub_bus_schemas_check(schemas, hub_cli_roles(opt.roles), c->problems);
+    hub_bus_schemas_close(schemas);
+}
+
 static void check_bus(struct checking *c)
 {
     enum { TIMEOUT_MS = 10000 };
@@ -288,7 +300,12 @@ static void check_bus(struct checking *c)
     check_key_mode(c, c->config->kafka.tls.key, "bus.kafka.tls.key");
     if (c->problems->errors != before) /* it would only be said again */
         return;
+    check_certificate(c, c->config->kafka.registry.tls.ca, "bus.kafka.schema_registry.tls.ca");
+    check_certificate(c, c->config->kafka.registry.tls.cert, "bus.kafka.schema_registry.tls.cert");
+    check_key_mode(c, c->config->kafka.registry.tls.key, "bus.kafka.schema_registry.tls.key");
     enum hub_result result = hub_bus_setup_open(c->config, &setup, &err);
+    if (result == HUB_OK)
+        check_schemas(c, setup);
     if (result == HUB_OK && opt.connect)
         result = hub_bus_setup_check(setup, hub_cli_roles(opt.roles), false, TIMEOUT_MS, c->problems, &err);
     if (result != HUB_OK)

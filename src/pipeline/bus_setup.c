@@ -59,7 +59,7 @@ static bool has_secret(const struct hub_secret_ref *ref)
 
 /* An expired certificate is refused by the brokers with words that differ from version to version: said
  * here, before one is asked. */
-static enum hub_result check_certificate(const char *path, struct hub_error *err)
+static enum hub_result check_certificate(const char *path, const char *expired, struct hub_error *err)
 {
     struct hub_cert_info info;
     if (path == NULL)
@@ -67,7 +67,7 @@ static enum hub_result check_certificate(const char *path, struct hub_error *err
     HUB_TRY(hub_cert_load(path, &info, err));
     if (info.not_after_us > hub_clock_wall_us(hub_clock_system()))
         return HUB_OK;
-    (void)hub_fail(err, HUB_CONFIG, "the client certificate for Kafka has expired", "put a new one there");
+    (void)hub_fail(err, HUB_CONFIG, expired, "put a new one there");
     return hub_error_in(err, path, 0);
 }
 
@@ -155,7 +155,8 @@ static enum hub_result open_setup(struct hub_bus_setup *setup, struct hub_error 
     (void)snprintf(setup->transactions, sizeof setup->transactions, "%s-", setup->group);
     name_instance(setup);
     options.client_id = setup->instance;
-    HUB_TRY(check_certificate(options.cert, err));
+    HUB_TRY(check_certificate(options.cert, "the client certificate for Kafka has expired", err));
+    HUB_TRY(check_certificate(setup->config->kafka.registry.tls.cert, "the client certificate for the schema registry has expired", err));
     return hub_bus_open_kafka(&options, &setup->bus, err);
 }
 

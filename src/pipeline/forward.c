@@ -3,6 +3,7 @@
 
 #include "src/base/diag.h"
 #include "src/base/mem.h"
+#include "src/bus/wire.h"
 #include "src/codec/encode.h"
 #include "src/pipeline/forward_internal.h"
 
@@ -13,6 +14,8 @@ enum {
     ARENA_BYTES_MAX = 64 * 1024 * 1024,
     CHECKPOINT_BYTES_MAX = 16 * 1024,
     CHECKPOINT_TAG = SLOTS,
+    EXTRA_TAG, /* keys of a first start, events that were held back */
+    PREFIXED_BYTES_MAX = INT32_MAX, /* the bus takes far less */
     POLL_BUSY_MS = 100,
     POLL_FLIGHT_MS = 1,
     IDLE_MS = 100,
@@ -45,15 +48,17 @@ struct hub_forward {
     uint64_t first; /* oldest record that is not delivered */
     uint64_t next;  /* to be read */
     uint64_t barrier; /* nothing is read before this one is delivered; 0: none */
-    uint32_t keys_out;   /* records of the key store on their way, when there was no position */
+    uint32_t extra_out; /* records on their way that the log does not have in this place */
     uint64_t stored;  /* position on disk; UINT64_MAX: none yet */
-    bool prepared, keys_sent, failed, progress;
+    bool prepared, keys_sent, held_tried, failed, progress;
     bool unwritten; /* the position could not be written: said once */
     unsigned unpolled;
     int delay_ms;
     int64_t looked_us, stored_us, refused_us, moved_us;
     uint64_t moved_first; /* `first` when it last moved, at moved_us */
     struct hub_error why; /* of failed */
+    struct hub_forward_held *held;
+    struct hub_buf prefixed; /* a value behind its schema's id */
     struct hub_arena arena;
     struct hub_bus_stats before; /* of producers that are gone */
     char sent_checkpoint[CHECKPOINT_BYTES_MAX];
@@ -164,6 +169,10 @@ static enum hub_result open_position(struct hub_forward *f, struct hub_error *er
     HUB_TRY(position_path(o->folder, f->path, err));
     HUB_TRY(o->disk->ops->mkdir(o->disk, o->folder, err));
     HUB_TRY(read_position(o->log, o->disk, f->path, &record, &there, err));
+    HUB_TRY(hub_forward_held_open(f->held, o->disk, o->folder, err));
+    for (size_t i = 0; i < f->held->count; i++)
+        hub_forward_waits_hold_back(&f->waits, f->held->items[i].record);
+    f->stats.held = f->held->count;
     f->keys_sent = there;
     f->first = f->next = record + 1;
     f->stored = record;
@@ -189,8 +198,11 @@ enum hub_result hub_forward_open(const struct hub_forward_options *options, stru
     hub_forward_waits_init(&f->waits, 0);
     (void)snprintf(f->checkpoint, sizeof f->checkpoint, "%s",
                    options->checkpoint != NULL ? options->checkpoint : "");
+    hub_buf_init(&f->prefixed, PREFIXED_BYTES_MAX, false);
     f->slots = hub_mem_array(SLOTS, sizeof *f->slots);
-    enum hub_result result = f->slots != NULL
+    f->held = hub_mem_alloc(sizeof *f->held);
+    f->waits.held = hub_mem_array(HUB_FORWARD_HELD_MAX, sizeof *f->waits.held);
+    enum hub_result result = f->slots != NULL && f->held != NULL && f->waits.held != NULL
                                  ? open_position(f, err)
                                  : hub_fail(err, HUB_NO_MEMORY, "no memory for the forwarder", NULL);
     if (result != HUB_OK) {
@@ -229,6 +241,8 @@ void hub_forward_close(struct hub_forward *f)
     hub_forward_waits_deinit(&f->waits);
     hub_arena_deinit(&f->arena);
     (void)pthread_mutex_destroy(&f->lock);
+    hub_buf_deinit(&f->prefixed);
+    hub_mem_free(f->held);
     hub_mem_free(f->slots);
     hub_mem_free(f);
 }
@@ -284,8 +298,8 @@ static void on_delivered(void *ctx, const struct hub_bus_delivery *delivery)
     (void)pthread_mutex_lock(&f->lock);
     hub_forward_meter_add(&f->meter, hub_clock_mono_us(f->options.clock), delivery->latency_us);
     (void)pthread_mutex_unlock(&f->lock);
-    if (tag == CHECKPOINT_TAG + 1) {
-        f->keys_out--;
+    if (tag == EXTRA_TAG) {
+        f->extra_out--;
         return;
     }
     HUB_ASSERT(f->slots[tag].outstanding > 0);
@@ -310,14 +324,33 @@ static void poll_producer(struct hub_forward *f, int timeout_ms)
         fail(f, &err);
 }
 
+/* The id goes before the value and takes the place of the content type (src/bus/wire.h). */
+static enum hub_result prefix(struct hub_forward *f, uint32_t id, struct hub_bus_record *record, struct hub_error *err)
+{
+    uint8_t *to = NULL;
+    hub_buf_reset(&f->prefixed);
+    to = hub_buf_reserve(&f->prefixed, HUB_WIRE_PREFIX_LEN + record->value.len);
+    if (to == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for a record", NULL);
+    hub_wire_prefix(id, to);
+    memcpy(to + HUB_WIRE_PREFIX_LEN, record->value.ptr, record->value.len);
+    record->value = hub_span_of(to, HUB_WIRE_PREFIX_LEN + record->value.len);
+    record->header_count--;
+    memmove(&record->headers[0], &record->headers[1], record->header_count * sizeof record->headers[0]);
+    return HUB_OK;
+}
+
 /* A full buffer is waited for: what is not read yet lies in the log. HUB_CLOSED: stopping, or failed. */
 static enum hub_result send(void *ctx, enum hub_topic topic, struct hub_bus_record *record, struct hub_error *err)
 {
     struct sending *sending = ctx;
     struct hub_forward *f = sending->forward;
-    uint32_t *count = sending->tag < SLOTS ? &f->slots[sending->tag].outstanding : &f->keys_out;
+    uint32_t *count = sending->tag < SLOTS ? &f->slots[sending->tag].outstanding : &f->extra_out;
+    uint32_t id = f->options.schema_id != NULL ? f->options.schema_id(f->options.ctx, topic) : 0;
     record->topic = f->options.topics[topic];
     record->tag = sending->tag;
+    if (id != 0)
+        HUB_TRY(prefix(f, id, record, err));
     for (;;) {
         if (f->failed)
             return HUB_CLOSED;
@@ -334,12 +367,30 @@ static enum hub_result send(void *ctx, enum hub_topic topic, struct hub_bus_reco
     }
 }
 
+/* What is not as the schema says is put aside; the log record goes on without it. */
+static enum hub_result admit(void *ctx, struct hub_span event, struct hub_error *err)
+{
+    struct hub_forward *f = ((struct sending *)ctx)->forward;
+    struct hub_error why = {0};
+    if (hub_json_schema_check(f->options.event_schema, event, &why) == HUB_OK)
+        return HUB_OK;
+    enum hub_result kept = hub_forward_held_add(f->held, f->next, event, err);
+    if (kept != HUB_OK && kept != HUB_EXISTS)
+        return kept;
+    hub_forward_waits_hold_back(&f->waits, f->next);
+    if (kept == HUB_OK)
+        HUB_DIAG(HUB_DIAG_ERROR, component,
+                 "an event is not as its schema says: a mistake of this program; it is held back in forward/held, others go on",
+                 hub_diag_number("record", (int64_t)f->next), hub_diag_error(&why));
+    return HUB_END;
+}
+
 static void send_record(struct hub_forward *f, struct hub_span payload, const atomic_bool *stop)
 {
     struct hub_error err = {0};
     struct slot *slot = &f->slots[f->next % SLOTS];
     struct sending sending = {.forward = f, .stop = stop, .tag = (uint32_t)(f->next % SLOTS)};
-    struct hub_forward_sink sink = {.send = send, .ctx = &sending};
+    struct hub_forward_sink sink = {.send = send, .admit = f->options.event_schema != NULL ? admit : NULL, .ctx = &sending};
     bool barrier = false;
     *slot = (struct slot){0};
     enum hub_result result =
@@ -377,16 +428,64 @@ static bool emit_key(void *ctx, struct hub_span record)
 
 static void send_keys(struct hub_forward *f, const atomic_bool *stop)
 {
-    struct key_emission e = {.sending = {.forward = f, .stop = stop, .tag = CHECKPOINT_TAG + 1}, .result = HUB_OK};
+    struct key_emission e = {.sending = {.forward = f, .stop = stop, .tag = EXTRA_TAG}, .result = HUB_OK};
     e.sink = (struct hub_forward_sink){.send = send, .ctx = &e.sending};
-    f->keys_out = 0;
+    f->extra_out = 0;
     if (f->options.each_key != NULL)
         f->options.each_key(f->options.ctx, emit_key, &e);
     if (e.result != HUB_OK && e.err.result != HUB_OK)
         fail(f, &e.err);
-    while (e.result == HUB_OK && f->keys_out != 0 && !f->failed && !atomic_load(stop))
+    while (e.result == HUB_OK && f->extra_out != 0 && !f->failed && !atomic_load(stop))
         poll_producer(f, POLL_BUSY_MS);
-    f->keys_sent = e.result == HUB_OK && f->keys_out == 0 && !f->failed;
+    f->keys_sent = e.result == HUB_OK && f->extra_out == 0 && !f->failed;
+}
+
+/* --- events that were held back, for a version that makes or allows them --- */
+
+/* Sent, or HUB_END where the schema still does not allow it. */
+static enum hub_result send_held(struct hub_forward *f, size_t index, struct sending *sending, struct hub_error *err)
+{
+    struct hub_buf event;
+    struct hub_forward_sink sink = {.send = send, .ctx = sending};
+    hub_buf_init(&event, PREFIXED_BYTES_MAX, false);
+    enum hub_result result = hub_forward_held_read(f->held, index, &event, err);
+    if (result == HUB_OK && f->options.event_schema != NULL &&
+        hub_json_schema_check(f->options.event_schema, hub_buf_view(&event), NULL) != HUB_OK)
+        result = HUB_END;
+    hub_arena_reset(&f->arena);
+    if (result == HUB_OK)
+        result = hub_forward_event(f->options.signer, &f->arena, hub_buf_view(&event), &sink, err);
+    hub_buf_deinit(&event);
+    while (result == HUB_OK && f->extra_out != 0 && !f->failed && !atomic_load(sending->stop))
+        poll_producer(f, POLL_BUSY_MS);
+    return result == HUB_OK && f->extra_out != 0 ? HUB_CLOSED : result;
+}
+
+/* One after the other: there should be none. */
+static void try_held(struct hub_forward *f, const atomic_bool *stop)
+{
+    struct sending sending = {.forward = f, .stop = stop, .tag = EXTRA_TAG};
+    f->extra_out = 0;
+    for (size_t i = 0; i < f->held->count;) {
+        struct hub_error err = {0};
+        uint64_t record = f->held->items[i].record;
+        enum hub_result result = send_held(f, i, &sending, &err);
+        if (result == HUB_OK)
+            result = hub_forward_held_remove(f->held, i, &err);
+        if (result == HUB_END) {
+            i++;
+            continue;
+        }
+        if (result != HUB_OK) {
+            if (err.result != HUB_OK)
+                fail(f, &err);
+            return;
+        }
+        HUB_DIAG(HUB_DIAG_NOTICE, component, "an event that was held back is delivered", hub_diag_number("record", (int64_t)record));
+        if (!hub_forward_held_has(f->held, record))
+            hub_forward_waits_let_go(&f->waits, record);
+    }
+    f->held_tried = true;
 }
 
 /* --- the audit log's checkpoint --- */
@@ -471,6 +570,7 @@ static void update_stats(struct hub_forward *f)
     s->retries = f->before.retries + bus.retries;
     s->waiting = bus.waiting;
     s->brokers_up = bus.brokers_up;
+    s->held = f->held->count;
     s->trouble = trouble;
     s->state = trouble.result == HUB_OK ? "ok"
                : trouble.result == HUB_NETWORK || trouble.result == HUB_TIMEOUT || trouble.result == HUB_BUSY
@@ -527,6 +627,8 @@ static enum hub_result start(struct hub_forward *f, const atomic_bool *stop, str
     f->next = f->first;
     if (!f->keys_sent)
         send_keys(f, stop);
+    if (f->keys_sent && !f->held_tried && !f->failed)
+        try_held(f, stop);
     return hub_log_reader_open(f->options.log, f->first, &f->reader, err);
 }
 

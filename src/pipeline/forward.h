@@ -2,6 +2,10 @@
  * position of its own that moves only past what the brokers have. Brokers that are away cost disk: the log
  * waits. One thread runs it (hub_forward_run); the other calls are for any thread.
  *
+ * An event that its schema does not allow is a mistake of this program: it does not leave, neither do its identity facts; it is
+ * kept in FOLDER/held, others go on, and it is tried again when the forwarder starts. Whoever waits for its delivery
+ * is not told (guarantee 1). Past HUB_FORWARD_HELD_MAX of them nothing more is sent.
+ *
  * What goes where: docs/adr/0005-kafka.md. A key record is delivered before anything behind it is sent. */
 #pragma once
 
@@ -13,6 +17,7 @@
 #include "src/log/log.h"
 #include "src/pipeline/bus_setup.h"
 #include "src/protect/signed.h"
+#include "src/schema/json_schema.h"
 
 struct hub_forward;
 
@@ -30,7 +35,11 @@ struct hub_forward_options {
     enum hub_result (*prepare)(void *ctx, struct hub_error *err);
     /* Every key record there is, for a bus that has seen none: calls EMIT for each until it says false. NULL: none. */
     void (*each_key)(void *ctx, bool (*emit)(void *emit_ctx, struct hub_span record), void *emit_ctx);
-    void *ctx; /* of both */
+    /* What events must be: one that is not stays in FOLDER/held. NULL: not checked. */
+    const struct hub_json_schema *event_schema;
+    /* The id of its schema that stands before each value of TOPIC, asked after `prepare`; 0: none. NULL: none. */
+    uint32_t (*schema_id)(void *ctx, enum hub_topic topic);
+    void *ctx; /* of all */
 };
 
 /* Topic names and SIGNER must outlive it. HUB_CORRUPT: the position does not fit the log. */
@@ -69,6 +78,7 @@ struct hub_forward_stats {
     uint64_t retries, rebuilds; /* requests sent again; producers made anew */
     uint64_t waiting;          /* bus records that the producer holds */
     uint64_t holding;          /* answers that wait for the brokers */
+    uint64_t held;             /* events that are not as their schema says */
     int64_t latency_p50_us, latency_p99_us; /* from producer to acknowledgement, over the last minute */
     uint32_t brokers_up;
     const char *state; /* "ok", "waiting" for brokers, "refused" by them */

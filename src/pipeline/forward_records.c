@@ -78,13 +78,16 @@ static enum hub_result send_revision(const struct hub_signer *signer, struct hub
     return send_identity(signer, arena, head, "revision", json, sink, err);
 }
 
-static enum hub_result send_event(const struct hub_signer *signer, struct hub_arena *arena, struct hub_span event,
+enum hub_result hub_forward_event(const struct hub_signer *signer, struct hub_arena *arena, struct hub_span event,
                                   const struct hub_forward_sink *sink, struct hub_error *err)
 {
     static const struct hub_span type = {(const uint8_t *)"application/cloudevents+json", 28};
     struct hub_event_head head;
     struct hub_identity_statement *facts = NULL;
     size_t count = 0;
+    enum hub_result admitted = sink->admit != NULL ? sink->admit(sink->ctx, event, err) : HUB_OK;
+    if (admitted != HUB_OK)
+        return admitted == HUB_END ? HUB_OK : admitted;
     if (hub_event_head(event, &head) != HUB_OK)
         return damaged(err, "an event of the log cannot be read");
     HUB_TRY(hub_identity_of_event(arena, &head, &facts, &count, err));
@@ -139,7 +142,7 @@ static enum hub_result send_section(const struct hub_signer *signer, struct hub_
 {
     switch (kind) {
     case HUB_SECTION_EVENT:
-        return send_event(signer, arena, section, sink, err);
+        return hub_forward_event(signer, arena, section, sink, err);
     case HUB_SECTION_DEAD_LETTER:
         return send_letter(arena, section, sink, err);
     case HUB_SECTION_KEY:

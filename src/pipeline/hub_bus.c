@@ -52,8 +52,9 @@ static enum hub_result prepare(void *ctx, struct hub_error *err)
     struct hub *hub = ctx;
     struct hub_problems problems;
     hub_problems_init(&problems);
-    enum hub_result result =
-        hub_bus_setup_check(hub->bus, hub->roles, !hub_forward_begun(hub->forward), LATER_CHECK_MS, &problems, err);
+    enum hub_result result = hub_bus_schemas_register(hub->schemas, HUB_RUN_FORWARD, NULL, err);
+    if (result == HUB_OK)
+        result = hub_bus_setup_check(hub->bus, hub->roles, !hub_forward_begun(hub->forward), LATER_CHECK_MS, &problems, err);
     if (result == HUB_OK && problems.errors != 0)
         (void)first_error(&problems, err);
     if (result == HUB_OK)
@@ -62,6 +63,11 @@ static enum hub_result prepare(void *ctx, struct hub_error *err)
         result = HUB_CONFIG;
     hub_problems_deinit(&problems);
     return result;
+}
+
+static uint32_t schema_id(void *ctx, enum hub_topic topic)
+{
+    return hub_bus_schemas_id(((struct hub *)ctx)->schemas, topic);
 }
 
 static enum hub_result open_forward(struct hub *hub, struct hub_error *err)
@@ -81,6 +87,8 @@ static enum hub_result open_forward(struct hub *hub, struct hub_error *err)
         .disk = hub->disk,
         .prepare = prepare,
         .each_key = each_key,
+        .event_schema = hub_bus_schemas_of(hub->schemas, HUB_TOPIC_EVENTS),
+        .schema_id = schema_id,
         .ctx = hub,
     };
     for (size_t i = 0; i < HUB_TOPIC_COUNT; i++)
@@ -187,6 +195,23 @@ static enum hub_result check_roles(const struct hub *hub, struct hub_error *err)
     return HUB_OK;
 }
 
+/* A registry that is away, or away for this login, stops only who never had an id of it; one that refuses the schema stops
+ * everybody: what is written under the topic's name would not be what its readers were promised. */
+static enum hub_result register_schemas(struct hub *hub, struct hub_problems *problems, struct hub_error *err)
+{
+    struct hub_error why = {0};
+    enum hub_result result = hub_bus_schemas_register(hub->schemas, hub->roles, problems, &why);
+    if (result == HUB_OK)
+        return HUB_OK;
+    if (hub_result_row(result)->class == HUB_CLASS_RETRY) {
+        HUB_DIAG(HUB_DIAG_WARNING, component, "events wait in the event log for the schema registry", hub_diag_error(&why));
+        return HUB_OK;
+    }
+    if (err != NULL)
+        *err = why;
+    return result;
+}
+
 enum hub_result hub_bus_start(struct hub *hub, struct hub_problems *problems, struct hub_error *err)
 {
     char folder[HUB_PATH_MAX];
@@ -199,6 +224,8 @@ enum hub_result hub_bus_start(struct hub *hub, struct hub_problems *problems, st
         return HUB_OK;
     HUB_TRY(check_roles(hub, err));
     HUB_TRY(hub_bus_setup_open(hub->config, &hub->bus, err));
+    HUB_TRY(hub_bus_schemas_open(hub->config, hub->bus, hub->disk, &hub->schemas, err));
+    HUB_TRY(register_schemas(hub, problems, err));
     if ((hub->roles & HUB_RUN_TIMELINE) != 0)
         HUB_TRY(hub_bus_open_timeline(hub, err));
     if ((hub->roles & HUB_RUN_FORWARD) == 0)
@@ -233,6 +260,8 @@ void hub_bus_stop(struct hub *hub)
     hub->unify = NULL;
     hub_forward_close(hub->forward);
     hub->forward = NULL;
+    hub_bus_schemas_close(hub->schemas);
+    hub->schemas = NULL;
     hub_bus_setup_close(hub->bus);
     hub->bus = NULL;
 }

@@ -10,6 +10,7 @@
 #include "src/base/clock.h"
 #include "src/log/log.h"
 #include "src/pipeline/clock_watch.h"
+#include "src/pipeline/bus_schemas.h"
 #include "src/pipeline/bus_setup.h"
 #include "src/pipeline/commit.h"
 #include "src/pipeline/forward.h"
@@ -49,6 +50,7 @@ struct hub {
     struct hub_keeper *keeper;
     struct hub_commit *commit;
     struct hub_bus_setup *bus;    /* NULL: the bus is local */
+    struct hub_bus_schemas *schemas; /* with `bus` */
     struct hub_forward *forward;  /* NULL: not with this role */
     struct hub_signer signer;     /* this hub's, for the forwarder */
     struct hub_timelines *timelines; /* what readers read: of one store, or of this process's partitions */

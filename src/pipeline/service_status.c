@@ -96,6 +96,7 @@ static void add_bus(struct hub *hub, struct hub_buf *out)
         text_member(out, "trouble", text);
     }
     member(out, "position", stats.delivered);
+    member(out, "held", stats.held);
     member(out, "lag", stats.lag);
     member(out, "delivered", stats.events);
     member(out, "delivered_bytes", stats.bytes);

@@ -12,6 +12,7 @@
 
 #include "src/base/mem.h"
 #include "src/bus/memory.h"
+#include "src/bus/wire.h"
 #include "src/log/record.h"
 #include "src/pipeline/forward.h"
 #include "tests/temp_folder.h"
@@ -35,6 +36,9 @@ struct fixture {
     unsigned keys;                    /* records of the key store */
     enum hub_result prepared;         /* what prepare answers */
     atomic_uint prepares;
+    struct hub_arena arena; /* of the schema */
+    const struct hub_json_schema *schema;
+    uint32_t schema_id;
 };
 
 static void sign(void *ctx, struct hub_span text, uint8_t signature[HUB_SIGNATURE_LEN])
@@ -60,6 +64,11 @@ static void each_key(void *ctx, bool (*emit)(void *emit_ctx, struct hub_span rec
     }
 }
 
+static uint32_t schema_id(void *ctx, enum hub_topic topic)
+{
+    return topic == HUB_TOPIC_EVENTS ? ((struct fixture *)ctx)->schema_id : 0;
+}
+
 static enum hub_result open_forward(struct fixture *f, struct hub_error *err)
 {
     struct hub_forward_options options = {.log = f->log,
@@ -70,6 +79,8 @@ static enum hub_result open_forward(struct fixture *f, struct hub_error *err)
                                           .disk = hub_disk_system(),
                                           .prepare = prepare,
                                           .each_key = each_key,
+                                          .event_schema = f->schema,
+                                          .schema_id = schema_id,
                                           .ctx = f};
     memcpy(options.topics, names, sizeof names);
     return hub_forward_open(&options, &f->forward, err);
@@ -85,6 +96,7 @@ static int setup(void **state)
     (void)snprintf(f.log_folder, sizeof f.log_folder, "%s/log", f.folder);
     (void)snprintf(f.forward_folder, sizeof f.forward_folder, "%s/forward", f.folder);
     struct hub_log_options options = {0};
+    hub_arena_init(&f.arena, 1 << 24);
     hub_sign_keypair(f.public_key, f.secret_key);
     f.signer = (struct hub_signer){.public_key = f.public_key, .sign = sign, .ctx = &f};
     if (hub_log_open(f.log_folder, hub_disk_system(), &options, &f.log, NULL) != HUB_OK ||
@@ -136,6 +148,7 @@ static int teardown(void **state)
     hub_forward_close(f->forward);
     hub_bus_close(f->bus);
     hub_log_close(f->log, true);
+    hub_arena_deinit(&f->arena);
     temp_folder_remove(f->folder);
     return 0;
 }
@@ -306,6 +319,133 @@ static void a_revision_says_what_it_takes_the_place_of_also_without_facts(void *
     assert_int_equal(hub_signed_read_any(&arena, HUB_SIGNED_IDENTITY, record.value, (const uint8_t(*)[HUB_SIGN_PUBLIC_LEN])trusted, 1, &json, NULL),
                      HUB_CRYPTO);
     hub_arena_deinit(&arena);
+}
+
+/* Subjects up to DIGIT are allowed from the next restart on. */
+static void allow(struct fixture *f, char digit)
+{
+    char text[128];
+    (void)snprintf(text, sizeof text, "{\"properties\":{\"subject\":{\"pattern\":\"^1s[0-%c]$\"}}}", digit);
+    assert_int_equal(hub_json_schema_compile(&f->arena, hub_span_str(text), &f->schema, NULL), HUB_OK);
+}
+
+static void a_value_behind_its_schemas_id_has_no_content_type(void **state)
+{
+    struct fixture *f = *state;
+    f->schema_id = 0x01020304;
+    start(f);
+    add_event(f, 7, true);
+    sync_log(f);
+    wait_delivered(f, 1);
+    int32_t partition = hub_bus_partition(HUB_SPAN("1s7"), PARTITIONS);
+    struct hub_memory_record event = hub_memory_at(f->bus, names[HUB_TOPIC_EVENTS], partition, 0);
+    uint32_t id = 0;
+    assert_memory_equal(event.value.ptr, "\0\1\2\3\4{", 6);
+    struct hub_span json = hub_wire_strip(event.value, &id);
+    assert_int_equal(id, 0x01020304);
+    assert_int_equal(json.len, event.value.len - HUB_WIRE_PREFIX_LEN);
+    assert_string_equal(event.headers[0].name, "chartline-id");
+    assert_int_equal(event.header_count, 1);
+    struct hub_memory_record fact = hub_memory_at(f->bus, names[HUB_TOPIC_IDENTITY], partition, 0);
+    assert_true(hub_span_equal(hub_wire_strip(fact.value, &id), fact.value));
+    assert_int_equal(id, 0);
+    assert_string_equal(fact.headers[0].name, "content-type");
+}
+
+struct told {
+    struct hub_forward_wait wait;
+    atomic_bool is;
+};
+
+static void on_told(struct hub_forward_wait *wait)
+{
+    atomic_store(&((struct told *)wait)->is, true);
+}
+
+static size_t facts_there(struct fixture *f)
+{
+    size_t sum = 0;
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        sum += hub_memory_count(f->bus, names[HUB_TOPIC_IDENTITY], p);
+    return sum;
+}
+
+static void an_event_that_its_schema_does_not_allow_stays_and_others_go_on(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_forward_stats stats;
+    struct told bad = {.wait = {.record = 2, .delivered = on_told}};
+    struct told good = {.wait = {.record = 3, .delivered = on_told}};
+    struct told late = {.wait = {.record = 2, .delivered = on_told}};
+    allow(f, '8');
+    restart(f);
+    add_event(f, 7, true);
+    add_event(f, 9, true); /* not allowed */
+    add_event(f, 8, true);
+    assert_int_equal(hub_forward_hold(f->forward, &bad.wait), HUB_OK);
+    assert_int_equal(hub_forward_hold(f->forward, &good.wait), HUB_OK);
+    sync_log(f);
+    wait_delivered(f, 3);
+    stop(f);
+    hub_forward_stats(f->forward, &stats);
+    assert_int_equal(stats.held, 1);
+    assert_int_equal(stats.lag, 0);
+    assert_int_equal(stats.holding, 1);
+    assert_int_equal(events_there(f), 2);
+    assert_int_equal(facts_there(f), 2); /* nothing of it left */
+    assert_true(atomic_load(&good.is));
+    assert_false(atomic_load(&bad.is)); /* the brokers do not have it */
+
+    restart(f); /* the same program: still held, still not told */
+    assert_int_equal(hub_forward_hold(f->forward, &late.wait), HUB_OK);
+    add_event(f, 8, false);
+    sync_log(f);
+    wait_delivered(f, 4);
+    assert_false(atomic_load(&late.is));
+    assert_int_equal(events_there(f), 3);
+
+    stop(f);
+    allow(f, '9'); /* a version that knows better */
+    hub_forward_close(f->forward);
+    assert_int_equal(open_forward(f, NULL), HUB_OK);
+    atomic_store(&late.is, false);
+    late.wait.record = 2;
+    assert_int_equal(hub_forward_hold(f->forward, &late.wait), HUB_OK);
+    assert_false(atomic_load(&late.is));
+    start(f);
+    add_event(f, 8, false);
+    sync_log(f);
+    wait_delivered(f, 5);
+    assert_int_equal(events_there(f), 5);
+    assert_int_equal(facts_there(f), 3);
+    assert_true(atomic_load(&late.is));
+    hub_forward_stats(f->forward, &stats);
+    assert_whole(f, 5);
+    restart(f);
+    hub_forward_stats(f->forward, &stats);
+    assert_int_equal(stats.held, 0);
+}
+
+static void a_flood_of_wrong_events_stops_what_leaves(void **state)
+{
+    enum { MANY = 1003 };
+    struct fixture *f = *state;
+    struct hub_forward_stats stats = {0};
+    allow(f, '8');
+    restart(f);
+    for (int i = 0; i < MANY; i++)
+        add_event(f, 9, false);
+    add_event(f, 1, false);
+    sync_log(f);
+    for (int i = 0; i < WAIT_MS && stats.trouble.result != HUB_TOO_MANY; i += 10) {
+        (void)usleep(10000);
+        hub_forward_stats(f->forward, &stats);
+    }
+    assert_int_equal(stats.trouble.result, HUB_TOO_MANY);
+    assert_string_equal(stats.state, "refused");
+    assert_int_equal(stats.held, 1000);
+    assert_int_equal(events_there(f), 0);
+    assert_true(stats.lag > 0); /* the rest is in the event log */
 }
 
 static void a_key_record_is_delivered_before_anything_behind_it_is_sent(void **state)
@@ -533,6 +673,9 @@ int main(void)
         TEST(events_arrive_by_subject_with_their_headers),
         TEST(identity_facts_are_signed_and_lie_with_their_subject),
         TEST(a_revision_says_what_it_takes_the_place_of_also_without_facts),
+        TEST(a_value_behind_its_schemas_id_has_no_content_type),
+        TEST(an_event_that_its_schema_does_not_allow_stays_and_others_go_on),
+        TEST(a_flood_of_wrong_events_stops_what_leaves),
         TEST(a_key_record_is_delivered_before_anything_behind_it_is_sent),
         TEST(a_bus_that_has_seen_nothing_gets_all_keys_first),
         TEST(brokers_that_are_away_cost_no_event_and_little_memory),
