@@ -19,13 +19,13 @@ from kafka_harness import OPTIONS, Cluster, needed
 from harness import free_port
 from messages import patient, stamp
 
-KAFKA = ("kafka-ingest",)
+KAFKA = ("kafka-ingest", "kafka-latency", "kafka-timeline")
 GOAL_TIMES = {"kafka-ingest": 2, "kafka-timeline": 3}
 GOAL_P99_MS = 100
 RATE = 2000
 PARTITIONS = 4
 PATIENTS = 10000
-EVENTS_A_SECOND = 20000  # so many are there for the group to read, for each second of measuring
+EVENTS_A_SECOND, SEVERAL_A_SECOND = 20000, 4000  # so many are there for the group to read, for each second of measuring
 # The tests' brokers start fast; this one is to be fast: the whole compiler, memory and Kafka's own collector.
 BROKER = ["-Xmx1g", "-Xms1g", "-XX:TieredStopAtLevel=4", "-XX:-UseSerialGC", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
 LOCAL = "bus:       {local: {}}\n"
@@ -203,22 +203,71 @@ def one_entry_messages(folder):
 
 
 def apply(cluster, folder, seconds):
-    rows = []
-    prefix, count = "one.", max(1, round(EVENTS_A_SECOND * seconds / PATIENTS)) * PATIENTS
+    """The group, then the peer, over the same events; of both the last two thirds are measured, when they are warm. Then the group
+    over messages as they come, which have several entries each."""
+    repeat = max(1, round(EVENTS_A_SECOND * seconds / PATIENTS))
     with tempfile.TemporaryDirectory(prefix="chartline-bench-") as one:
         one_entry_messages(one)
-        fill(cluster, one, prefix, count // PATIENTS)
-    return rows
+        ours = group(cluster, one, "one.", *fill(cluster, one, "one.", repeat))
+    theirs = streams(cluster, "one.", ours["events"])
+    rows = [ours] if theirs is None else [dict(ours, goal_ratio=GOAL_TIMES["kafka-timeline"]),
+                                          dict(theirs, ratio=round(ours["per_second"] / max(1, theirs["per_second"]), 2))]
+    several = group(cluster, folder, "several.", *fill(cluster, folder, "several.", rounds(SEVERAL_A_SECOND, seconds, os.listdir(folder))))
+    return rows + [dict(several, name="kafka-timeline-1k")]
 
 
 def fill(cluster, folder, prefix, repeat):
+    """Events on the topic, from a hub of their own: how many, and the hub's public signing key."""
     with loaded(folder, bus(cluster, prefix), "ingest,forward") as load:
         load.send(repeat, connections=64)
+        forwarded(load.hub)
+        return load.hub.json("status")["events"], load.hub.cli("keys", "signer").strip()
+
+
+def forwarded(hub):
+    limit = time.monotonic() + 300
+    while hub.json("status")["bus"]["lag"] > 0:
+        if time.monotonic() > limit:
+            raise Failed("the brokers do not get the events")
+        time.sleep(0.1)
+
+
+def streams(cluster, prefix, count):
+    name = prefix + "streams"
+    cluster.allow("streams", "topic", prefix, "READ", "WRITE", "CREATE", "DESCRIBE", "DESCRIBE_CONFIGS", "ALTER_CONFIGS")
+    cluster.allow("streams", "group", prefix, "READ", "DESCRIBE")
+    with tempfile.TemporaryDirectory(prefix="chartline-bench-") as state:
+        file = settings(cluster, "streams", **{"application.id": name, "state.dir": state, "replication.factor": 1})
+        result = peer("streams", file, prefix + "events", count)
+    if result is None:
+        return None
+    if result["entries"] != count:
+        raise Failed(f"the peer kept {result['entries']} entries of {count} events")
+    return {"name": "streams-timeline", "per_second": round(result["per_second"])}
+
+
+def group(cluster, folder, prefix, count, signer):
+    """One process of the group from the topic's beginning to its end. What it says it has applied is in the topic `timeline`
+    or about to be: the end is when nothing is left."""
+    edits = bus(cluster, prefix, ("    prefix:", f'    trust: ["{signer}"]\n    prefix:'))
+    marks = []
+    with loaded(folder, edits, "timeline") as load:
         limit = time.monotonic() + 300
-        while load.hub.json("status")["bus"]["lag"] > 0:
-            if time.monotonic() > limit:
-                raise Failed("the brokers do not get the events")
-            time.sleep(0.1)
+        while not marks or marks[-1][1] < count:
+            status = load.hub.json("status")["timeline"]
+            if time.monotonic() > limit or status.get("trouble"):
+                raise Failed(f"the group does not get to the end: {status}")
+            if status["applied"] >= count / 3:
+                marks.append((time.monotonic(), status["applied"], load.cpu(), broker_cpu(cluster)))
+            time.sleep(0.05)
+        entries = sum(chart["entries"] for chart in load.hub.json("timeline", "--list"))
+    begin, end = marks[0], marks[-1]
+    measured = end[1] - begin[1]
+    if measured < count / 3:
+        raise Failed("too few events for a measure; use more --seconds")
+    rate = measured / (end[0] - begin[0])
+    return {"name": "kafka-timeline", "per_second": round(rate), "entries_per_second": round(rate * entries / count), "events": count,
+            "cpu_us_an_event": round((end[2] - begin[2]) / measured * 1e6), "brokers_us_an_event": round((end[3] - begin[3]) / measured * 1e6)}
 
 
 __all__ = ["KAFKA", "bench_kafka"]

@@ -23,11 +23,13 @@ import org.apache.kafka.streams.state.Stores;
  * latest one) go into RocksDB, and through the changelog to the brokers. No identity, no revisions, no fencing, at least once.
  *
  * <p>Usage: Timeline PROPERTIES TOPIC COUNT. Processes COUNT events from the topic's beginning, measures from a third of
- * them on (the virtual machine is warm by then), ends. A line of JSON: {"peer","events","seconds","per_second"}.
+ * them on (the virtual machine is warm by then), ends. A line of JSON: {"peer","events" measured,"entries" kept,
+ * "seconds","per_second"}.
  */
 public final class Timeline {
     private final long count;
     private final AtomicLong seen = new AtomicLong();
+    private final AtomicLong kept = new AtomicLong();
     private final CountDownLatch done = new CountDownLatch(1);
     private volatile long from;
     private volatile long to;
@@ -63,6 +65,7 @@ public final class Timeline {
                 String key = record.key() + "/" + event.id();
                 if (entries.get(key) == null) { // events come more than once
                     entries.put(key, event.entry());
+                    kept.incrementAndGet();
                     patients.put(record.key(), patient(patients.get(record.key()), event));
                 }
             }
@@ -100,8 +103,8 @@ public final class Timeline {
         timeline.done.await();
         double seconds = (timeline.to - timeline.from) / 1e9;
         long measured = timeline.count - timeline.count / 3;
-        System.out.printf(Locale.ROOT, "{\"peer\":\"kafka-streams\",\"events\":%d,\"seconds\":%.3f,\"per_second\":%.1f}%n", measured, seconds,
-            measured / seconds);
+        System.out.printf(Locale.ROOT, "{\"peer\":\"kafka-streams\",\"events\":%d,\"entries\":%d,\"seconds\":%.3f,\"per_second\":%.1f}%n",
+            measured, timeline.kept.get(), seconds, measured / seconds);
         System.out.flush();
         streams.close(Duration.ofSeconds(5));
         Runtime.getRuntime().halt(0);
