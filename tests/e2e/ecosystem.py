@@ -1,5 +1,4 @@
-"""What stands around the timeline topic in tests: a topic filled from a hub, and what a census must come to."""
-import base64
+"""What stands around the timeline topic in tests: settings and rights as the documentation shows them, and what a census must come to."""
 import re
 import socket
 
@@ -20,18 +19,20 @@ def until(condition, what, timeout=60):
         time.sleep(0.2)
 
 
-def murmur2(data):
-    """As the Java clients partition by a key."""
-    mask, m = 0xFFFFFFFF, 0x5BD1E995
-    h = 0x9747B28C ^ len(data)
-    whole = len(data) & ~3
-    for i in range(0, whole, 4):
-        k = int.from_bytes(data[i:i + 4], "little") * m & mask
-        h = (h * m & mask) ^ ((k ^ k >> 24) * m & mask)
-    if len(data) != whole:
-        h = (h ^ int.from_bytes(data[whole:], "little")) * m & mask
-    h = (h ^ h >> 13) * m & mask
-    return (h ^ h >> 15) & 0x7FFFFFFF
+def kafka_hub(cluster):
+    """A hub that does everything, its timeline through these brokers."""
+    hub = Hub()
+    hub.edit("bus:       {local: {}}\n", cluster.yaml())
+    return hub
+
+
+def settled(hub, timeout=90):
+    """Waits until the topic has everything that the hub acknowledged."""
+    def done():
+        status = hub.json("status")
+        timeline = status["timeline"]
+        return status["bus"]["lag"] == 0 and timeline["owned"] == timeline["ready"] == PARTITIONS and timeline["lag"] == 0
+    until(done, "the timeline does not settle", timeout)
 
 
 def request(hub, **members):
@@ -49,39 +50,8 @@ def request(hub, **members):
     raise Failed("the control socket ended in an answer")
 
 
-def records_of(hub):
-    """Key to value of all records that the hub's charts have."""
-    found = {}
-    for chart in (line["chart"] for line in request(hub, op="timeline.list")):
-        for token in chart["tokens"]:
-            found[token] = {"token": token, "chart": chart["chart"], "tokens": chart["tokens"]}
-        for line in request(hub, op="timeline.chart", patient=chart["chart"]):
-            if "record" in line:
-                record = line["record"]
-                found[f"{record['subject']}/{record['event'] if record['kind'] == 'revision' else record['id']}"] = record
-    return found
-
-
-class Filler:
-    """Brings what changed in the hub's timeline to the topic."""
-
-    def __init__(self, cluster, hub):
-        self.cluster, self.hub, self.known = cluster, hub, {}
-
-    def fill(self, rng=None):
-        self.hub.caught_up()
-        now = {key: json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False) for key, value in records_of(self.hub).items()}
-        keys = [key for key in now if self.known.get(key) != now[key]] + [key for key in self.known if key not in now]
-        if rng is not None:
-            rng.shuffle(keys)
-        for key in keys:
-            self.put(key, now.get(key))
-        self.known = now
-
-    def put(self, key, value):
-        partition = murmur2(key.split("/")[0].encode()) % PARTITIONS
-        text = "-" if value is None else base64.b64encode(value.encode()).decode()
-        self.cluster.admin("send", TOPIC, base64.b64encode(key.encode()).decode(), text, partition)
+def charts_of(hub):
+    return [line["chart"]["chart"] for line in request(hub, op="timeline.list")]
 
 
 def properties(path):
@@ -162,10 +132,11 @@ def place_of(resource):
 def census_of(hub):
     """Location token to charts, from `chartline timeline --json` of every chart; tokens come from the records by their ids."""
     places, census, wards = {}, {}, {}
-    for record in records_of(hub).values():
-        if record.get("kind") == "location" and place_of(record["resource"]):
-            places[place_of(record["resource"])] = words(record["resource"]).get("location")
-    for chart in (line["chart"] for line in hub.json("timeline", "--list")):
+    for chart in charts_of(hub):
+        for record in (line["record"] for line in request(hub, op="timeline.chart", patient=chart) if "record" in line):
+            if record["kind"] == "location" and place_of(record["resource"]):
+                places[place_of(record["resource"])] = words(record["resource"]).get("location")
+    for chart in charts_of(hub):
         shown = json.loads(hub.cli("timeline", chart, "--json", "--kind", "encounter", *hub.as_role("clinician")))
         for entry in shown["entries"]:
             if entry["status"] in ("finished", "cancelled", "planned"):
