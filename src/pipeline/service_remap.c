@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "src/base/mem.h"
+#include "src/pipeline/log_since.h"
 #include "src/pipeline/remap.h"
 #include "src/pipeline/remap_diff.h"
 #include "src/pipeline/session.h"
@@ -497,6 +498,7 @@ static enum hub_result run(struct job *job)
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_BACKGROUND); /* this client's thread; else only slower for others */
     job->last = hub_log_durable(hub->log);
     HUB_TRY(hub_log_reader_open(hub->log, hub_log_first(hub->log), &job->reader, job->err));
+    HUB_TRY(hub_log_since(hub->log, job->reader, job->since_us, &job->position, job->err)); /* revisions lie behind their message */
     HUB_TRY(hub_log_reader_open(hub->log, hub_log_first(hub->log), &job->newest, job->err));
     HUB_TRY(note_begin(job));
     enum hub_result result = run_messages(job);
