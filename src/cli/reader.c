@@ -22,7 +22,8 @@ struct patient_secret {
 struct hub_cli_reader {
     struct hub_client *client;
     struct hub_role_key *role;
-    struct class_key *keys; /* guarded */
+    bool classes[HUB_DATA_CLASSES]; /* what the role may open now; it may hold keys of former rights */
+    struct class_key *keys;         /* guarded */
     size_t key_count;
     struct patient_secret *secrets; /* guarded */
     size_t secret_count, secret_cap;
@@ -101,7 +102,14 @@ static enum hub_result prove(struct hub_cli_reader *r, struct hub_arena *arena, 
                              err));
     hub_cli_request_begin(&request, "role.prove");
     hub_cli_request_text(&request, "answer", answer);
-    return hub_cli_collect(r->client, &request, arena, &lines, err);
+    HUB_TRY(hub_cli_collect(r->client, &request, arena, &lines, err));
+    const struct hub_json *classes = hub_json_get(hub_json_at(lines, 0), "classes");
+    for (const struct hub_json *name = classes != NULL ? classes->first : NULL; name != NULL; name = name->next) {
+        enum hub_data_class class_;
+        if (hub_data_class_of(hub_json_span(name), &class_))
+            r->classes[class_] = true;
+    }
+    return HUB_OK;
 }
 
 /* --- class keys --- */
@@ -143,7 +151,7 @@ static enum hub_result load_class_keys(struct hub_cli_reader *r, struct hub_aren
         if (result == HUB_OK)
             result = hub_role_open_class(r->role, sign_public, hub_buf_view(&record), &slot->id,
                                          &slot->class_, slot->key, err);
-        if (result == HUB_OK)
+        if (result == HUB_OK && r->classes[slot->class_])
             r->key_count++;
         else if (result == HUB_DENIED || result == HUB_NOT_FOUND) /* not for this role, or no class key */
             result = HUB_OK;

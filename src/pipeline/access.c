@@ -1,4 +1,4 @@
-/* The access policy in force: who may open what. It is read at the start and anew by `keys grant`; a session that
+/* The access policy in force: who may open what. It is read at the start and anew by a reload and `keys grant`; a session that
  * proved a role keeps the policy's memory alive by keeping nothing: old ones stay until the hub closes. */
 #include <string.h>
 
@@ -18,7 +18,18 @@ const struct hub_role *hub_access_role(struct hub *hub, const char *name)
     return role;
 }
 
-enum hub_result hub_access_grant(struct hub *hub, const char *role, const char *by, struct hub_error *err)
+static bool same_roles(const struct hub_roles *a, const struct hub_roles *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++) {
+        const struct hub_role *other = hub_roles_find(b, a->items[i].name);
+        same = other != NULL && memcmp(other->classes, a->items[i].classes, sizeof(other->classes)) == 0 &&
+               strcmp(other->public_key_path, a->items[i].public_key_path) == 0;
+    }
+    return same;
+}
+
+enum hub_result hub_access_take(struct hub *hub, const char *role, const char *by, struct hub_error *err)
 {
     struct hub_problems problems;
     struct hub_access_old *old = hub_mem_alloc(sizeof(*old));
@@ -27,10 +38,10 @@ enum hub_result hub_access_grant(struct hub *hub, const char *role, const char *
     hub_problems_init(&problems);
     struct hub_roles *roles = hub_roles_load(hub->config->policy_access, hub->config->folder, &problems);
     hub_problems_deinit(&problems);
-    enum hub_result result = roles != NULL ? hub_keys_grant(hub->keys, roles, role, by, err)
-                                           : hub_fail(err, HUB_CONFIG, "the access policy cannot be used",
-                                                      "run `chartline check`");
-    if (result != HUB_OK) {
+    enum hub_result result = roles == NULL ? hub_fail(err, HUB_CONFIG, "the access policy cannot be used", "run `chartline check`")
+                             : role != NULL ? hub_keys_grant(hub->keys, roles, role, by, err)
+                                            : hub_keys_access(hub->keys, roles, by, err);
+    if (result != HUB_OK || same_roles(roles, hub->access)) { /* a reload a minute must not pile them up */
         hub_roles_free(roles);
         hub_mem_free(old);
         return result;

@@ -24,7 +24,7 @@
  *   keys.shred {patient, tokens:[..]}             -> {"shredded":{"token","outcome","id"}}*
  *   role.challenge {role}                         -> {"challenge":b64 sealed box of 32 random bytes to the
  role's public key}
- *   role.prove {answer: b64 of those 32 bytes}    -> {"role":...}; holds for this connection
+ *   role.prove {answer: b64 of those 32 bytes}    -> {"role":...,"classes":[...]}; holds for this connection
  *   key.secrets {tokens:[..] and/or ids:[..], classes:[..], purpose}
  *                                                 -> {"secret":{"id","subject","secret":b64}}*,
  {"missing":{"subject"|"id","code"}}* (needs a proven role that has these classes; audited first)

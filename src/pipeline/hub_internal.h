@@ -91,9 +91,10 @@ bool hub_path_ends(const char *path, const char *end);
 
 /* NULL: none of that name. Lives until the hub closes. Any thread. */
 const struct hub_role *hub_access_role(struct hub *hub, const char *name);
-/* Reads the access policy anew and grants ROLE (hub_keys_grant). */
-enum hub_result hub_access_grant(struct hub *hub, const char *role, const char *by,
-                                 struct hub_error *err) HUB_MUST_USE;
+/* Reads the access policy anew and takes it as a start does (hub_keys_access); with ROLE it grants that one too
+ * (hub_keys_grant). After a failure the policy in force stays. */
+enum hub_result hub_access_take(struct hub *hub, const char *role, const char *by,
+                                struct hub_error *err) HUB_MUST_USE;
 void hub_access_close(struct hub *hub);
 
 /* --- apply.c: the timeline follows the log --- */

@@ -62,25 +62,6 @@ static void check_feeds(const struct hub *hub, const struct hub_config *config, 
     }
 }
 
-/* The access policy decides whom class keys are sealed to, which happens at the start. It must be good all
- * the same. */
-static void check_access(const struct hub *hub, const struct hub_config *config,
-                         struct hub_problems *problems)
-{
-    struct hub_roles *roles = hub_roles_load(config->policy_access, config->folder, problems);
-    bool same = roles != NULL && roles->count == hub->access->count;
-    for (size_t i = 0; same && i < roles->count; i++) {
-        const struct hub_role *was = hub_roles_find(hub->access, roles->items[i].name);
-        same = was != NULL && memcmp(was->classes, roles->items[i].classes, sizeof(was->classes)) == 0 &&
-               strcmp(was->public_key_path, roles->items[i].public_key_path) == 0;
-    }
-    if (roles != NULL && !same)
-        hub_problems_add(problems, HUB_SEVERITY_WARNING, config->policy_access, 0, "policy.access",
-                         "changed, and needs a restart: the old roles stay in force",
-                         "restart the hub when it suits, or `chartline keys grant ROLE`", NULL);
-    hub_roles_free(roles);
-}
-
 static enum hub_result load(struct hub *hub, bool feeds, struct hub_problems *problems, struct hub_rules **out)
 {
     struct hub_config *next = hub_config_load(hub->config->path, problems);
@@ -89,7 +70,7 @@ static enum hub_result load(struct hub *hub, bool feeds, struct hub_problems *pr
     enum hub_result result = hub_config_keep(next, hub->config, problems);
     if (result == HUB_OK) {
         check_feeds(hub, next, problems);
-        check_access(hub, next, problems);
+        hub_roles_free(hub_roles_load(next->policy_access, next->folder, problems)); /* taken later, good now */
         result = problems->errors != 0 ? HUB_CONFIG : HUB_OK;
     }
     if (result != HUB_OK) {
@@ -141,6 +122,8 @@ void hub_reload(struct hub *hub)
     hub_problems_init(&problems);
     enum hub_result result = load(hub, hub->roles != HUB_RUN_OFFLINE, &problems, &rules);
     log_problems(&problems);
+    if (result == HUB_OK) /* as a start does: new rights get the keys, lost ones end their epochs */
+        result = hub_access_take(hub, NULL, "reload", &err);
     if (result == HUB_OK)
         result = hub_note_rules(hub, rules, &err);
     if (result == HUB_OK) {

@@ -171,7 +171,7 @@ enum hub_result hub_service_keys_grant(struct hub_request *request, struct hub_e
 {
     const char *role = NULL;
     HUB_TRY(role_asked(request, &role, err));
-    HUB_TRY(hub_access_grant(request->hub, role, request->session->peer, err));
+    HUB_TRY(hub_access_take(request->hub, role, request->session->peer, err));
     return answer_role(request, role, HUB_SPAN("granted"), err);
 }
 

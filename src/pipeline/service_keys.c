@@ -94,6 +94,20 @@ enum hub_result hub_service_role_challenge(struct hub_request *request, struct h
     return hub_answer_json(request, "challenge", hub_json_string_c(request->arena, text));
 }
 
+/* With what it may open now: it may hold keys of former rights. */
+static enum hub_result answer_role(struct hub_request *request, const struct hub_role *role)
+{
+    struct hub_json *object = hub_json_new(request->arena, HUB_JSON_OBJECT), *classes = hub_json_new(request->arena, HUB_JSON_ARRAY);
+    HUB_ENSURE(object != NULL && classes != NULL, HUB_NO_MEMORY);
+    for (enum hub_data_class c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
+        if (role->classes[c])
+            HUB_TRY(hub_json_push(classes, hub_json_string_c(request->arena, hub_data_class_name(c))));
+    }
+    HUB_TRY(hub_json_set_string(request->arena, object, "role", hub_span_str(role->name)));
+    HUB_TRY(hub_json_set_c(object, "classes", classes));
+    return hub_answer_object(request, object);
+}
+
 /* One try a challenge. */
 enum hub_result hub_service_role_prove(struct hub_request *request, struct hub_error *err)
 {
@@ -120,7 +134,7 @@ enum hub_result hub_service_role_prove(struct hub_request *request, struct hub_e
                         "ask for a challenge and open it with the role's key");
     }
     session->role = asked;
-    return hub_answer_json(request, "role", hub_json_string_c(request->arena, asked->name));
+    return answer_role(request, asked);
 }
 
 /* --- the key service --- */
@@ -260,6 +274,9 @@ enum hub_result hub_service_key_secrets(struct hub_request *request, struct hub_
                         "prove the role first (--role and --key)");
     if (hub_keys_revoked(request->hub->keys, request->session->role->name)) /* since it was proven */
         return hub_fail(err, HUB_DENIED, "the role was revoked", "`chartline keys grant` gives it back");
+    request->session->role = hub_access_role(request->hub, request->session->role->name); /* as the policy is now */
+    if (request->session->role == NULL)
+        return hub_fail(err, HUB_DENIED, "no such role", "roles stand in the access policy");
     HUB_TRY(hub_request_list(request, "tokens", &token_texts, &token_count, err));
     HUB_TRY(hub_request_list(request, "ids", &id_texts, &id_count, err));
     HUB_TRY(hub_request_list(request, "classes", &classes, &class_count, err));

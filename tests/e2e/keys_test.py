@@ -199,6 +199,50 @@ def a_role_that_is_added_gets_its_keys_without_a_restart():
         hub.close()
 
 
+def a_reload_takes_the_access_policy_as_a_start_does():
+    hub = Hub().start()
+
+    def reload(text, said):
+        write_file(hub, "policies/access/roles.yaml", text)
+        before = hub.log_tail().count(said)
+        hub.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: hub.log_tail().count(said) > before, f"the log does not say {said!r}: {hub.log_tail()}", 20)
+
+    def active(name):
+        return [k for k in class_keys(hub, name) if k["state"] == "active"][0]
+
+    try:
+        send_all(hub, Hospital(16, patients=1).messages(3))
+        hub.caught_up()
+        chart = hub.json("timeline", "--list")[0]["chart"]
+        roles = read_file(hub, "policies/access/roles.yaml")
+        narrow = roles.replace("frontdesk:\n    classes: [identity, contact, financial]", "frontdesk:\n    classes: [identity, financial]")
+        narrow = narrow.replace("insights:\n    classes: [clinical]", "insights:\n    classes: [clinical, identity]")
+        check(narrow != roles, "roles.yaml reads otherwise")
+        old = active("contact")["id"]
+        check("ABARA" not in hub.cli("timeline", chart, *hub.as_role("insights")), "insights sees a name")
+        reload(narrow, "the configuration was read anew")
+        check("ABARA" in hub.cli("timeline", chart, *hub.as_role("insights")), "the role that got a class has no keys of it")
+        check(active("contact")["id"] != old and "frontdesk" not in active("contact")["roles"], f"the epoch goes on: {active('contact')}")
+        check("frontdesk" in active("identity")["roles"] and "insights" in active("identity")["roles"], f"{active('identity')}")
+        again = active("contact")["id"]
+        reload(narrow, "the configuration was read anew")
+        check(active("contact")["id"] == again, "the same policy made a new epoch")
+        reload(narrow + "  registrar:\n    classes: [identity]\n", "not reloaded")  # it has no key pair
+        check("registrar" in hub.log_tail(), f"it does not say whose: {hub.log_tail()}")
+        reload(narrow.replace("[identity, financial]", "[identity, money]"), "not reloaded")
+        write_file(hub, "policies/access/roles.yaml", narrow)
+        run("timeline", chart, "--role", "registrar", "--key", "keys/roles/clinician.key", cwd=hub.dir, expect=1)
+        check("ABARA" in hub.cli("timeline", chart, *hub.as_role("frontdesk")), "the last good policy is not in force")
+        hub.cli("keys", "revoke", "frontdesk")
+        reload(roles, "the configuration was read anew")  # a reload gives nothing back that was revoked
+        check("revoked" in run("timeline", chart, *hub.as_role("frontdesk"), cwd=hub.dir, expect=1)[1], "a revoked role is let in")
+        check({e.get("who") for e in entries(hub, "key-granted")} >= {"reload"}, f"by whom: {entries(hub, 'key-granted')}")
+        hub.stop()
+    finally:
+        hub.close()
+
+
 def files_holding(folder, needle):
     found = []
     for base, _, names in os.walk(folder):
@@ -363,6 +407,7 @@ TESTS = [what_is_sensitive_shows_to_roles_with_sensitive_only,
          an_epoch_ends_by_itself_after_so_many_fields,
          a_revoked_role_reads_nothing_until_it_is_granted_again,
          a_role_that_is_added_gets_its_keys_without_a_restart,
+         a_reload_takes_the_access_policy_as_a_start_does,
          a_shredded_patient_is_unreadable_everywhere_and_everybody_else_is_not,
          what_comes_after_a_shred_is_readable_and_what_was_is_not,
          a_shred_that_is_killed_is_finished_and_audited,
