@@ -2,7 +2,8 @@
  * four bytes, big endian. A value without it is JSON and begins with '{', so readers tell both apart value by value. */
 #pragma once
 
-#include "src/base/span.h"
+#include "src/base/buf.h"
+#include "src/bus/bus.h"
 
 enum { HUB_WIRE_PREFIX_LEN = 5 };
 
@@ -24,3 +25,7 @@ static inline struct hub_span hub_wire_strip(struct hub_span value, uint32_t *id
     *id = (uint32_t)value.ptr[1] << 24 | (uint32_t)value.ptr[2] << 16 | (uint32_t)value.ptr[3] << 8 | value.ptr[4];
     return (struct hub_span){value.ptr + HUB_WIRE_PREFIX_LEN, value.len - HUB_WIRE_PREFIX_LEN};
 }
+
+/* Puts ID before RECORD's value, which lies in ROOM then until that changes, and leaves its header `content-type` out. ID 0 and
+ * tombstones: RECORD stays as it is. HUB_NO_MEMORY, HUB_TOO_LARGE (ROOM's cap). */
+enum hub_result hub_wire_put(uint32_t id, struct hub_buf *room, struct hub_bus_record *record, struct hub_error *err) HUB_MUST_USE;

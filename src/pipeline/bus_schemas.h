@@ -2,7 +2,7 @@
  * that they do not describe; and, with a schema registry, registered there, with their ids on disk too, so that
  * a registry that is away does not stop a hub that has worked before (docs/FORMATS.md, Schemas).
  *
- * Opening and hub_bus_schemas_register are for one thread at a time; the other calls are for any thread. */
+ * hub_bus_schemas_register is for one thread at a time and role, the other calls for any thread. */
 #pragma once
 
 #include "src/base/disk.h"

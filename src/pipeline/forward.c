@@ -324,22 +324,6 @@ static void poll_producer(struct hub_forward *f, int timeout_ms)
         fail(f, &err);
 }
 
-/* The id goes before the value and takes the place of the content type (src/bus/wire.h). */
-static enum hub_result prefix(struct hub_forward *f, uint32_t id, struct hub_bus_record *record, struct hub_error *err)
-{
-    uint8_t *to = NULL;
-    hub_buf_reset(&f->prefixed);
-    to = hub_buf_reserve(&f->prefixed, HUB_WIRE_PREFIX_LEN + record->value.len);
-    if (to == NULL)
-        return hub_fail(err, HUB_NO_MEMORY, "no memory for a record", NULL);
-    hub_wire_prefix(id, to);
-    memcpy(to + HUB_WIRE_PREFIX_LEN, record->value.ptr, record->value.len);
-    record->value = hub_span_of(to, HUB_WIRE_PREFIX_LEN + record->value.len);
-    record->header_count--;
-    memmove(&record->headers[0], &record->headers[1], record->header_count * sizeof record->headers[0]);
-    return HUB_OK;
-}
-
 /* A full buffer is waited for: what is not read yet lies in the log. HUB_CLOSED: stopping, or failed. */
 static enum hub_result send(void *ctx, enum hub_topic topic, struct hub_bus_record *record, struct hub_error *err)
 {
@@ -349,8 +333,7 @@ static enum hub_result send(void *ctx, enum hub_topic topic, struct hub_bus_reco
     uint32_t id = f->options.schema_id != NULL ? f->options.schema_id(f->options.ctx, topic) : 0;
     record->topic = f->options.topics[topic];
     record->tag = sending->tag;
-    if (id != 0)
-        HUB_TRY(prefix(f, id, record, err));
+    HUB_TRY(hub_wire_put(id, &f->prefixed, record, err));
     for (;;) {
         if (f->failed)
             return HUB_CLOSED;

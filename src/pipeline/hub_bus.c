@@ -104,7 +104,9 @@ static enum hub_result prepare_timeline(void *ctx, struct hub_error *err)
     struct hub *hub = ctx;
     struct hub_problems problems;
     hub_problems_init(&problems);
-    enum hub_result result = hub_bus_setup_check(hub->bus, HUB_RUN_TIMELINE, true, LATER_CHECK_MS, &problems, err);
+    enum hub_result result = hub_bus_schemas_register(hub->schemas, HUB_RUN_TIMELINE, NULL, err);
+    if (result == HUB_OK)
+        result = hub_bus_setup_check(hub->bus, HUB_RUN_TIMELINE, true, LATER_CHECK_MS, &problems, err);
     if (result == HUB_OK && problems.errors != 0) {
         (void)first_error(&problems, err);
         log_problems(&problems);
@@ -112,6 +114,11 @@ static enum hub_result prepare_timeline(void *ctx, struct hub_error *err)
     }
     hub_problems_deinit(&problems);
     return result;
+}
+
+static uint32_t timeline_schema_id(void *ctx)
+{
+    return schema_id(ctx, HUB_TOPIC_TIMELINE);
 }
 
 /* Whoever follows a chart looks again. */
@@ -165,6 +172,7 @@ enum hub_result hub_bus_open_timeline(struct hub *hub, struct hub_error *err)
         .timelines = hub->timelines,
         .prepare = prepare_timeline,
         .changed = on_changed,
+        .schema_id = timeline_schema_id,
         .ctx = hub,
     };
     for (size_t i = 0; i < hub->config->feed_count; i++)

@@ -6,8 +6,9 @@
 
 #include "src/base/diag.h"
 #include "src/base/mem.h"
+#include "src/bus/wire.h"
 
-enum { STEP_MS = 50, REGISTRY_PREFIX = 5 };
+enum { STEP_MS = 50 };
 
 /* --- small things --- */
 
@@ -46,9 +47,8 @@ void unify_changed(struct hub_unify *u)
 
 struct hub_span unify_value(struct hub_span value)
 {
-    return value.len > REGISTRY_PREFIX && value.ptr[0] == 0
-               ? hub_span_of(value.ptr + REGISTRY_PREFIX, value.len - REGISTRY_PREFIX)
-               : value;
+    uint32_t id;
+    return hub_wire_strip(value, &id);
 }
 
 void unify_place_text(const struct unify_place *place, char out[HUB_TIMELINE_MARK_MAX])

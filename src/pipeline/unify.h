@@ -35,7 +35,9 @@ struct hub_unify_options { /* strings but `folder`, lists and what is pointed to
     enum hub_result (*prepare)(void *ctx, struct hub_error *err);
     /* Something new can be read. NULL: nobody wants to know. */
     void (*changed)(void *ctx);
-    void *ctx; /* of both */
+    /* The id of its schema that stands before each value of `timeline`, asked after `prepare`; 0: none. NULL: none. */
+    uint32_t (*schema_id)(void *ctx);
+    void *ctx; /* of all */
 };
 
 /* Opens who is who; no network. */

@@ -3,6 +3,7 @@
 #include "src/base/crash.h"
 #include "src/base/diag.h"
 #include "src/base/mem.h"
+#include "src/bus/wire.h"
 #include "src/pipeline/unify_internal.h"
 
 enum {
@@ -14,6 +15,7 @@ enum {
     RESTORE_BYTES = 16 * 1024 * 1024,
     RESTORE_POLL_MS = 100,
     WAIT_MS = 20,
+    RECORD_BYTES_MAX = INT32_MAX, /* the bus takes far less */
 };
 
 static const char component[] = "timeline";
@@ -38,11 +40,25 @@ static enum hub_result begin(struct unify_part *p, struct hub_error *err)
     return HUB_OK;
 }
 
+static enum hub_result send(struct unify_part *p, const struct hub_bus_record *record, struct hub_error *err)
+{
+    for (;;) {
+        enum hub_result result = hub_bus_send(p->producer, record, err);
+        if (result != HUB_BUSY)
+            return result;
+        HUB_TRY(hub_bus_poll(p->producer, SEND_WAIT_MS, err));
+        if (unify_part_leaving(p))
+            return hub_fail(err, HUB_CLOSED, "the partition is given back", NULL);
+    }
+}
+
 static enum hub_result on_record(void *ctx, struct hub_span key, struct hub_span subject, struct hub_span value, struct hub_error *err)
 {
     struct unify_part *p = ctx;
-    const struct hub_bus_record record = {
-        .topic = p->unify->options.timeline,
+    const struct hub_unify_options *o = &p->unify->options;
+    struct hub_buf room; /* for a schema's id and the value */
+    struct hub_bus_record record = {
+        .topic = o->timeline,
         .key = key,
         .subject = subject,
         .value = value,
@@ -51,14 +67,12 @@ static enum hub_result on_record(void *ctx, struct hub_span key, struct hub_span
     };
     if (!p->begun)
         HUB_TRY(begin(p, err));
-    for (;;) {
-        enum hub_result result = hub_bus_send(p->producer, &record, err);
-        if (result != HUB_BUSY)
-            return result;
-        HUB_TRY(hub_bus_poll(p->producer, SEND_WAIT_MS, err));
-        if (unify_part_leaving(p))
-            return hub_fail(err, HUB_CLOSED, "the partition is given back", NULL);
-    }
+    hub_buf_init(&room, RECORD_BYTES_MAX, false);
+    enum hub_result result = hub_wire_put(o->schema_id != NULL ? o->schema_id(o->ctx) : 0, &room, &record, err);
+    if (result == HUB_OK)
+        result = send(p, &record, err);
+    hub_buf_deinit(&room);
+    return result;
 }
 
 /* Waits for the brokers as long as it takes; not for ever when the partition is to be given back. */

@@ -122,6 +122,37 @@ def refused(hub, *words):
     return err
 
 
+def digest_of(hub):
+    """Of the state, once it is whole."""
+    def whole():
+        text = hub.cli("timeline", "--digest", expect=None).strip()
+        return text if len(text) == 64 else None
+    return until(whole, "the timeline does not catch up")
+
+
+def check_timeline(cluster, registry, prefix, hub, reader):
+    """The timeline's topic likewise; and a store that is gone is put back from it."""
+    from jsonschema import Draft7Validator
+    digest = digest_of(hub)
+    topic = prefix + "timeline"
+    version = registry.ask("GET", f"/subjects/{topic}-value/versions/latest")
+    validator = Draft7Validator(json.loads(version["schema"]))
+    records = cluster.dump(topic)
+    kinds = set()
+    for _, _, _, value, headers in records:
+        if value is not None:
+            check(value[0] == 0 and int.from_bytes(value[1:5], "big") == version["id"] and "content-type" not in headers, "no prefix, or another id")
+            record = reader(value, SerializationContext(topic, MessageField.VALUE))
+            check(validator.is_valid(record), "not as the schema says")
+            kinds.add(record.get("kind", "token"))
+    check({"patient", "encounter", "token"} <= kinds, f"kinds of records: {kinds}")
+    hub.stop()
+    shutil.rmtree(os.path.join(hub.dir, "data", "timeline"))
+    hub.start()
+    check(digest_of(hub) == digest, "the state that comes back from the topic is another one")
+    check(cluster.count(topic) >= len(records), "records of the topic are gone")
+
+
 def values_carry_the_id_of_their_schema_and_another_reader_reads_them():
     cluster, registry, prefix = Stage.up()
     front = front_of(cluster, registry, client_ca=cluster.certificates.path("ca.pem"))
@@ -156,6 +187,7 @@ def values_carry_the_id_of_their_schema_and_another_reader_reads_them():
         except Exception as e:  # whichever the library has for it
             check("additional" in str(e).lower(), f"the reader says {e}")
         check(all(value[0] == ord("{") for _, _, _, value, _ in cluster.dump(prefix + "identity")), "identity facts have a prefix")
+        check_timeline(cluster, registry, prefix, hub, reader)
         asked = len(front.asked)
         hub.stop()
         hub.start()
