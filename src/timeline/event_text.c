@@ -23,13 +23,13 @@ bool timeline_good_id(struct hub_span id)
 
 /* --- lists --- */
 
-/* Room for one more item of SIZE bytes in a list that may move. */
+/* Room for one more item of SIZE bytes in a list that may move. Not zeroed: items are put there whole. */
 static void *grown(struct reading *r, void *items, size_t count, size_t *cap, size_t size)
 {
     if (count < *cap)
         return items;
     const size_t more = *cap != 0 ? *cap * 2 : FIRST_CAP;
-    void *list = hub_arena_array(r->arena, more, size);
+    void *list = more <= SIZE_MAX / size ? hub_arena_alloc(r->arena, more * size) : NULL;
     if (list == NULL) {
         r->full = true;
         return items;
