@@ -4,7 +4,7 @@
 #include "src/base/mem.h"
 #include "src/bus/kafka.h"
 
-enum { SESSION_MS = 45000, POLL_MS = 300000, PLACES_MAX = 4096, TOPIC_MAX = 250 };
+enum { SESSION_MS = 45000, POLL_MS = 300000, FETCH_WAIT_MS = 50, PLACES_MAX = 4096, TOPIC_MAX = 250 };
 
 struct consumer {
     struct hub_bus_consumer base;
@@ -109,6 +109,8 @@ static enum hub_result set_group(rd_kafka_conf_t *conf, const struct hub_kafka_b
     hub_kafka_set(conf, "partition.assignment.strategy", "cooperative-sticky", &result, err);
     hub_kafka_set_number(conf, "session.timeout.ms", o->session_ms != 0 ? o->session_ms : SESSION_MS, &result, err);
     hub_kafka_set_number(conf, "max.poll.interval.ms", o->poll_ms != 0 ? o->poll_ms : POLL_MS, &result, err);
+    /* a broker answers in order: a question (where does the partition end?) waits for the fetch before it */
+    hub_kafka_set_number(conf, "fetch.wait.max.ms", FETCH_WAIT_MS, &result, err);
     hub_kafka_set(conf, "enable.auto.commit", "false", &result, err);
     hub_kafka_set(conf, "enable.auto.offset.store", "false", &result, err);
     hub_kafka_set(conf, "enable.partition.eof", "true", &result, err);
