@@ -48,7 +48,7 @@ static struct hub_timeline *open_store(enum hub_timeline_part part, struct hub_k
 
 static void take_line(struct stores *s, struct hub_span line)
 {
-    const uint8_t *tab = line.len > 1 ? memchr(line.ptr, '\t', line.len) : NULL;
+    const uint8_t *tab = line.len > 1 ? memchr(line.ptr + 1, '\t', line.len - 1) : NULL;
     if (tab == NULL)
         return;
     const struct hub_span key = hub_span_of(line.ptr + 1, (size_t)(tab - line.ptr) - 1);
