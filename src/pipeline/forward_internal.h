@@ -50,7 +50,7 @@ void hub_forward_waits_let_go(struct hub_forward_waits *waits, uint64_t record);
 
 /* --- forward_held.c: events that must not leave, on disk; the forwarder's thread --- */
 
-enum { HUB_FORWARD_HELD_MAX = 1000, HUB_FORWARD_HELD_NAME = 64 };
+enum { HUB_FORWARD_HELD_MAX = 100, HUB_FORWARD_HELD_NAME = 64 };
 
 struct hub_forward_held_item {
     uint64_t record; /* of the log */
