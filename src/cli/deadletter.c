@@ -4,8 +4,15 @@
 #include "src/cli/list.h"
 #include "src/cli/reader.h"
 
-const struct hub_cli_option hub_cli_deadletter_list_options[] = {HUB_CLI_OPTION_CONFIG, HUB_CLI_OPTION_JSON,
-                                                                 HUB_CLI_OPTION_END};
+static bool open_only;
+static const char *feed;
+
+const struct hub_cli_option hub_cli_deadletter_list_options[] = {
+    {"open", 0, HUB_CLI_FLAG, &open_only, NULL, "only those that nobody resolved"},
+    {"feed", 0, HUB_CLI_TEXT, &feed, "NAME", "that came over this feed"},
+    HUB_CLI_OPTION_CONFIG,
+    HUB_CLI_OPTION_JSON,
+    HUB_CLI_OPTION_END};
 const struct hub_cli_option hub_cli_deadletter_show_options[] = {
     HUB_CLI_OPTIONS_READER, HUB_CLI_OPTION_CONFIG, HUB_CLI_OPTION_JSON, HUB_CLI_OPTION_END};
 
@@ -19,6 +26,10 @@ static enum hub_result list_letters(struct hub_client *client, struct hub_arena 
         .members = {"last", "count", "id", "feed", "trigger", "reason.at", "reason.text", "state"}};
     struct hub_buf request;
     hub_cli_request_begin(&request, "deadletter.list");
+    if (open_only)
+        hub_cli_request_text(&request, "state", "open");
+    if (feed != NULL)
+        hub_cli_request_text(&request, "feed", feed);
     return hub_cli_list_print(client, arena, &request, &list, NULL, err);
 }
 
@@ -93,6 +104,10 @@ static enum hub_result show(struct hub_client *client, struct hub_arena *arena, 
         hub_cli_print_json(letter);
     else
         print_original(original);
+    if (!opened && !hub_cli.json)
+        (void)fputs(reader == NULL ? "chartline: the original is sealed: --role and --key of a role with `raw` show it\n"
+                                   : "chartline: the original is sealed: this role has no `raw`\n",
+                    stderr);
 out:
     hub_cli_reader_free(reader);
     return result;

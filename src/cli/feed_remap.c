@@ -4,12 +4,13 @@
 #include "src/cli/ask.h"
 #include "src/cli/commands.h"
 #include "src/cli/list.h"
+#include "src/cli/reader.h"
 #include "src/cli/table.h"
 #include "src/cli/when.h"
 
 static struct {
     const char *since, *until;
-    bool dry_run;
+    bool dry_run, values;
 } opt;
 
 #define RANGE                                                                                                \
@@ -28,6 +29,9 @@ const struct hub_cli_option hub_cli_feed_remap_options[] = {
 };
 const struct hub_cli_option hub_cli_feed_diff_options[] = {
     RANGE,
+    {"values", 0, HUB_CLI_FLAG, &opt.values, NULL, "show what was and what would be, in the clear (needs --role and --key)"},
+    {"role", 0, HUB_CLI_TEXT, &hub_cli.role, "NAME", "a role with `raw`"},
+    {"key", 0, HUB_CLI_TEXT, &hub_cli.key, "FILE", "the role's private key (keys/roles/NAME.key)"},
     {"purpose", 0, HUB_CLI_TEXT, &hub_cli.purpose, "CODE", "purpose of use for the audit log (default HOPERAT)"},
     HUB_CLI_OPTION_CONFIG,
     HUB_CLI_OPTION_JSON,
@@ -39,7 +43,7 @@ static char since[HUB_TIME_TEXT_LEN + 1], until[HUB_TIME_TEXT_LEN + 1];
 
 struct watching {
     struct hub_arena *arena;
-    struct hub_json *end, *failed, *differences; /* copies in keep */
+    struct hub_json *end, *failed, *differences, *values; /* copies in keep */
     struct hub_arena keep;
     bool progress; /* a line on the terminal is being redrawn */
     bool lost;     /* memory ran out: the lists are not whole */
@@ -118,6 +122,8 @@ static bool on_line(void *ctx, struct hub_json *line)
         show_failed(w, failed);
     if (difference != NULL)
         keep_item(w, w->differences, difference);
+    if (hub_json_get(line, "value") != NULL)
+        keep_item(w, w->values, hub_json_get(line, "value"));
     if (end != NULL)
         w->end = keep_copy(w, end);
     return true;
@@ -137,6 +143,33 @@ static void print_differences(struct watching *w)
                                                       hub_json_span(hub_json_get(row, "changed")),
                                                       hub_json_span(hub_json_get(row, "messages"))});
     hub_cli_table_finish(&table, stdout);
+}
+
+static struct hub_span value_text(struct watching *w, const struct hub_json *value)
+{
+    struct hub_buf text;
+    if (value == NULL)
+        return HUB_SPAN_NONE;
+    if (value->type == HUB_JSON_STRING)
+        return hub_json_span(value);
+    hub_buf_init(&text, 1 << 20, false);
+    hub_json_write(&text, value);
+    struct hub_span copy = hub_arena_copy(w->arena, hub_buf_view(&text));
+    hub_buf_deinit(&text);
+    return copy;
+}
+
+static void print_values(struct watching *w)
+{
+    static const char *const titles[] = {"message", "element", "before", "after", NULL};
+    struct hub_cli_table table;
+    hub_cli_table_init(&table, titles);
+    for (const struct hub_json *row = w->values->first; row != NULL; row = row->next)
+        hub_cli_table_add(&table, (struct hub_span[]){hub_json_get_span(row, "id"), hub_json_get_span(row, "path"),
+                                                      value_text(w, hub_json_get(row, "before")),
+                                                      value_text(w, hub_json_get(row, "after"))});
+    hub_cli_table_finish(&table, stdout);
+    (void)fputc('\n', stdout);
 }
 
 static void print_counts(const struct watching *w, bool compared)
@@ -162,8 +195,12 @@ static enum hub_result print_end(struct watching *w, bool compared, struct hub_e
         HUB_TRY(hub_json_set_c(w->end, "failures", w->failed));
         if (compared)
             HUB_TRY(hub_json_set_c(w->end, "differences", w->differences));
+        if (opt.values)
+            HUB_TRY(hub_json_set_c(w->end, "values", w->values));
         hub_cli_print_json(w->end);
     } else {
+        if (opt.values)
+            print_values(w);
         print_differences(w);
         print_counts(w, compared);
     }
@@ -178,6 +215,7 @@ static enum hub_result ask(struct hub_client *client, struct hub_arena *arena, c
     hub_arena_init(&w.keep, (size_t)512 << 20);
     w.failed = hub_json_new(&w.keep, HUB_JSON_ARRAY);
     w.differences = hub_json_new(&w.keep, HUB_JSON_ARRAY);
+    w.values = hub_json_new(&w.keep, HUB_JSON_ARRAY);
     hub_cli_request_begin(&request, op);
     hub_cli_request_text(&request, "feed", feed_name);
     hub_cli_request_text(&request, "since", since);
@@ -185,8 +223,10 @@ static enum hub_result ask(struct hub_client *client, struct hub_arena *arena, c
         hub_cli_request_text(&request, "until", until);
     if (opt.dry_run)
         hub_cli_request_text(&request, "dry_run", "true");
+    if (opt.values)
+        hub_cli_request_text(&request, "values", "true");
     hub_cli_request_text(&request, "purpose", hub_cli.purpose != NULL ? hub_cli.purpose : "HOPERAT");
-    enum hub_result result = w.failed != NULL && w.differences != NULL
+    enum hub_result result = w.failed != NULL && w.differences != NULL && w.values != NULL
                                  ? hub_cli_ask(client, &request, arena, true, on_line, &w, err)
                                  : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     if (result == HUB_OK)
@@ -204,7 +244,11 @@ static enum hub_result ask_remap(struct hub_client *client, struct hub_arena *ar
 
 static enum hub_result ask_diff(struct hub_client *client, struct hub_arena *arena, struct hub_error *err)
 {
-    return ask(client, arena, "feed.diff", true, err);
+    struct hub_cli_reader *reader = NULL;
+    HUB_TRY(hub_cli_reader_new(client, &reader, err)); /* proves the role, if one is named */
+    enum hub_result result = ask(client, arena, "feed.diff", true, err);
+    hub_cli_reader_free(reader);
+    return result;
 }
 
 static int command(const char *name, int count, char **operands,

@@ -199,7 +199,7 @@ static void append_text(char *out, size_t cap, struct hub_span text)
     size_t used = strlen(out);
     if (text.len == 0)
         return;
-    (void)snprintf(out + used, cap - used, "%s%.*s", used > 0 ? " " : "",
+    (void)snprintf(out + used, cap - used, "%s%.*s", used > 0 ? "; " : "",
                    (int)(text.len < cap ? text.len : cap), (const char *)text.ptr);
 }
 

@@ -12,7 +12,7 @@
  *   feed.resume {feed: name}                      -> {"feed":{"name","state":"listening"}}; audited
  *   feed.remap {feed, since, until?, dry_run?}    -> {"progress":{..}}*, {"failed":{..}}*, {"difference":{..}}* (dry),
  {"remapped":{..}}; each read and change audited
- *   feed.diff {feed, since, until?}               -> {"progress":{..}}*, {"failed":{..}}*, {"difference":{..}}*,
+ *   feed.diff {feed, since, until?, values? "true"} -> {"progress":{..}}*, {"failed":{..}}*, {"value":{..}}*, {"difference":{..}}*,
  {"compared":{..}}
  *   keys.records                                  -> {"key":<key record>}*, {"sign_public":b64,"vkey":...}
  *   keys.list                                     -> {"key":{"id","class","epoch","created","state","roles":[...],
@@ -43,7 +43,7 @@
  {"message":{"id","feed","recorded","trigger","answer","events":[ids],"subjects":[..],"duplicates":n}}*
  *   message.show {id}                             -> {"message":{...}}, {"event":<CloudEvent as stored>}*,
  {"deadletter":<document>}?
- *   deadletter.list                               ->
+ *   deadletter.list {feed?, state? "open"}        ->
  {"deadletter":{"id","feed","trigger","first","last","count","reason":{"code","text","mend","at"},"state"}}*
  *   deadletter.show {id}                          -> {"deadletter":<document as stored>}
  *   event.seal {bytes: b64 of a message or a FHIR Bundle, feed?}

@@ -28,6 +28,7 @@ struct hub_finder {
     size_t wanted_count;
     struct hub_span feed;
     int64_t since_us, until_us;
+    bool open_only; /* of dead letters: those that nobody resolved */
     enum hub_result result;
     struct hub_error *err;
 };

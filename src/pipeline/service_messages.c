@@ -169,6 +169,8 @@ static enum hub_result list_letter(struct hub_finder *finder, struct hub_span me
     bool retired = result == HUB_NOT_FOUND && hub_finder_retired(finder, index->record);
     if (!retired)
         HUB_TRY(result);
+    if (finder->feed.len != 0 && (retired || !hub_span_equal(stored.record.feed, finder->feed)))
+        return HUB_OK;
     if (retired) { /* resolved, or it would have been carried over */
         HUB_TRY(hub_found_retired(finder, message_id, index, &out));
     } else {
@@ -197,7 +199,7 @@ static bool each_letter(void *ctx, struct hub_span message_id, const struct hub_
     struct hub_arena arena;
     hub_arena_init(&arena, SIZE_MAX / 4);
     finder->request->arena = &arena;
-    finder->result = list_letter(finder, message_id, index);
+    finder->result = finder->open_only && index->resolved ? HUB_OK : list_letter(finder, message_id, index);
     finder->request->arena = outer;
     hub_arena_deinit(&arena);
     return finder->result == HUB_OK;
@@ -207,7 +209,14 @@ static bool each_letter(void *ctx, struct hub_span message_id, const struct hub_
 enum hub_result hub_service_deadletter_list(struct hub_request *request, struct hub_error *err)
 {
     struct hub_finder finder;
+    struct hub_span feed, state;
+    HUB_TRY(hub_request_text(request, "feed", false, &feed, err));
+    HUB_TRY(hub_request_text(request, "state", false, &state, err));
+    if (state.len != 0 && !hub_span_is(state, "open"))
+        return hub_fail(err, HUB_USAGE, "the state is `open`, or not given", NULL);
     HUB_TRY(hub_finder_open(request, &finder, err));
+    finder.feed = feed;
+    finder.open_only = state.len != 0;
     enum hub_result result = hub_index_each_dead_letter(request->hub->index, each_letter, &finder, err);
     hub_finder_close(&finder);
     return finder.result != HUB_OK ? finder.result : result;

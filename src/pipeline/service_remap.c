@@ -11,6 +11,7 @@
 #include "src/pipeline/log_since.h"
 #include "src/pipeline/remap.h"
 #include "src/pipeline/remap_diff.h"
+#include "src/pipeline/remap_values.h"
 #include "src/pipeline/session.h"
 
 enum {
@@ -45,7 +46,8 @@ struct job {
     struct hub *hub;
     struct hub_remap remap;
     int64_t since_us, until_us;
-    bool dry;
+    bool dry, show_values;
+    struct hub_remap_values values;
     struct hub_diff *diff;
     struct window window;
     struct hub_arena arena; /* of one message */
@@ -309,8 +311,10 @@ static enum hub_result process(struct job *job, struct hub_stored *stored)
         job->unchanged++;
     } else if (job->dry) {
         job->changed++;
+        job->values.message_id = stored->dedup.message_id;
         HUB_TRY(hub_diff_add(job->diff, &job->arena, remapped.before, remapped.before_count, remapped.after,
-                             remapped.after_count, NULL, NULL));
+                             remapped.after_count, job->show_values ? hub_remap_values_send : NULL, &job->values));
+        HUB_TRY(job->values.result);
     } else {
         HUB_TRY(revise(job, stored, &remapped, &why));
     }
@@ -550,6 +554,20 @@ static enum hub_result find_feed(struct hub_request *request, struct job *job, s
                                               "`chartline status` lists the feeds");
 }
 
+/* `values`: what differs is shown, not only counted. */
+static enum hub_result ask_for_values(struct job *job)
+{
+    struct hub_span values;
+    HUB_TRY(hub_request_text(job->request, "values", false, &values, job->err));
+    if (values.len == 0)
+        return HUB_OK;
+    if (!job->dry || !hub_span_is(values, "true"))
+        return hub_fail(job->err, HUB_USAGE, "`values` is \"true\", of a comparison", NULL);
+    job->show_values = true;
+    job->values = (struct hub_remap_values){.request = job->request, .arena = &job->arena};
+    return hub_remap_values_allowed(job->request, job->err);
+}
+
 static enum hub_result serve(struct hub_request *request, struct hub_rules *rules, bool dry, struct hub_error *err)
 {
     struct hub *hub = request->hub;
@@ -562,6 +580,8 @@ static enum hub_result serve(struct hub_request *request, struct hub_rules *rule
         result = time_member(request, "since", true, &job->since_us, err);
     if (result == HUB_OK)
         result = time_member(request, "until", false, &job->until_us, err);
+    if (result == HUB_OK)
+        result = ask_for_values(job);
     if (result == HUB_OK)
         result = start(job);
     hub_mem_free(job);

@@ -163,6 +163,16 @@ def a_mapping_may_be_tried_before_it_is_in_force():
         tried = json.loads(hub.cli("feed", "diff", "mllp", "--since", "1h", "--json"))
         rows = {r["path"]: r for r in tried["differences"]}
         check(rows["Patient.gender"]["changed"] > 0 and set(rows) == {"Patient.gender"}, f"{rows}")
+        asked = ("feed", "diff", "mllp", "--since", "1h", "--values")
+        check("--role" in run(*asked, cwd=hub.dir, expect=1)[1], "values without a role")
+        check("raw" in run(*asked, *hub.as_role("frontdesk"), cwd=hub.dir, expect=1)[1], "values for a role without the original")
+        out = hub.cli(*asked, *hub.as_role("clinician"))
+        check("female" in out and "other" in out and "would change" in out, out)
+        shown = json.loads(hub.cli(*asked, "--json", *hub.as_role("clinician")))
+        check(all(v["path"] == "Patient.gender" and v["before"] in ("female", "male") and v["after"] == "other" for v in shown["values"]), f"{shown['values'][:3]}")
+        check(len(shown["values"]) == rows["Patient.gender"]["changed"] and shown["differences"] == tried["differences"], f"{len(shown['values'])}")
+        reads = [e for e in entries(hub, "read") if e["op"] == "feed.diff" and e.get("role") == "clinician"]
+        check(reads and all(e["tokens"] for e in reads), "the read is not audited under the role")
         dry = remap(hub, "--dry-run")
         check(dry["changed"] == 0 and dry["differences"] == [], f"the rules in force changed something: {dry}")
         reload(hub)

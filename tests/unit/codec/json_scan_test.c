@@ -60,7 +60,7 @@ static void members_come_one_by_one(void **state)
     (void)state;
     struct hub_arena arena;
     struct hub_scan scan;
-    struct hub_scan_word word;
+    struct hub_scan_word word = {0};
     struct hub_span text;
     struct hub_scan_name name = {.begun = false}, item = {.begun = false};
     hub_arena_init(&arena, 1 << 20);
