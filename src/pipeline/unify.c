@@ -151,7 +151,7 @@ static bool at_target(struct unify_part *p)
 
 static bool caught_up(struct hub_unify *u, uint64_t request)
 {
-    bool all = u->answered >= request;
+    bool all = u->answered >= request && atomic_load(&u->rebalances) != 0; /* the group has said what is ours */
     for (int32_t i = 0; all && i < u->options.partitions; i++)
         all = at_target(&u->parts[i]);
     return all;

@@ -12,12 +12,12 @@ class Instance(Hub):
     """A process with the role timeline: no feeds, its own data directory. KEYS: the hub whose keys it is given a copy of, so that it may
     open content and trusts what that hub signed; else it trusts the keys in TRUST."""
 
-    def __init__(self, cluster, name, user="timeline", keys=None, trust=(), session="6s", extra=""):
+    def __init__(self, cluster, name, user="timeline", keys=None, trust=(), session="6s", facts="30s", extra=""):
         super().__init__()
         self.name = name
         with open(os.path.join(self.dir, "hub.yaml"), encoding="utf-8") as f:
             policy = next(line for line in f if line.startswith("policy:"))
-        more = f"    instance: {name}\n    timeline: {{session: {session}}}\n"
+        more = f"    instance: {name}\n    timeline: {{session: {session}, facts: {facts}}}\n"
         if trust:
             more += "    trust: [" + ", ".join(f'"{key}"' for key in trust) + "]\n"
         bus = cluster.yaml(user=user, certificate=user, extra=more + extra)
@@ -76,13 +76,20 @@ class Site:
     def running(self):
         return [i for i in self.instances if i.process is not None]
 
-    def settled(self, partitions=4, timeout=90):
-        """Until the running instances have all partitions among them and nothing is left to apply."""
+    def outputs(self):
+        """What the topic `timeline` says: the last value of each key (what is done again is the same), and in which partition."""
+        last = {}
+        for partition, _, key, value, _ in sorted(self.cluster.dump("chartline.timeline"), key=lambda r: (r[0], r[1])):
+            last[key] = (partition, value)
+        return last
+
+    def settled(self, partitions=4, timeout=90, least=0):
+        """Until the running instances have all partitions among them, each at least so many, and nothing is left to apply."""
         self.forwarded(timeout)
 
         def done():
             parts = [i.timeline() for i in self.running()]
-            whole = sum(t["owned"] for t in parts) == partitions and all(t["owned"] == t["ready"] for t in parts)
+            whole = sum(t["owned"] for t in parts) == partitions and all(t["owned"] == t["ready"] >= least for t in parts)
             return parts if whole and all(t["lag"] == 0 for t in parts) else None
         try:
             return until(done, "the instances do not settle", timeout)

@@ -3,6 +3,8 @@ hold exactly what one process makes of the same events."""
 from group_harness import *
 from messages import Hospital
 
+PARTITIONS = 4
+
 
 def one_process_keeps_all_of_it(version="4"):
     site = Site(version=version)
@@ -21,6 +23,9 @@ def one_process_keeps_all_of_it(version="4"):
         content = one.digest("content")
         records = site.cluster.dump("chartline.timeline")
         check(any(b"/" not in key for _, _, key, _, _ in records) and any(b"/" in key for _, _, key, _, _ in records), "token records and entries")
+        everything = site.cluster.stored_bytes() + b"".join(part for r in records for part in (r[2] or b"", r[3] or b"", *r[4].values()))
+        for marker in (b"ABARA", b"BERGSTROM", b"Elm Street", b"6100003", b"555-"):
+            check(marker not in everything, f"{marker} in the clear")
         expected = site.undisturbed()
         check(state == expected[0], "the state is not that of one undisturbed process")
         check(content == expected[1], "the content is not that of one undisturbed process")
@@ -28,6 +33,179 @@ def one_process_keeps_all_of_it(version="4"):
         site.close()
 
 
+def with_an_older_broker_too():
+    one_process_keeps_all_of_it("3")
+
+
+def two_share_it_a_third_comes_and_goes_and_one_is_killed():
+    site = Site()
+    try:
+        site.start_hub()
+        signer = site.hub.cli("keys", "signer").strip()
+        first = site.add("first").start()
+        second = site.add("second", keys=None, trust=[signer]).start()  # with keys of its own
+        hospital = Hospital(62, 12)
+        site.send(hospital.messages(60))
+        parts = site.settled(least=2)
+        check(all(t["owned"] == 2 for t in parts), f"the partitions are not shared: {parts}")
+        third = site.add("third").start()
+        site.send(hospital.messages(60) + [encode(hospital.merge(3, 4))])
+        site.settled(least=1)
+        second.kill()
+        site.send(hospital.messages(30))
+        second.start()  # within its session: the same partitions
+        site.settled()
+        third.kill()  # for longer than its session: the others take over
+        site.send(hospital.messages(30))
+        parts = site.settled()
+        state = site.state()
+        check(all(t["untrusted"] == 0 and t["unknown_facts"] == 0 and t["unreadable"] == 0 for t in parts), f"{parts}")
+        check(state == site.undisturbed()[0], "the states of the processes do not add up to that of one")
+    finally:
+        site.close()
+
+
+def a_process_that_wakes_up_too_late_writes_nothing():
+    site = Site()
+    try:
+        site.start_hub()
+        sleeper = site.add("sleeper").start()
+        hospital = Hospital(63, 6)
+        site.send(hospital.messages(40))
+        site.settled()
+        heir = site.add("heir").start()
+        site.settled(least=1)
+        sleeper.process.send_signal(signal.SIGSTOP)
+        site.send(hospital.messages(40))
+        until(lambda: heir.timeline()["owned"] == PARTITIONS and heir.timeline()["ready"] == PARTITIONS, "nobody takes over", 90)
+        until(lambda: heir.timeline()["lag"] == 0, "the heir does not catch up", 60)
+        before = site.outputs()
+        state = heir.digest()
+        sleeper.process.send_signal(signal.SIGCONT)
+        time.sleep(3)
+        site.settled()
+        sleeper.stop()
+        site.settled()
+        check(heir.digest() == state, "the one that slept changed something")
+        check(site.outputs() == before, "the one that slept wrote to the topic")
+        check(state == site.undisturbed()[0], "not what one process makes of it")
+    finally:
+        site.close()
+
+
+def what_is_lost_comes_back_from_the_topics():
+    """A data directory that is gone comes back from `timeline` alone; a topic that is gone too, from the events."""
+    site = Site()
+    try:
+        site.start_hub()
+        one = site.add("one").start()
+        hospital = Hospital(64, 8)
+        site.send(hospital.messages(100) + [encode(hospital.merge(1, 2))])
+        site.settled()
+        state = site.state()
+        written = site.outputs()
+        one.stop()
+        shutil.rmtree(os.path.join(one.dir, "data", "timeline"))
+        one.start()
+        parts = site.settled()
+        check(site.state() == state, "not the same from the topic alone")
+        check(parts[0]["restores"] > 0 and parts[0]["restored"] > 0, f"nothing was restored: {parts}")
+        check(parts[0]["applied"] == 0, f"{parts[0]['applied']} events were applied, the topic was to be enough")
+        check(site.outputs() == written, "restoring changed the topic")
+        one.stop()
+        for name in os.listdir(os.path.join(one.dir, "data", "timeline")):  # damage in every store
+            folder = os.path.join(one.dir, "data", "timeline", name)
+            for file in os.listdir(folder):
+                if file.startswith("MANIFEST") or file.endswith(".sst"):
+                    with open(os.path.join(folder, file), "r+b") as f:
+                        f.write(b"damage" * 100)
+        one.start()
+        parts = site.settled()
+        check(site.state() == state and parts[0]["rebuilt"] > 0, f"damaged stores: {parts}")
+        one.stop()
+        shutil.rmtree(os.path.join(one.dir, "data", "timeline"))
+        site.cluster.admin("delete", "chartline.timeline")
+        until(lambda: ["chartline.timeline"] not in site.cluster.admin("topics"), "the topic stays")
+        site.cluster.admin("create", "chartline.timeline", PARTITIONS, 1, "cleanup.policy=compact", "max.message.bytes=40000000")
+        one.start()
+        parts = site.settled()
+        check(site.state() == state, "not the same from the events")
+        check(parts[0]["applied"] == site.hub.json("status")["events"], f"not all events were applied anew: {parts}")
+    finally:
+        site.close()
+
+
+def a_fact_that_no_trusted_hub_signed_does_not_count_and_is_said():
+    site = Site()
+    try:
+        site.start_hub()
+        stranger = site.add("stranger", keys=None, facts="1s").start()
+        hospital = Hospital(65, 3)
+        site.send([encode(hospital.adt("A01", 1)), encode(hospital.merge(1, 2))])
+        until(lambda: stranger.timeline()["untrusted"] > 0, "nobody says so", 30)
+        until(lambda: stranger.timeline()["unknown_facts"] > 0 and stranger.timeline()["lag"] == 0, "the event waits for ever", 30)
+    finally:
+        site.close()
+
+
+def charts_are_read_where_they_are():
+    site = Site()
+    try:
+        site.start_hub()
+        one = site.add("one").start()
+        hospital = Hospital(66, 6)
+        site.send(hospital.messages(60))
+        site.settled()
+        one.stop()
+        one.take_keys(site.hub)
+        one.start()
+        site.settled()
+        charts = one.json("timeline", "--list")
+        tokens = {chart["tokens"][0] for chart in charts}
+        check(len(charts) >= 4, f"{len(charts)} charts")
+        token = sorted(tokens)[0]
+        check(one.json("timeline", token, *one.as_role("clinician"))["entries"], "a chart without entries")
+        check(one.json("patient", "find", token)[0]["chart"], "a patient is not found")
+        other = site.add("other").start()
+        site.settled()
+        answers = [i.cli("timeline", t, expect=None) + i.cli("timeline", t, "--json", expect=None) for t in tokens for i in (one, other)]
+        check(any("chart" in a for a in answers), "no chart is found")
+        refused = [run("timeline", t, cwd=i.dir, expect=None) for t in tokens for i in (one, other)]
+        check(any("another process" in err for _, err in refused), f"nobody says where a chart is: {[e for _, e in refused]}")
+        _, err = run("timeline", token, cwd=site.hub.dir, expect=None)
+        check("keeps no part of the timeline" in err, f"the hub without timeline: {err}")
+    finally:
+        site.close()
+
+
+def a_hub_with_all_roles_goes_through_kafka_too():
+    cluster = Cluster()
+    hub = None
+    try:
+        cluster.allow_roles()
+        hub = Hub()
+        hub.edit(LOCAL, cluster.yaml())
+        hub.start()
+        hospital = Hospital(67, 4)
+        for answer in send_all(hub, [encode(hospital.adt("A01", n % 4)) for n in range(40)]):
+            check(ack_code(answer)[0] == "AA", answer)
+        charts = hub.json("timeline", "--list")
+        check(len(charts) == 4, f"{len(charts)} charts: {hub.json('status')}")
+        check(hub.json("timeline", charts[0]["tokens"][0], *hub.as_role("clinician"))["entries"], "a chart without entries")
+        status = hub.json("status")
+        check(status["timeline"]["state"] == "ok" and status["timeline"]["owned"] == 4 and status["applied"] == status["events"], f"{status}")
+        check(cluster.count("chartline.timeline") > 0, "nothing on the topic")
+        hub.stop()
+        out = hub.cli("timeline", "--list", expect=1) + run("timeline", "--list", cwd=hub.dir, expect=1)[1]
+        check("keeps no part of the timeline" in out, f"without a running hub: {out}")
+    finally:
+        if hub is not None:
+            hub.close()
+        cluster.close()
+
+
 if __name__ == "__main__":
     needed()
-    main([one_process_keeps_all_of_it])
+    main([one_process_keeps_all_of_it, with_an_older_broker_too, two_share_it_a_third_comes_and_goes_and_one_is_killed,
+          a_process_that_wakes_up_too_late_writes_nothing, what_is_lost_comes_back_from_the_topics,
+          a_fact_that_no_trusted_hub_signed_does_not_count_and_is_said, charts_are_read_where_they_are, a_hub_with_all_roles_goes_through_kafka_too])
