@@ -109,7 +109,7 @@ class Site:
         start = text.index("bus:\n")
         end = text.index("policy:")
         with open(path, "w", encoding="utf-8") as f:
-            f.write(text[:start] + LOCAL + text[end:])
+            f.write((text[:start] + LOCAL + text[end:]).replace("wait: broker", "wait: stored"))
         self.hub.start()
         self.hub.caught_up()
         digests = [int(self.hub.cli("timeline", "--digest", what).strip(), 16) for what in ("state", "content")]

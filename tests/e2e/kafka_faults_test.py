@@ -1,8 +1,8 @@
-"""Three brokers that are killed, paused, cut off and moved in turn, and a hub killed with -9 among them: nothing acknowledged is lost,
-each event counts once, and the first copies of a patient's events come in order. KAFKA_CYCLES=N for more than the usual cycles."""
-from harness import *
-from kafka_harness import *
-from kafka_test import encode, forwarded, kafka_hub, until
+"""Three brokers that are killed, paused, cut off and moved in turn, a hub and processes of the timeline killed with -9 among them, and such
+processes that come and go: nothing acknowledged is lost, each event counts once, the first copies of a patient's events come in order,
+and the timeline that the processes keep together is that of one undisturbed process. KAFKA_CYCLES=N for more than the usual cycles."""
+from group_harness import *
+from kafka_test import forwarded
 from messages import Hospital
 
 CYCLES = int(os.environ.get("KAFKA_CYCLES", "50" if os.environ.get("CI") else "10"))
@@ -67,8 +67,36 @@ def check_whole(cluster, hub):
     return status
 
 
-def disturb(cluster, hub, kind, node, long):
-    if kind == "kill":
+class Members:
+    """Three processes that share the timeline: two are always meant to run, the third comes and goes."""
+
+    def __init__(self, site):
+        self.all = [site.add(f"member-{n}") for n in range(3)]
+        for one in self.all[:2]:
+            one.start()
+        self.turn = 0
+
+    def disturb(self, kind):
+        self.turn += 1
+        one = self.all[self.turn % 2]
+        if kind == "member":
+            one.kill()
+            time.sleep(0.3)
+            one.start()
+        elif kind == "sleep":  # longer than its session: its partitions go to others, and what it was about to write must not come
+            one.process.send_signal(signal.SIGSTOP)
+            time.sleep(9)
+            one.process.send_signal(signal.SIGCONT)
+        elif self.all[2].process is None:
+            self.all[2].start()
+        else:
+            self.all[2].stop()
+
+
+def disturb(cluster, hub, members, kind, node, long):
+    if kind in ("member", "sleep", "third"):
+        members.disturb(kind)
+    elif kind == "kill":
         node.kill()
         time.sleep(1.5)
         node.start()
@@ -89,24 +117,24 @@ def disturb(cluster, hub, kind, node, long):
     else:
         hub.kill()
         time.sleep(0.3)
-        hub.start()
+        hub.start(roles="ingest,forward")
 
 
 def nothing_is_lost_or_out_of_order_whatever_fails():
-    cluster = Cluster(brokers=3, proxied=True)
-    hub = kafka_hub(cluster)
+    site = Site(brokers=3, proxied=True)
+    cluster, hub = site.cluster, site.hub
     loads = []
     try:
-        cluster.allow_roles()
         hub.edit("{wait: stored, mode: auto", "{wait: broker, mode: auto")
-        hub.start()
+        site.start_hub()
+        members = Members(site)
         loads = [Load(hub, 41 + n) for n in range(SENDERS)]
         until(lambda: all(load.accepted for load in loads), "no message is taken", 60)
-        kinds = ["kill", "hub", "pause", "cut", "lead", "stop", "hub"]
+        kinds = ["kill", "member", "hub", "third", "pause", "sleep", "cut", "member", "lead", "third", "stop", "hub"]
         for cycle in range(CYCLES):
             kind = kinds[cycle % len(kinds)]
             before = answered(loads)
-            disturb(cluster, hub, kind, cluster.nodes[cycle % 3], cycle < len(kinds))
+            disturb(cluster, hub, members, kind, cluster.nodes[cycle % 3], cycle < len(kinds))
             cluster.wait(3, 90)
             cluster.whole("chartline.events", 3, 90)
             until(lambda: answered(loads) > before + 20, f"nothing goes on after cycle {cycle} ({kind}): {hub.json('status')['bus']}", 90)
@@ -114,13 +142,17 @@ def nothing_is_lost_or_out_of_order_whatever_fails():
             load.stop()
         status = check_whole(cluster, hub)
         check(status["events"] >= answered(loads), f"{answered(loads)} answered, {status['events']} stored")
+        parts = site.settled(timeout=180)
+        state = site.state()
+        check(all(t["unreadable"] == 0 and t["untrusted"] == 0 and t["unknown_facts"] == 0 and t["gap"] == 0 for t in parts), f"{parts}")
+        print(f"     fenced {[t['fenced'] for t in parts]}, restores {[t['restores'] for t in parts]}, rebalances {[t['rebalances'] for t in parts]}")
         print(f"     {CYCLES} cycles, {answered(loads)} messages answered, {cluster.count('chartline.events')} records for {status['events']} events, "
               f"{status['bus']['retries']} retries, {status['bus']['rebuilds']} rebuilds in the last process")
+        check(state == site.undisturbed()[0], "the timeline is not that of one undisturbed process")
     finally:
         for load in loads:
             load.running = False
-        hub.close()
-        cluster.close()
+        site.close()
 
 
 if __name__ == "__main__":
