@@ -251,7 +251,9 @@ def no_known_allergy_hides_behind_an_active_one():
     told(story, judge, 2)
 
 
+TESTS = [a_patient_is_folded_field_by_field, a_visit_is_folded_field_by_field, deletions_are_sealed_like_what_they_delete, what_is_no_adt_only_fills,
+         lists_speak_for_their_source, an_empty_segment_empties_its_sources_list, action_codes_win_over_lists,
+         a_list_is_as_new_as_the_message_it_stands_in, no_known_allergy_hides_behind_an_active_one]
+
 if __name__ == "__main__":
-    main([a_patient_is_folded_field_by_field, a_visit_is_folded_field_by_field, deletions_are_sealed_like_what_they_delete, what_is_no_adt_only_fills,
-          lists_speak_for_their_source, an_empty_segment_empties_its_sources_list, action_codes_win_over_lists,
-          a_list_is_as_new_as_the_message_it_stands_in, no_known_allergy_hides_behind_an_active_one])
+    main(TESTS)
