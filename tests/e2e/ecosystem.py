@@ -19,20 +19,21 @@ def until(condition, what, timeout=60):
         time.sleep(0.2)
 
 
-def kafka_hub(cluster):
+def kafka_hub(cluster, extra=""):
     """A hub that does everything, its timeline through these brokers."""
     hub = Hub()
-    hub.edit("bus:       {local: {}}\n", cluster.yaml())
+    hub.edit("bus:       {local: {}}\n", cluster.yaml(extra=extra))
     return hub
 
 
 def settled(hub, timeout=90):
-    """Waits until the topic has everything that the hub acknowledged."""
+    """Waits until the topic has everything that the hub acknowledged: the brokers have it, and a read, which waits for what they have, is answered."""
     def done():
         status = hub.json("status")
         timeline = status["timeline"]
-        return status["bus"]["lag"] == 0 and timeline["owned"] == timeline["ready"] == PARTITIONS and timeline["lag"] == 0
+        return status["bus"]["lag"] == 0 and timeline["owned"] == timeline["ready"] == PARTITIONS
     until(done, "the timeline does not settle", timeout)
+    request(hub, op="timeline.list")
 
 
 def request(hub, **members):
@@ -77,7 +78,7 @@ def as_a_site(cluster, example, user, **settings):
     check(set(settings) <= set(shown), f"{example} does not have {set(settings) - set(shown)}")
     shown.update({name: str(value) for name, value in settings.items()})
     text = "".join(f"{name}={value}\n" for name, value in shown.items())
-    check("/etc/" not in text and "/var/" not in text and "kafka-1" not in text, f"{example}: a site's value was left")
+    check("/etc/" not in text and "/var/" not in text and "kafka-1:" not in text, f"{example}: a site's value was left")
     return write(os.path.join(cluster.folder, f"{user}-{os.path.basename(example)}"), text)
 
 

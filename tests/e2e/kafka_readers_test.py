@@ -8,6 +8,7 @@ import re
 
 from ecosystem import *
 from messages import Hospital
+from registry_harness import Registry, registry_needed
 from remap_test import reload, remap, with_overlay
 
 OPTIONS = "-Xmx300m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
@@ -129,6 +130,14 @@ class Worker:
             "listeners": f"http://127.0.0.1:{free_port()}", **more})
         self.sinks = [as_a_site(cluster, "connect/sink.properties", "connect", file=self.lines)]
 
+    def ask_registry(self, url):
+        """The converter that docs/examples/connect/registry.properties shows."""
+        kept = {key: value for key, value in properties(self.worker).items() if not key.startswith("value.converter")}
+        shown = properties(os.path.join(ROOT, "docs", "examples", "connect", "registry.properties"))
+        check("https://registry:8443" in shown["value.converter.apicurio.registry.url"], "another registry is shown")
+        shown["value.converter.apicurio.registry.url"] = shown["value.converter.apicurio.registry.url"].replace("https://registry:8443", url)
+        write(self.worker, "".join(f"{key}={value}\n" for key, value in (kept | shown).items()))
+
     def also(self, name, lines):
         """The same sink again, without transforms: what a sink that deletes by key is given."""
         shown = properties(self.sinks[0])
@@ -202,7 +211,7 @@ def java_text(text, at, value):
 
 def same_as_the_topic(worker, cluster):
     """Every record that is no tombstone is in the sink just once, partition by partition in its order, and says what the topic says."""
-    topic = {(p, o): json.loads(v) for p, o, _, v, _ in cluster.dump(TOPIC) if v is not None}
+    topic = {(p, o): json.loads(v[5:] if v[0] == 0 else v) for p, o, _, v, _ in cluster.dump(TOPIC) if v is not None}
     lines = worker.records()
     places = [place for place, _ in lines]
     check(len(set(places)) == len(places), "a record was written twice")
@@ -269,8 +278,36 @@ def a_connect_sink_takes_every_record():
         cluster.close()
 
 
+def a_connect_sink_asks_the_schema_registry():
+    cluster = Cluster(users={"hub": "hub-secret", "connect": "connect-secret"})
+    hub, worker, registry = None, None, Registry()
+    try:
+        cluster.allow_roles()
+        allow_as_shown(cluster, "connect")
+        registry.wait()
+        hub = kafka_hub(cluster, extra=f'    schema_registry: {{url: "{registry.url}"}}\n')
+        hub.start()
+        send_all(hub, Hospital(73, 4).messages(12))
+        settled(hub)
+        check(all(v[0] == 0 for _, _, _, v, _ in cluster.dump(TOPIC)), "a value without its schema's number")
+        bury(cluster)
+        worker = Worker(cluster, "registered.txt")
+        worker.ask_registry(f"http://127.0.0.1:{registry.port}")
+        worker.start()
+        worker.reaches(records_on(cluster))
+        check(same_as_the_topic(worker, cluster) > 20, "hardly any record")
+    finally:
+        if worker is not None:
+            worker.end(signal.SIGKILL)
+        if hub is not None:
+            hub.close()
+        registry.close()
+        cluster.close()
+
+
 if __name__ == "__main__":
     needed()
+    registry_needed()
     CENSUS_PATH = java_tool("docs/examples/streams", "census", "chartline.census.Census")
     CONNECT_PATH = java_tool("tests/kafka/connect-4", "kafka-connect", "chartline.kafka.Worker")
-    main([a_connect_sink_takes_every_record, a_ward_census_needs_no_key])
+    main([a_connect_sink_takes_every_record, a_connect_sink_asks_the_schema_registry, a_ward_census_needs_no_key])
