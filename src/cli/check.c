@@ -303,6 +303,11 @@ static void check_bus(struct checking *c)
     check_certificate(c, c->config->kafka.registry.tls.ca, "bus.kafka.schema_registry.tls.ca");
     check_certificate(c, c->config->kafka.registry.tls.cert, "bus.kafka.schema_registry.tls.cert");
     check_key_mode(c, c->config->kafka.registry.tls.key, "bus.kafka.schema_registry.tls.key");
+    const unsigned roles = hub_cli_roles(opt.roles);
+    if ((roles & HUB_RUN_TIMELINE) != 0 && (roles & HUB_RUN_FORWARD) == 0 && c->config->kafka.trust_count == 0)
+        add(c, HUB_SEVERITY_WARNING, c->config->path, 0, "bus.kafka.trust",
+            "no other hub's key is trusted: its identity facts do not count here, unless this hub has its key store",
+            "on the hub that forwards run `chartline keys signer`, and list what it prints in bus.kafka.trust", "");
     enum hub_result result = hub_bus_setup_open(c->config, &setup, &err);
     if (result == HUB_OK)
         check_schemas(c, setup);

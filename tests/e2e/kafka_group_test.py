@@ -1,6 +1,9 @@
 """The timeline as a consumer group on real brokers: processes share partitions, come, go, are killed and wake up too late, and together they
 hold exactly what one process makes of the same events."""
+from base64 import b64encode
+
 from group_harness import *
+from kill_test import crash_points
 from messages import Hospital
 
 PARTITIONS = 4
@@ -144,6 +147,83 @@ def a_fact_that_no_trusted_hub_signed_does_not_count_and_is_said():
         site.send([encode(hospital.adt("A01", 1)), encode(hospital.merge(1, 2))])
         until(lambda: stranger.timeline()["untrusted"] > 0, "nobody says so", 30)
         until(lambda: stranger.timeline()["unknown_facts"] > 0 and stranger.timeline()["lag"] == 0, "the event waits for ever", 30)
+        said = stranger.cli("check", "--connect", "--role", "timeline")
+        check("bus.kafka.trust" in said and "keys signer" in said and "rights are as they must be" in said, f"check says\n{said}")
+    finally:
+        site.close()
+
+
+def a_hole_in_the_events_is_not_passed_over():
+    site = Site()
+    try:
+        site.start_hub()
+        one = site.add("one").start()
+        hospital = Hospital(68, 4)
+        admissions = [encode(hospital.adt("A01", n)) for n in range(4)]
+        site.send(admissions)
+        site.settled()
+        one.stop()
+        site.send([encode(hospital.oru(n % 4)) for n in range(12)])
+        site.forwarded()
+        before = {int(p): int(o) for _, p, o in site.cluster.admin("groups", "chartline.timeline")}
+        part = max({r[0] for r in site.cluster.dump("chartline.events")}, key=lambda p: before.get(p, -1))
+        oldest = before[part] + 2
+        site.cluster.admin("truncate", "chartline.events", part, oldest)
+        one.start()
+        stood = until(lambda: (lambda t: t if t["state"] == "gap" else None)(one.timeline()), "a hole is passed over", 60)
+        check(stood["gap"] == 2 and [p["partition"] for p in stood["partitions"] if p["state"] == "gap"] == [part], f"{stood}")
+        check("deleted before they were read" in stood["trouble"], f"{stood}")
+        one.stop()
+        until(lambda: not isinstance(site.cluster.admin("offset", "chartline.timeline", "chartline.events", part, oldest, fine=False), str),
+              "the group's offset cannot be set", 60)
+        one.start()
+        until(lambda: (lambda t: t["lag"] == 0 and t["ready"] == PARTITIONS and t["gap"] == 0)(one.timeline()), "it does not go on", 60)
+    finally:
+        site.close()
+
+
+def what_cannot_be_read_is_counted_and_blocks_nobody():
+    site = Site()
+    try:
+        site.start_hub()
+        one = site.add("one").start()
+        hospital = Hospital(69, 4)
+        site.send([encode(hospital.adt("A01", n)) for n in range(4)])
+        site.settled()
+        for partition in range(PARTITIONS):
+            for topic in ("events", "identity"):
+                site.cluster.admin("send", "chartline." + topic, b64encode(b"rubbish").decode(), b64encode(b"nothing of ours").decode(), partition)
+        site.send([encode(hospital.oru(n)) for n in range(4)])
+        until(lambda: one.timeline()["unreadable"] + one.timeline()["untrusted"] >= 2 * PARTITIONS, "nobody says so", 30)
+        site.settled()
+        check(len(one.json("timeline", "--list")) == 4 and "nothing of ours" not in one.log_tail(), "charts, or content in the log")
+        check(site.state() == site.undisturbed()[0], "not what one process makes of it")
+    finally:
+        site.close()
+
+
+def killed_at_every_place_nothing_is_lost_or_doubled():
+    site = Site()
+    try:
+        site.start_hub()
+        one = site.add("one")
+        hospital = Hospital(70, 6)
+        site.send(hospital.messages(20))
+        places = [name for name, when in crash_points() if when == "kafka"]
+        check(len(places) >= 6, f"places: {places}")
+        for place in places:
+            if "restore" in place:
+                shutil.rmtree(os.path.join(one.dir, "data", "timeline"), ignore_errors=True)
+            one.start(env={"CHARTLINE_CRASH_AT": place})
+            site.send(hospital.messages(10))
+            until(lambda: one.process.poll() is not None, f"{place} is not passed", 60)
+            one.kill()
+            one.start()
+            site.settled()
+            one.stop()
+        one.start()
+        site.settled()
+        check(site.state() == site.undisturbed()[0], "not what one undisturbed process makes of it")
     finally:
         site.close()
 
@@ -208,4 +288,5 @@ if __name__ == "__main__":
     needed()
     main([one_process_keeps_all_of_it, with_an_older_broker_too, two_share_it_a_third_comes_and_goes_and_one_is_killed,
           a_process_that_wakes_up_too_late_writes_nothing, what_is_lost_comes_back_from_the_topics,
-          a_fact_that_no_trusted_hub_signed_does_not_count_and_is_said, charts_are_read_where_they_are, a_hub_with_all_roles_goes_through_kafka_too])
+          a_fact_that_no_trusted_hub_signed_does_not_count_and_is_said, a_hole_in_the_events_is_not_passed_over,
+          what_cannot_be_read_is_counted_and_blocks_nobody, killed_at_every_place_nothing_is_lost_or_doubled, charts_are_read_where_they_are, a_hub_with_all_roles_goes_through_kafka_too])

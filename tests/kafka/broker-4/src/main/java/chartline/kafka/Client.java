@@ -27,6 +27,7 @@ import org.apache.kafka.clients.admin.ScramMechanism;
 import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.ElectionType;
@@ -96,6 +97,8 @@ public final class Client {
             case "dump" -> dump(words[1]);
             case "count" -> count(words[1]);
             case "send" -> send(words);
+            case "offset" -> admin.alterConsumerGroupOffsets(words[1], Map.of(new TopicPartition(words[2], Integer.parseInt(words[3])),
+                new OffsetAndMetadata(Long.parseLong(words[4])))).all().get();
             case "groups" -> admin.listConsumerGroupOffsets(words[1]).partitionsToOffsetAndMetadata().get().forEach(
                 (partition, offset) -> print(partition.topic() + "\t" + partition.partition() + "\t" + (offset == null ? -1 : offset.offset())));
             default -> throw new IllegalArgumentException("unknown command");
