@@ -195,7 +195,7 @@ def everything():
     for n, patient in enumerate(["700123", "700124"]):
         told = stay(patient)
         random.Random(n).shuffle(told) if n else None
-        messages += told
+        messages += told + [oru(21, "20260301200000", patient, "P", "9.9")]  # preliminary, after what was corrected
     messages += stories()
     for folder in ("demo", "map"):
         names = sorted(n for n in os.listdir(os.path.join(ROOT, "tests", "data", folder)) if n.endswith(".hl7"))
@@ -363,11 +363,9 @@ def python_shows_every_chart_as_the_timeline_command_does():
 @on_stage
 def c_and_java_show_what_their_rules_say():
     charts = sorted(stage.hub.json("timeline", "--list"), key=lambda c: (-len(c["tokens"]), -c["entries"]))
-    for language, some in (("c", charts[:6]), ("java", charts[:2])):
-        if language not in LANGUAGES:
-            continue
-        for chart in (c["chart"] for c in some):
-            for role in ("clinician", "frontdesk"):
+    for language, roles, some in (("c", ["clinician"], charts), ("c", ["frontdesk"], charts[:4]), ("java", ["clinician", "frontdesk"], charts[:2])):
+        for chart in (c["chart"] for c in some if language in LANGUAGES):
+            for role in roles:
                 agrees(stage.reference(role, chart), Program(language)(role, chart), f"{language}, {role}, {chart}")
 
 
