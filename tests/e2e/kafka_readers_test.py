@@ -70,6 +70,11 @@ class Census:
             return f.read()[-2000:]
 
 
+def at(hospital, event, n, ward):
+    lines = hospital.adt(event, n)
+    return encode([hospital.pv1(n, ward) if line.startswith("PV1") else line for line in lines])
+
+
 def a_ward_census_needs_no_key():
     cluster = Cluster(users={"hub": "hub-secret", "census": "census-secret"})
     hub, census = None, None
@@ -82,7 +87,9 @@ def a_ward_census_needs_no_key():
         hub.start()
         hospital = Hospital(71, 12)
         messages = hospital.messages(60) + [encode(hospital.adt(event, n)) for n in range(12) for event in rng.sample(["A01", "A02", "A08", "A11", "A12", "A13", "A03"], 4)]
-        late = [m for m in messages if rng.random() < 0.3]
+        taken_back = [at(hospital, event, n, ward) for n in (20, 21, 22) for event, ward in (("A01", "4EAST"), ("A02", "ICU"), ("A12", "4EAST"))]
+        messages += taken_back
+        late = [m for m in messages if rng.random() < 0.3 and m not in taken_back] + taken_back[2::3]
         send_all(hub, [m for m in messages if m not in late])
         settled(hub)
         census = Census(cluster)
