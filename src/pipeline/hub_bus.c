@@ -169,6 +169,7 @@ enum hub_result hub_bus_open_timeline(struct hub *hub, struct hub_error *err)
         .tombstones_s = k->timeline.tombstones_s,
         .clock = hub->clock,
         .disk = hub->disk,
+        .stop = &hub->stopping,
         .timelines = hub->timelines,
         .prepare = prepare_timeline,
         .changed = on_changed,
@@ -184,7 +185,7 @@ enum hub_result hub_bus_open_timeline(struct hub *hub, struct hub_error *err)
 void *hub_bus_unify(void *ctx)
 {
     struct hub *hub = ctx;
-    hub_unify_run(hub->unify, &hub->stopping);
+    hub_unify_run(hub->unify);
     return NULL;
 }
 

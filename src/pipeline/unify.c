@@ -14,7 +14,7 @@ enum { STEP_MS = 50 };
 
 bool unify_stopping(const struct hub_unify *u)
 {
-    return u->stop != NULL && atomic_load(u->stop);
+    return atomic_load(u->options.stop);
 }
 
 bool unify_pause(const struct hub_unify *u, int ms)

@@ -30,6 +30,7 @@ struct hub_unify_options { /* strings but `folder`, lists and what is pointed to
     uint32_t session_ms, wait_ms, facts_s, tombstones_s; /* bus.kafka.timeline */
     const struct hub_clock *clock;
     struct hub_disk *disk;
+    const atomic_bool *stop;
     struct hub_timelines *timelines; /* where readers find the partitions; room for all */
     /* Makes and checks topics before anything is read; asked again until it says HUB_OK. NULL: not needed. */
     enum hub_result (*prepare)(void *ctx, struct hub_error *err);
@@ -42,8 +43,8 @@ struct hub_unify_options { /* strings but `folder`, lists and what is pointed to
 
 /* Opens who is who; no network. */
 enum hub_result hub_unify_open(const struct hub_unify_options *options, struct hub_unify **out, struct hub_error *err) HUB_MUST_USE;
-/* Until STOP. Partitions are written to their end and given back. */
-void hub_unify_run(struct hub_unify *unify, const atomic_bool *stop);
+/* Until `stop`. Partitions are written to their end and given back. */
+void hub_unify_run(struct hub_unify *unify);
 /* After hub_unify_run. NULL is fine. */
 void hub_unify_close(struct hub_unify *unify);
 

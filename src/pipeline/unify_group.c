@@ -159,23 +159,26 @@ static void look_after_part(struct unify_part *p)
 
 /* --- taking and giving back --- */
 
-static void take_part(struct hub_unify *u, struct unify_part *p)
+static void take_part(struct unify_part *p)
 {
     struct hub_error err = {0};
+    p->fetching = p->held = p->group_known = false;
+    p->group = (struct unify_place){HUB_BUS_NONE, -1};
+    (void)pthread_mutex_lock(&p->lock);
     p->leave = UNIFY_STAY;
-    p->seek = p->active = p->fetching = p->held = p->group_known = false;
+    p->seek = p->active = false;
     p->gap = 0;
-    p->group = p->settled = (struct unify_place){HUB_BUS_NONE, -1};
+    p->settled = p->group;
     p->end = p->target = HUB_BUS_NONE;
     p->state = UNIFY_OPENING;
     p->trouble = (struct hub_error){0};
+    (void)pthread_mutex_unlock(&p->lock);
     char name[16];
     (void)snprintf(name, sizeof name, "timeline-%d", (int)p->number);
     p->running = hub_thread_start(&p->thread, name, unify_part_run, p, &err) == HUB_OK;
     if (!p->running)
         HUB_DIAG(HUB_DIAG_ERROR, component, "a partition cannot be opened", hub_diag_error(&err));
-    p->owned = true;
-    (void)u;
+    atomic_store(&p->owned, true);
 }
 
 static void end_part(struct unify_part *p)
@@ -187,7 +190,8 @@ static void end_part(struct unify_part *p)
 
 static void forget_part(struct hub_unify *u, struct unify_part *p)
 {
-    p->owned = p->fetching = false;
+    atomic_store(&p->owned, false);
+    p->fetching = false;
     HUB_DIAG(HUB_DIAG_NOTICE, component, "a partition is given back", hub_diag_number("partition", p->number));
     unify_changed(u);
 }
@@ -231,7 +235,7 @@ static void on_assigned(struct hub_unify *u, const struct hub_bus_event *event, 
     for (size_t i = 0; result == HUB_OK && i < event->place_count; i++) {
         struct unify_part *p = part_of(u, &places[i]);
         if (p != NULL && !p->owned)
-            take_part(u, p);
+            take_part(p);
     }
     if (result != HUB_OK)
         unify_trouble(u, &u->trouble, err, component);
@@ -447,9 +451,8 @@ static void say_brokers(struct hub_unify *u)
         unify_trouble(u, &u->trouble, NULL, component);
 }
 
-void hub_unify_run(struct hub_unify *u, const atomic_bool *stop)
+void hub_unify_run(struct hub_unify *u)
 {
-    u->stop = stop;
     while (!unify_stopping(u) && !atomic_load(&u->sick)) {
         struct hub_error err = {0};
         enum hub_result result = HUB_OK;

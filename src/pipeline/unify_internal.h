@@ -51,7 +51,8 @@ struct unify_part {
     int32_t number;
     pthread_t thread;
     /* the group's thread */
-    bool owned, running;
+    atomic_bool owned; /* anybody reads it */
+    bool running;
     bool fetching;             /* it is at a place that the partition wants */
     bool held;                 /* paused: its queue is full */
     struct unify_place group;  /* committed */
@@ -95,7 +96,6 @@ struct unify_part {
 struct hub_unify {
     struct hub_unify_options options;
     char folder[UNIFY_PATH_MAX];
-    const atomic_bool *stop;
     struct unify_part *parts;
     /* who is who */
     pthread_t identity_thread;
@@ -159,6 +159,7 @@ void unify_part_leave(struct unify_part *p, enum unify_leave leave);
 /* Forgets what waits. After the thread has ended, or under its lock. */
 void unify_part_clear(struct unify_part *p);
 bool unify_part_leaving(struct unify_part *p);
+bool unify_part_dropped(struct unify_part *p);
 void unify_part_state(struct unify_part *p, enum unify_state state, const struct hub_error *err);
 
 /* --- unify_store.c: the store of a partition, its producer, and how it is put back --- */

@@ -29,6 +29,14 @@ bool unify_part_leaving(struct unify_part *p)
     return leaving || unify_stopping(p->unify);
 }
 
+bool unify_part_dropped(struct unify_part *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    const bool dropped = p->leave == UNIFY_DROP;
+    (void)pthread_mutex_unlock(&p->lock);
+    return dropped;
+}
+
 void unify_part_leave(struct unify_part *p, enum unify_leave leave)
 {
     (void)pthread_mutex_lock(&p->lock);
@@ -378,7 +386,7 @@ static bool wait_before_again(struct unify_part *p, int ms)
 static void give_back(struct unify_part *p)
 {
     struct hub_error err = {0};
-    if (p->timeline != NULL && p->producer != NULL && p->leave != UNIFY_DROP && unify_store_flush(p, true, &err) != HUB_OK)
+    if (p->timeline != NULL && p->producer != NULL && !unify_part_dropped(p) && unify_store_flush(p, true, &err) != HUB_OK)
         HUB_DIAG(HUB_DIAG_NOTICE, component, "a partition is given back before all is written; the rest follows from the topic",
                  hub_diag_number("partition", p->number), hub_diag_error(&err));
 }

@@ -88,7 +88,7 @@ static enum hub_result commit(struct unify_part *p, struct hub_error *err)
             return HUB_CLOSED;
         if (unify_part_leaving(p) && leaving_us == 0)
             leaving_us = now;
-        if (leaving_us != 0 && (p->leave == UNIFY_DROP || now - leaving_us > LEAVE_US))
+        if (leaving_us != 0 && (unify_part_dropped(p) || now - leaving_us > LEAVE_US))
             return hub_fail(err, HUB_CLOSED, "the partition is given back", NULL);
     }
 }
