@@ -14,6 +14,7 @@ enum {
     FENCED_MS = 5000,
     REOPEN_AFTER = 3,
     FACTS_LOOK_MS = 50,
+    BUSY_WAIT_US = 100000,
 };
 static const int64_t hour_us = INT64_C(3600) * 1000000;
 
@@ -284,12 +285,24 @@ static int64_t wait_ms(const struct unify_part *p, bool blocked)
     return left > 0 && !blocked ? left : 0;
 }
 
-static bool must_flush(const struct unify_part *p)
+static bool more_waits(struct unify_part *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    const bool more = p->first != NULL;
+    (void)pthread_mutex_unlock(&p->lock);
+    return more;
+}
+
+/* Transactions cost the brokers more than records do: while more events wait, one takes them along, for a while. */
+static bool must_flush(struct unify_part *p)
 {
     const int64_t now = hub_clock_mono_us(hub_clock_system());
     if (p->pending == 0)
         return now - p->written_us > hour_us; /* so that a quiet one does not look old */
-    return p->pending >= UNIFY_BATCH || p->pending_bytes >= UNIFY_BATCH_BYTES || now - p->pending_us >= (int64_t)p->unify->options.wait_ms * 1000;
+    if (p->pending >= UNIFY_BATCH || p->pending_bytes >= UNIFY_BATCH_BYTES)
+        return true;
+    const int64_t over = now - p->pending_us - (int64_t)p->unify->options.wait_ms * 1000;
+    return over >= BUSY_WAIT_US || (over >= 0 && !more_waits(p));
 }
 
 /* Until the partition is given back (HUB_OK) or something fails. */
