@@ -711,6 +711,7 @@ void hub_forward_stats(struct hub_forward *f, struct hub_forward_stats *out)
     out->latency_p50_us = hub_forward_meter_latency(&f->meter, 500);
     out->latency_p99_us = hub_forward_meter_latency(&f->meter, 990);
     (void)pthread_mutex_unlock(&f->lock);
+    out->delivered = hub_forward_waits_delivered(&f->waits); /* as of now, not of the last look */
     out->lag = durable > out->delivered ? durable - out->delivered : 0;
     out->holding = hub_forward_waits_count(&f->waits);
 }

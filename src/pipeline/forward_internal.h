@@ -41,6 +41,7 @@ void hub_forward_waits_init(struct hub_forward_waits *waits, uint64_t delivered)
 void hub_forward_waits_deinit(struct hub_forward_waits *waits);
 /* Tells all that wait for a record up to DELIVERED. */
 void hub_forward_waits_release(struct hub_forward_waits *waits, uint64_t delivered);
+uint64_t hub_forward_waits_delivered(struct hub_forward_waits *waits);
 size_t hub_forward_waits_count(struct hub_forward_waits *waits);
 enum hub_result hub_forward_waits_add(struct hub_forward_waits *waits, struct hub_forward_wait *wait) HUB_MUST_USE;
 

@@ -128,6 +128,14 @@ void hub_forward_waits_let_go(struct hub_forward_waits *w, uint64_t record)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
+uint64_t hub_forward_waits_delivered(struct hub_forward_waits *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    uint64_t delivered = w->delivered;
+    (void)pthread_mutex_unlock(&w->lock);
+    return delivered;
+}
+
 size_t hub_forward_waits_count(struct hub_forward_waits *w)
 {
     (void)pthread_mutex_lock(&w->lock);
