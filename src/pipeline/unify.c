@@ -144,7 +144,7 @@ void hub_unify_close(struct hub_unify *u)
 static bool at_target(struct unify_part *p)
 {
     (void)pthread_mutex_lock(&p->lock);
-    const bool there = !p->owned || (p->state == UNIFY_READY && p->settled.offset >= p->target);
+    const bool there = !p->owned || (p->state == UNIFY_READY && !p->seek && p->settled.offset >= p->target);
     (void)pthread_mutex_unlock(&p->lock);
     return there;
 }

@@ -134,6 +134,7 @@ static enum hub_result begin_events(struct unify_part *p, const struct beginning
     p->seek = false;
     p->settled = at;
     p->end = end;
+    p->target = end; /* whoever asked before it was here waits for this */
     (void)pthread_mutex_unlock(&p->lock);
     return HUB_OK;
 }
@@ -328,7 +329,7 @@ static void answer_requests(struct hub_unify *u)
     const uint64_t wanted = u->wanted;
     const bool asked = u->answered != wanted;
     (void)pthread_mutex_unlock(&u->lock);
-    if (!asked)
+    if (!asked || atomic_load(&u->rebalances) == 0)
         return;
     for (int32_t i = 0; i < u->options.partitions; i++) {
         if (u->parts[i].owned && !ask_end(&u->parts[i]))

@@ -272,7 +272,7 @@ def a_hub_with_all_roles_goes_through_kafka_too():
         charts = hub.json("timeline", "--list")
         check(len(charts) == 4, f"{len(charts)} charts: {hub.json('status')}")
         check(hub.json("timeline", charts[0]["tokens"][0], *hub.as_role("clinician"))["entries"], "a chart without entries")
-        status = hub.json("status")
+        status = hub.caught_up()
         check(status["timeline"]["state"] == "ok" and status["timeline"]["owned"] == 4 and status["applied"] == status["events"], f"{status}")
         check(cluster.count("chartline.timeline") > 0, "nothing on the topic")
         hub.stop()
