@@ -143,6 +143,22 @@ size_t hub_encode(enum hub_encoding encoding, struct hub_span bytes, char *out, 
     return len;
 }
 
+/* Piece by piece from the front: what was written never passes what was not read yet, for a third of the bytes left is
+ * between them. */
+void hub_encode_over(uint8_t *room, size_t len)
+{
+    enum { PIECE = 3 * 256 };
+    uint8_t piece[PIECE];
+    const uint8_t *in = room + hub_encoded_len(HUB_BASE64, len) - len;
+    while (len != 0) {
+        const size_t take = len < PIECE ? len : PIECE;
+        memcpy(piece, in, take);
+        room += encode_into(HUB_BASE64, hub_span_of(piece, take), (char *)room);
+        in += take;
+        len -= take;
+    }
+}
+
 void hub_encode_append(enum hub_encoding encoding, struct hub_span bytes, struct hub_buf *out)
 {
     uint8_t *to = hub_buf_reserve(out, hub_encoded_len(encoding, bytes.len));

@@ -13,6 +13,7 @@ enum {
     NO_ROOM_MS = 100, /* how soon it is looked again whether there is space */
     RETRY_MS = 5, /* the committer's queue was full */
     EXPECTED_MAX = 256 * 1024,
+    LATER_BYTES = 1024 * 1024, /* sealed: more than this is handed over when the connection gave its bytes back */
     IN_FLIGHT_FACTOR = 2, /* message and sealed form, before the latter is known */
 };
 
@@ -414,7 +415,10 @@ enum hub_result hub_intake_take(struct hub_intake *intake, const struct hub_inta
                  hub_diag_configured("reason", hub_result_text(result)));
         return result == HUB_BUSY ? HUB_INTERNAL : result;
     }
-    hand_over(message);
+    if (message->item->json.len > LATER_BYTES) /* the committer copies it: a third copy must be gone by then */
+        park(message, 0);
+    else
+        hand_over(message);
     return HUB_OK;
 }
 

@@ -75,24 +75,27 @@ static void letter_place(const struct hub_event_id *id, const struct hub_token *
 }
 
 /* The letter's clear remainder is hashed where it was written, and the original sealed beside it. */
-static enum hub_result write_letter(struct hub_arena *arena, struct hub_field_keys *field,
-                                    const struct hub_event_id *id, const struct hub_token *subject,
+static enum hub_result write_letter(struct hub_field_keys *field, const struct hub_event_id *id, const struct hub_token *subject,
                                     const struct hub_json *letter, struct hub_span original, struct hub_buf *json)
 {
     struct hub_field_place place;
     struct hub_gap gap;
-    const size_t begin = json->len, len = hub_field_sealed_len(1 + original.len);
-    uint8_t *bytes = hub_arena_alloc(arena, len);
-    HUB_ENSURE(bytes != NULL, HUB_NO_MEMORY);
-    if (hub_buf_reserve(json, hub_encoded_len(HUB_BASE64, len) + LETTER_TEXT_MAX) == NULL)
+    struct hub_gap_room room = {.len = hub_field_sealed_len(1 + original.len)};
+    const size_t begin = json->len;
+    if (hub_buf_reserve(json, hub_encoded_len(HUB_BASE64, room.len) + LETTER_TEXT_MAX) == NULL)
         return hub_buf_result(json);
     HUB_TRY(hub_gap_write(json, letter, HUB_SPAN("sealed"), &gap));
     letter_place(id, subject, hub_span_of(json->ptr + begin, json->len - begin), &place);
-    bytes[HUB_SEALED_HEAD] = 'B';
+    HUB_TRY(hub_gap_open_text(json, &gap, HUB_SPAN("sealed"), &room));
+    room.bytes[HUB_SEALED_HEAD] = 'B';
     if (original.len != 0)
-        memcpy(bytes + HUB_SEALED_HEAD + 1, original.ptr, original.len);
-    HUB_TRY(hub_field_seal(field, &place, HUB_DATA_RAW, 0, bytes, 1 + original.len));
-    return hub_gap_fill_text(json, &gap, HUB_SPAN("sealed"), hub_span_of(bytes, len));
+        memcpy(room.bytes + HUB_SEALED_HEAD + 1, original.ptr, original.len);
+    const enum hub_result result = hub_field_seal(field, &place, HUB_DATA_RAW, 0, room.bytes, 1 + original.len);
+    if (result != HUB_OK)
+        hub_mem_wipe(room.bytes, room.len);
+    else
+        hub_encode_over(room.text, room.len);
+    return result;
 }
 
 enum hub_result hub_protect_dead_letter(struct hub_keys *keys, const struct hub_policy *policy,
@@ -116,7 +119,7 @@ enum hub_result hub_protect_dead_letter(struct hub_keys *keys, const struct hub_
     HUB_TRY_OUT(seal.ptr != NULL ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL));
     result = build_letter(arena, id, &subject, trigger, origin, why, seal, &letter);
     if (result == HUB_OK)
-        result = write_letter(arena, &field, id, &subject, letter, original, json);
+        result = write_letter(&field, id, &subject, letter, original, json);
     if (result == HUB_OK)
         hub_field_used(&field, keys);
     else

@@ -1,5 +1,6 @@
 /* Writing what is sealed into an object that is already written: its clear remainder is hashed where it stands
- * and written once only. */
+ * and written once only. The content is put where its base64 will stand, and sealed and encoded there: a large one is
+ * never in memory twice. */
 #include "src/codec/encode.h"
 #include "src/protect/seal_internal.h"
 
@@ -51,13 +52,19 @@ static uint8_t *open_gap(struct hub_buf *json, const struct hub_gap *gap, size_t
     return at;
 }
 
-enum hub_result hub_gap_fill_extensions(struct hub_buf *json, const struct hub_gap *gap,
-                                        const struct hub_span *sealed, size_t count)
+static uint8_t *put_room(uint8_t *at, struct hub_gap_room *room)
+{
+    const size_t encoded = hub_encoded_len(HUB_BASE64, room->len);
+    room->text = at;
+    room->bytes = at + encoded - room->len;
+    return at + encoded;
+}
+
+enum hub_result hub_gap_open_extensions(struct hub_buf *json, const struct hub_gap *gap, struct hub_gap_room *rooms, size_t count)
 {
     size_t len = gap->in_list ? 1 : sizeof LIST_HEAD - 1 + 2; /* a comma; the list, its end and a comma */
     for (size_t i = 0; i < count; i++)
-        len += (i != 0) + sizeof ITEM_HEAD - 1 + hub_encoded_len(HUB_BASE64, sealed[i].len) +
-               sizeof ITEM_TAIL - 1;
+        len += (i != 0) + sizeof ITEM_HEAD - 1 + hub_encoded_len(HUB_BASE64, rooms[i].len) + sizeof ITEM_TAIL - 1;
     uint8_t *at = open_gap(json, gap, len);
     HUB_ENSURE(at != NULL, hub_buf_result(json));
     uint8_t *const end = at + len;
@@ -69,7 +76,7 @@ enum hub_result hub_gap_fill_extensions(struct hub_buf *json, const struct hub_g
         if (i != 0)
             *at++ = ',';
         at = put_text(at, HUB_SPAN(ITEM_HEAD));
-        at += hub_encode(HUB_BASE64, sealed[i], (char *)at, (size_t)(end - at)); /* its NUL is overwritten */
+        at = put_room(at, &rooms[i]);
         at = put_text(at, HUB_SPAN(ITEM_TAIL));
     }
     if (!gap->in_list)
@@ -80,11 +87,10 @@ enum hub_result hub_gap_fill_extensions(struct hub_buf *json, const struct hub_g
     return HUB_OK;
 }
 
-enum hub_result hub_gap_fill_text(struct hub_buf *json, const struct hub_gap *gap, struct hub_span key,
-                                  struct hub_span sealed)
+enum hub_result hub_gap_open_text(struct hub_buf *json, const struct hub_gap *gap, struct hub_span key, struct hub_gap_room *room)
 {
     /* "key":"base64" and a comma before or behind it */
-    const size_t len = key.len + 3 + hub_encoded_len(HUB_BASE64, sealed.len) + 3;
+    const size_t len = key.len + 3 + hub_encoded_len(HUB_BASE64, room->len) + 3;
     HUB_ASSERT(!gap->in_list);
     uint8_t *at = open_gap(json, gap, len);
     HUB_ENSURE(at != NULL, hub_buf_result(json));
@@ -94,7 +100,7 @@ enum hub_result hub_gap_fill_text(struct hub_buf *json, const struct hub_gap *ga
     *at++ = '"';
     at = put_text(at, key);
     at = put_text(at, HUB_SPAN("\":\""));
-    at += hub_encode(HUB_BASE64, sealed, (char *)at, (size_t)(end - at)); /* its NUL is overwritten */
+    at = put_room(at, room);
     *at++ = '"';
     if (gap->first)
         *at++ = ',';

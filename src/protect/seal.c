@@ -50,59 +50,84 @@ static void place_of(const struct sealer *s, struct hub_span id, struct hub_span
     hub_blake2b(NULL, remainder, place->remainder, HUB_HASH_LEN);
 }
 
-/* The sealed list in the arena. */
-static enum hub_result seal_list(struct sealer *s, const struct hub_field_place *place,
-                                 enum hub_data_class class_, struct hub_span list, struct hub_span *sealed)
+/* What stands in ROOM behind the head, LEN bytes, is sealed there and becomes text. */
+static enum hub_result seal_in(struct sealer *s, const struct hub_field_place *place, enum hub_data_class class_,
+                               const struct hub_gap_room *room, size_t len)
 {
-    const size_t len = hub_field_sealed_len(list.len);
-    uint8_t *bytes = hub_arena_alloc(s->arena, len);
-    HUB_ENSURE(bytes != NULL, HUB_NO_MEMORY);
-    memcpy(bytes + HUB_SEALED_HEAD, list.ptr, list.len);
-    HUB_TRY(hub_field_seal(&s->field, place, class_, s->ordinal++, bytes, list.len));
-    *sealed = hub_span_of(bytes, len);
+    HUB_TRY(hub_field_seal(&s->field, place, class_, s->ordinal++, room->bytes, len));
+    hub_encode_over(room->text, room->len);
     return HUB_OK;
 }
 
 static enum hub_result write_sealed(struct sealer *s, const struct hub_json *resource, struct hub_buf *json)
 {
     struct hub_field_place place;
-    struct hub_span sealed[HUB_DATA_CLASSES];
+    struct hub_gap_room rooms[HUB_DATA_CLASSES];
     struct hub_gap gap;
     size_t count = 0;
     const size_t begin = json->len;
     HUB_TRY(hub_gap_write(json, resource, HUB_SPAN("extension"), &gap));
     place_of(s, hub_json_get_span(resource, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
     for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
-        if (s->take.lists[c].len == 0)
-            continue;
-        HUB_TRY(seal_list(s, &place, (enum hub_data_class)c, hub_buf_view(&s->take.lists[c]), &sealed[count]));
-        count++;
+        if (s->take.lists[c].len != 0)
+            rooms[count++].len = hub_field_sealed_len(s->take.lists[c].len);
     }
-    return count != 0 ? hub_gap_fill_extensions(json, &gap, sealed, count) : HUB_OK;
+    if (count == 0)
+        return HUB_OK;
+    HUB_TRY(hub_gap_open_extensions(json, &gap, rooms, count));
+    const struct hub_gap_room *room = rooms;
+    for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
+        const struct hub_span list = hub_buf_view(&s->take.lists[c]);
+        if (list.len == 0)
+            continue;
+        memcpy(room->bytes + HUB_SEALED_HEAD, list.ptr, list.len);
+        HUB_TRY(seal_in(s, &place, (enum hub_data_class)c, room++, list.len));
+    }
+    return HUB_OK;
 }
 
 /* --- Binaries --- */
 
-/* The content of a Binary, sealed where it is put together. It starts with a byte that says what follows: B
- * the bytes, P positions and the bytes, T the text of `data` where it is not plain base64, R a program that
- * refers to other Binaries (docs/FORMATS.md). */
+/* The content of a Binary. It starts with a byte that says what follows: B the bytes, P positions and the bytes, T the
+ * text of `data` where it is not plain base64, R a program that refers to other Binaries (docs/FORMATS.md). */
 struct content {
-    uint8_t *buffer; /* the content begins at HUB_SEALED_HEAD */
-    size_t len;
+    struct hub_span parts[3]; /* one after the other */
+    struct hub_span encoded;  /* base64 of what comes behind them */
 };
 
-static enum hub_result content_new(struct sealer *s, size_t len_max, struct content *out)
+/* Of base64 that is right, else of no meaning. */
+static size_t decoded_len(struct hub_span text)
 {
-    out->buffer = hub_arena_alloc(s->arena, hub_field_sealed_len(len_max));
-    out->len = 0;
-    return out->buffer != NULL ? HUB_OK : HUB_NO_MEMORY;
+    const size_t cap = text.len / 4 * 3;
+    size_t padding = 0;
+    while (padding < 2 && padding < text.len && text.ptr[text.len - 1 - padding] == '=')
+        padding++;
+    return cap > padding ? cap - padding : 0;
 }
 
-static void content_add(struct content *content, struct hub_span bytes)
+/* HUB_SYNTAX: what is encoded is not base64. */
+static enum hub_result put_content(const struct content *content, uint8_t *at, size_t len)
 {
-    if (bytes.len != 0)
-        memcpy(content->buffer + HUB_SEALED_HEAD + content->len, bytes.ptr, bytes.len);
-    content->len += bytes.len;
+    const size_t parts = sizeof content->parts / sizeof content->parts[0];
+    size_t got = 0;
+    for (size_t i = 0; i < parts; i++) {
+        const struct hub_span part = content->parts[i];
+        if (part.len != 0)
+            memcpy(at, part.ptr, part.len);
+        at += part.len;
+        len -= part.len;
+    }
+    if (content->encoded.len == 0)
+        return HUB_OK;
+    return hub_decode(HUB_BASE64, content->encoded, at, len, &got) == HUB_OK && got == len ? HUB_OK : HUB_SYNTAX;
+}
+
+/* Nothing of what is half done stays, in JSON or in memory. */
+static void take_back(struct hub_buf *json, size_t begin)
+{
+    if (json->len > begin)
+        hub_mem_wipe(json->ptr + begin, json->len - begin);
+    json->len = begin;
 }
 
 static enum hub_result write_binary(struct sealer *s, const struct hub_json *binary, enum hub_data_class class_,
@@ -111,28 +136,29 @@ static enum hub_result write_binary(struct sealer *s, const struct hub_json *bin
     struct hub_field_place place;
     struct hub_gap gap;
     const size_t begin = json->len;
+    size_t len = content->encoded.len != 0 ? decoded_len(content->encoded) : 0;
+    for (size_t i = 0; i < sizeof content->parts / sizeof content->parts[0]; i++)
+        len += content->parts[i].len;
+    struct hub_gap_room room = {.len = hub_field_sealed_len(len)};
     HUB_TRY(hub_gap_write(json, binary, HUB_SPAN("data"), &gap));
     place_of(s, hub_json_get_span(binary, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
-    HUB_TRY(hub_field_seal(&s->field, &place, class_, s->ordinal++, content->buffer, content->len));
-    return hub_gap_fill_text(json, &gap, HUB_SPAN("data"),
-                             hub_span_of(content->buffer, hub_field_sealed_len(content->len)));
+    HUB_TRY(hub_gap_open_text(json, &gap, HUB_SPAN("data"), &room));
+    const enum hub_result result = put_content(content, room.bytes + HUB_SEALED_HEAD, len);
+    if (result != HUB_OK) {
+        take_back(json, begin);
+        return result;
+    }
+    return seal_in(s, &place, class_, &room, len);
 }
 
 /* TEXT is what `data` said. */
-static enum hub_result content_decoded(struct sealer *s, struct hub_span text, struct content *out)
+static enum hub_result write_decoded(struct sealer *s, const struct hub_json *binary, enum hub_data_class class_,
+                                     struct hub_span text, struct hub_buf *json)
 {
-    const size_t cap = text.len / 4 * 3;
-    size_t len = 0;
-    HUB_TRY(content_new(s, 1 + cap, out));
-    content_add(out, HUB_SPAN("B"));
-    if (hub_decode(HUB_BASE64, text, out->buffer + HUB_SEALED_HEAD + 1, cap, &len) == HUB_OK) {
-        out->len += len;
-        return HUB_OK;
-    }
-    HUB_TRY(content_new(s, 1 + text.len, out));
-    content_add(out, HUB_SPAN("T"));
-    content_add(out, text);
-    return HUB_OK;
+    const struct content bytes = {.parts = {HUB_SPAN("B")}, .encoded = text};
+    const struct content sent = {.parts = {HUB_SPAN("T"), text}};
+    const enum hub_result result = write_binary(s, binary, class_, &bytes, json);
+    return result == HUB_SYNTAX ? write_binary(s, binary, class_, &sent, json) : result;
 }
 
 /* What the policy says of a Binary that is an entry by itself, and of the original message. */
@@ -149,57 +175,37 @@ static enum hub_result write_sent_binary(struct sealer *s, uint32_t ordinal, str
     struct hub_json *binary = s->event->resources[ordinal].json;
     const struct hub_large *large = hub_large_of(&s->prepared, ordinal);
     const struct hub_json *data = hub_json_remove(binary, "data");
-    struct content content;
     if (large == NULL && data == NULL) {
         hub_json_write(json, binary);
         return hub_buf_result(json);
     }
     HUB_ENSURE(large != NULL || data->type == HUB_JSON_STRING, HUB_TYPE);
-    if (large == NULL || large->encoded) {
-        HUB_TRY(content_decoded(s, large != NULL ? large->text : hub_json_span(data), &content));
-    } else {
-        HUB_TRY(content_new(s, 1 + large->text.len, &content));
-        content_add(&content, HUB_SPAN("B"));
-        content_add(&content, large->text);
-    }
     const bool own = large == NULL || large->owner == ordinal;
-    return write_binary(s, binary, own ? binary_class(s) : hub_large_class(s->policy, s->event, large), &content,
-                        json);
-}
-
-static enum hub_result content_raw(struct sealer *s, struct content *out)
-{
-    const struct hub_span positions = s->event->raw_positions, raw = s->event->raw;
-    HUB_ENSURE(positions.len <= UINT16_MAX, HUB_TOO_LARGE);
-    HUB_TRY(content_new(s, 3 + positions.len + raw.len, out));
-    if (positions.len == 0) {
-        content_add(out, HUB_SPAN("B"));
-    } else {
-        const uint8_t head[] = {'P', (uint8_t)positions.len, (uint8_t)(positions.len >> 8)};
-        content_add(out, hub_span_of(head, sizeof head));
-        content_add(out, positions);
-    }
-    content_add(out, raw);
-    return HUB_OK;
+    const enum hub_data_class class_ = own ? binary_class(s) : hub_large_class(s->policy, s->event, large);
+    if (large == NULL || large->encoded)
+        return write_decoded(s, binary, class_, large != NULL ? large->text : hub_json_span(data), json);
+    return write_binary(s, binary, class_, &(struct content){.parts = {HUB_SPAN("B"), large->text}}, json);
 }
 
 /* The original message; what large values it has stand in their own Binaries. */
 static enum hub_result write_raw(struct sealer *s, struct hub_buf *json)
 {
-    struct content content;
-    enum hub_result result = HUB_NOT_FOUND;
+    const struct hub_span positions = s->event->raw_positions, raw = s->event->raw;
     const struct hub_json *binary = hub_prepare_raw(&s->prepared, s->event, false);
+    struct content content = {.parts = {HUB_SPAN("B"), positions, raw}};
+    enum hub_result result = HUB_NOT_FOUND;
     HUB_ENSURE(binary != NULL, HUB_NO_MEMORY);
+    HUB_ENSURE(positions.len <= UINT16_MAX, HUB_TOO_LARGE);
+    const uint8_t head[] = {'P', (uint8_t)positions.len, (uint8_t)(positions.len >> 8)};
+    if (positions.len != 0)
+        content.parts[0] = hub_span_of(head, sizeof head);
     hub_buf_reset(&s->scratch);
     if (s->prepared.large_count != 0)
         result = hub_refer_write(&s->prepared, s->event, &s->scratch);
     if (result == HUB_OK)
-        result = content_new(s, s->scratch.len, &content);
-    if (result == HUB_OK)
-        content_add(&content, hub_buf_view(&s->scratch));
-    else if (result == HUB_NOT_FOUND)
-        result = content_raw(s, &content);
-    HUB_TRY(result);
+        content = (struct content){.parts = {hub_buf_view(&s->scratch)}};
+    else if (result != HUB_NOT_FOUND)
+        return result;
     return write_binary(s, binary, binary_class(s), &content, json);
 }
 
@@ -358,7 +364,7 @@ enum hub_result hub_protect_seal(struct hub_keys *keys, const struct hub_policy 
     out->secret_id = s.field.secret_id;
 out:
     if (result != HUB_OK) { /* nothing half done is left behind */
-        json->len = base;
+        take_back(json, base);
         json->failed = before;
     }
     sealer_deinit(&s);

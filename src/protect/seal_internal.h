@@ -75,12 +75,16 @@ struct hub_gap {
  * there. OBJECT must have a member behind KEY. */
 enum hub_result hub_gap_write(struct hub_buf *json, const struct hub_json *object, struct hub_span key,
                               struct hub_gap *gap) HUB_MUST_USE;
-/* Items of `extension`. */
-enum hub_result hub_gap_fill_extensions(struct hub_buf *json, const struct hub_gap *gap,
-                                        const struct hub_span *sealed, size_t count) HUB_MUST_USE;
-/* The member KEY, in base64. */
-enum hub_result hub_gap_fill_text(struct hub_buf *json, const struct hub_gap *gap, struct hub_span key,
-                                  struct hub_span sealed) HUB_MUST_USE;
+/* Opens the gap for items of `extension`, or for the member KEY. Each has room for the base64 of LEN bytes, which are to be
+ * put at BYTES, its end, and encoded with hub_encode_over(TEXT, LEN) before anything else is written to JSON. */
+struct hub_gap_room {
+    size_t len; /* asked for */
+    uint8_t *text, *bytes;
+};
+enum hub_result hub_gap_open_extensions(struct hub_buf *json, const struct hub_gap *gap, struct hub_gap_room *rooms,
+                                        size_t count) HUB_MUST_USE;
+enum hub_result hub_gap_open_text(struct hub_buf *json, const struct hub_gap *gap, struct hub_span key,
+                                  struct hub_gap_room *room) HUB_MUST_USE;
 
 /* --- refer.c --- */
 
@@ -155,7 +159,8 @@ struct hub_field_place {
 };
 /* Bytes of a sealed field for CONTENT_LEN bytes of content. */
 size_t hub_field_sealed_len(size_t content_len);
-/* BUFFER has hub_field_sealed_len bytes, the content at HUB_SEALED_HEAD; pads and seals in place.
+/* BUFFER has hub_field_sealed_len bytes, the content at HUB_SEALED_HEAD; pads and seals in place. On failure the content
+ * still stands there.
  * HUB_NO_MEMORY. */
 enum hub_result hub_field_seal(struct hub_field_keys *f, const struct hub_field_place *place,
                                enum hub_data_class class_, uint32_t ordinal, uint8_t *buffer,
