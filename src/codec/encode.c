@@ -1,5 +1,8 @@
 #include "src/codec/encode.h"
 
+#include <endian.h>
+#include <string.h>
+
 #if defined(__x86_64__)
 #include <tmmintrin.h>
 #endif
@@ -89,18 +92,22 @@ static size_t base64_groups(const char *digits, struct hub_span bytes, char *out
     return at;
 }
 
-/* Whole groups of five bytes: every id and token. */
+/* Whole groups of five bytes: every id and token. The forty bits are spread over the bytes of a word, five to each, and
+ * become digits all at once: letters from 'a', from 26 on digits from '2'. */
 static size_t base32_groups(struct hub_span bytes, char *out)
 {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
     size_t at = 0;
     for (size_t i = 0; i + 5 <= bytes.len; i += 5, at += 8) {
         const uint8_t *p = bytes.ptr + i;
-        const uint32_t high = (uint32_t)p[0] << 12 | (uint32_t)p[1] << 4 | p[2] >> 4; /* 20 bits each */
-        const uint32_t low = (uint32_t)(p[2] & 15) << 16 | (uint32_t)p[3] << 8 | p[4];
-        for (unsigned k = 0; k < 4; k++) {
-            out[at + k] = base32_digits[high >> (15 - 5 * k) & 31];
-            out[at + 4 + k] = base32_digits[low >> (15 - 5 * k) & 31];
-        }
+        const uint64_t high = (uint64_t)p[0] << 12 | (uint64_t)p[1] << 4 | p[2] >> 4; /* 20 bits each */
+        const uint64_t low = (uint64_t)(p[2] & 15) << 16 | (uint64_t)p[3] << 8 | p[4];
+        uint64_t v = high << 32 | low;
+        v = (v & UINT64_C(0x000ffc00000ffc00)) << 6 | (v & UINT64_C(0x000003ff000003ff));
+        v = (v & UINT64_C(0x03e003e003e003e0)) << 3 | (v & UINT64_C(0x001f001f001f001f));
+        const uint64_t digits = (v + ones * (0x80 - 26)) >> 7 & ones; /* 1 in the bytes of 26 and more */
+        v = htobe64(v + ones * 'a' - digits * ('a' + 26 - '2'));
+        memcpy(out + at, &v, sizeof v);
     }
     return at;
 }

@@ -67,13 +67,13 @@ static enum hub_result write_sealed(struct sealer *s, const struct hub_json *res
     size_t count = 0;
     const size_t begin = json->len;
     HUB_TRY(hub_gap_write(json, resource, HUB_SPAN("extension"), &gap));
-    place_of(s, hub_json_get_span(resource, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
     for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
         if (s->take.lists[c].len != 0)
             rooms[count++].len = hub_field_sealed_len(s->take.lists[c].len);
     }
     if (count == 0)
         return HUB_OK;
+    place_of(s, hub_json_get_span(resource, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
     HUB_TRY(hub_gap_open_extensions(json, &gap, rooms, count));
     const struct hub_gap_room *room = rooms;
     for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {

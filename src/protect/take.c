@@ -80,25 +80,27 @@ static bool special(const struct hub_take *t, const struct hub_json *node, const
     for (const struct hub_json *c = node->first; c != NULL; c = c->next) {
         if (list && item_class(t, key, key_len, c, class_) != class_)
             return true;
-        if (special(t, c, list ? key : c->key, list ? key_len : c->key_len, class_))
+        if (c->type == HUB_JSON_STRING ? is_reference(t, c) /* as most are: without a call */
+                                       : special(t, c, list ? key : c->key, list ? key_len : c->key_len, class_))
             return true;
     }
     return false;
 }
 
+enum { SYST = 0x73797374, CODE = 0x636f6465 }; /* how names begin (hub_json_key) */
+
 bool hub_take_lifts(const struct hub_policy *policy, const struct hub_json *node)
 {
     struct hub_span system = HUB_SPAN_NONE, code = HUB_SPAN_NONE;
-    if (node->type != HUB_JSON_OBJECT && node->type != HUB_JSON_ARRAY)
-        return false;
     for (const struct hub_json *c = node->first; c != NULL; c = c->next) {
-        if (c->type == HUB_JSON_STRING && node->type == HUB_JSON_OBJECT) {
-            if (key_is(c->key, c->key_len, "system"))
+        if (c->type == HUB_JSON_OBJECT || c->type == HUB_JSON_ARRAY) {
+            if (hub_take_lifts(policy, c))
+                return true;
+        } else if (c->type == HUB_JSON_STRING && node->type == HUB_JSON_OBJECT) {
+            if (c->key_head == SYST && key_is(c->key, c->key_len, "system"))
                 system = hub_json_span(c);
-            else if (key_is(c->key, c->key_len, "code"))
+            else if (c->key_head == CODE && c->key_len == 4)
                 code = hub_json_span(c);
-        } else if (hub_take_lifts(policy, c)) {
-            return true;
         }
     }
     return system.len != 0 && code.len != 0 && hub_policy_lifts(policy, system, code);
@@ -106,11 +108,25 @@ bool hub_take_lifts(const struct hub_policy *policy, const struct hub_json *node
 
 /* --- paths and lists --- */
 
+static bool is_plain(const char *key, size_t len)
+{
+    static const bool escaped[256] = {['~'] = true, ['/'] = true};
+    bool any = false;
+    for (size_t i = 0; i < len; i++)
+        any |= escaped[(uint8_t)key[i]];
+    return !any;
+}
+
 static enum hub_result path_push(struct hub_take *t, const char *key, size_t len, size_t *mark)
 {
     *mark = t->path_len;
     HUB_ENSURE(len < sizeof t->path / 2 && t->path_len + 2 * len + 1 <= sizeof t->path, HUB_TOO_LARGE);
     t->path[t->path_len++] = '/';
+    if (is_plain(key, len)) {
+        memcpy(t->path + t->path_len, key, len);
+        t->path_len += len;
+        return HUB_OK;
+    }
     for (size_t i = 0; i < len; i++) {
         if (key[i] == '~' || key[i] == '/') {
             t->path[t->path_len++] = '~';
@@ -137,7 +153,7 @@ static enum hub_result path_push_index(struct hub_take *t, uint32_t index, size_
 static void emit(struct hub_take *t, enum hub_data_class class_, const struct hub_json *value)
 {
     struct hub_buf *list = &t->lists[class_];
-    hub_buf_append_str(list, list->len == 0 ? "[[" : ",[");
+    hub_buf_append(list, list->len == 0 ? "[[" : ",[", 2);
     hub_json_write_string(list, hub_span_of(t->path, t->path_len));
     if (value != NULL) {
         hub_buf_append_byte(list, ',');
