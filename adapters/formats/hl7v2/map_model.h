@@ -194,32 +194,33 @@ enum map_way {
     MAP_WAY_REFERENCE,
 };
 
+/* What every rule that has something to do is asked comes first: it is one line of the cache or two. */
 struct map_rule {
-    const char *id;
-    const char *table; /* where it stands */
-    uint32_t line;
     enum map_way way;
+    enum map_type type;
     uint8_t part; /* what it reads is just this part of the present value; 0: something else */
-    const struct map_cond *when;
-    const struct map_path *from;
-    uint16_t from_count;
-    struct hub_element to; /* count 0: the present element */
     bool has_to;
     bool fallback;
     bool display;
-    enum map_type type;
-    const struct map_target *target;
+    uint16_t from_count;
+    uint16_t case_count;
+    const struct map_cond *when;
+    const struct map_path *from;
+    struct hub_element to; /* count 0: the present element */
     const struct hub_codes *codes;
-    const struct hub_json *value;
-    const struct map_format *format;
+    const struct map_target *target;
     const char *join; /* NULL: none */
-    const char *deletes; /* what "" in its field deletes; NULL: the element it writes */
     const struct map_rule *otherwise;
+    const struct hub_json *value;
+    struct map_rules rules;
+    const struct map_format *format;
     const struct map_path *by;
     const struct map_case *cases;
-    uint16_t case_count;
-    struct map_rules rules;
     const struct map_ref *ref;
+    const char *deletes; /* what "" in its field deletes; NULL: the element it writes */
+    const char *id;
+    const char *table; /* where it stands */
+    uint32_t line;
 };
 
 struct map_choice { /* {when, use}; the last one without condition */
