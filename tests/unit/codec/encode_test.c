@@ -102,6 +102,25 @@ static void every_digit_is_right_in_every_place(void **state)
     }
 }
 
+static void bytes_are_encoded_over_themselves(void **state)
+{
+    (void)state;
+    enum { MOST = 5000 };
+    static uint8_t bytes[MOST], room[MOST * 2];
+    static char expected[MOST * 2];
+    for (size_t i = 0; i < MOST; i++)
+        bytes[i] = (uint8_t)(i * 131 + (i >> 5));
+    for (size_t len = 0; len <= MOST; len += len < 20 || (len > 760 && len < 780) ? 1 : 97) {
+        const size_t encoded = hub_encode(HUB_BASE64, hub_span_of(bytes, len), expected, sizeof expected);
+        memset(room, 0x5a, sizeof room);
+        memcpy(room + encoded - len, bytes, len);
+        hub_encode_over(room, len);
+        assert_memory_equal(room, expected, encoded);
+        for (size_t i = encoded; i < sizeof room; i++)
+            assert_int_equal(room[i], 0x5a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +128,7 @@ int main(void)
         cmocka_unit_test(decoding_is_strict),
         cmocka_unit_test(every_length_comes_back),
         cmocka_unit_test(every_digit_is_right_in_every_place),
+        cmocka_unit_test(bytes_are_encoded_over_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
