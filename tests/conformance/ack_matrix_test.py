@@ -32,7 +32,7 @@ OUTCOMES = {
     "accepted": (message, "A", None),
     "content fault": (merged_with_itself, "E", "204"),
     "unsupported version": (lambda *args: message(*args, version="9.9"), "R", "203"),
-    "unsupported event": (lambda *args: message(*args, kind="ADT^A29^ADT_A21"), "R", "201"),
+    "unsupported event": (lambda *args: message(*args, kind="ADT^A35^ADT_A30", extra=["MRG|88002^^^GENHOSP^MR"]), "R", "201"),
     "unsupported processing id": (lambda *args: message(*args, processing="T"), "R", "202"),
 }
 

@@ -79,8 +79,11 @@ def repetitions():
 
 
 def resources():
-    def allergies(control, count):
-        return adt(control, extra="".join(f"AL1|{i}|DA|{i}^Thing{i}^L\r" for i in range(count)))
+    def allergies(control, count):  # two facilities that differ: equal resources become one after they were counted
+        message = adt(control, extra="".join(f"AL1|{i}|DA|{i}^Thing{i}^L\r" for i in range(count)))
+        fields = message.split(b"|")
+        fields[5] = b"ELSEWHERE"
+        return b"|".join(fields)
 
     def story(b):
         path = os.path.join(b.hub.base, "m.hl7")
@@ -109,7 +112,7 @@ def memory_of_one_message():
     """One that takes more than limits.message_bytes allows for is refused, not left with its sender for ever."""
     def story(b):
         names = "A~" * 9000
-        b.not_taken(adt("GREEDY", extra="".join(f"NK1|{i}|{names}\r" for i in range(100))), "", "too_large")
+        b.not_taken(adt("GREEDY", extra="".join(f"NK1|{i}|{names}\r" for i in range(150))), "", "too_large")
     with_bounds("repetitions: 10000", story)
 
 

@@ -34,7 +34,6 @@ def cases():
         ("broken UTF-8", adt("UTF8").replace(NAME.encode(), NAME.encode() + b"\xc3("), "AE", "UTF8", None, "102"),
         ("unknown charset", adt("CHARSET").replace(b"|2.5.1\r", b"|2.5.1||||||KLINGON\r"), "AE", "CHARSET", "MSH^1^18^1", "103"),
         ("a merge that no table knows", merge("MERGE", "70001", "70002").replace(b"A40", b"A35"), "AR", "MERGE", "MSH^1^9^1^2", "201"),
-        ("a delete that no table knows", adt("DELETE", kind="ADT^A29^ADT_A21"), "AR", "DELETE", "MSH^1^9^1^2", "201"),
         ("type is no type", adt("NOTYPE", kind="Quexwright"), "AR", "NOTYPE", "MSH^1^9^1^1", "200"),
         ("version 9.9", adt("VERSION", version="9.9"), "AR", "VERSION", "MSH^1^12^1", "203"),
         ("processing T", adt("PROCESSING", processing="T"), "AR", "PROCESSING", "MSH^1^11^1", "202"),
