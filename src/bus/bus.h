@@ -114,7 +114,8 @@ struct hub_bus_stats {
     uint64_t sent, delivered, failed; /* records */
     uint64_t bytes;                   /* keys and values delivered */
     uint64_t retries;                 /* requests sent again */
-    uint64_t waiting;                 /* records in the buffer */
+    uint64_t waiting;                 /* records taken whose delivery was not told yet */
+    bool brokers_known;               /* false: brokers_up was not counted yet, or not since a record got through to one */
     uint32_t brokers_up;
 };
 void hub_bus_producer_stats(const struct hub_bus_producer *producer, struct hub_bus_stats *out);

@@ -193,6 +193,13 @@ static uint64_t number_of(const struct hub_json *object, const char *name)
     return hub_span_parse_u64(hub_json_span(hub_json_get(object, name)), &number) ? number : 0;
 }
 
+/* Of the connections to one broker the one to its own address: a name that it was found under and a coordinator's are extra. */
+static bool is_broker(const struct hub_json *connection)
+{
+    const struct hub_span id = hub_json_span(hub_json_get(connection, "nodeid"));
+    return id.len != 0 && id.ptr[0] != '-' && !hub_span_is(hub_json_get_span(connection, "source"), "logical");
+}
+
 static int on_statistics(rd_kafka_t *rk, char *text, size_t len, void *opaque)
 {
     struct hub_kafka_client *client = opaque;
@@ -204,14 +211,18 @@ static int on_statistics(rd_kafka_t *rk, char *text, size_t len, void *opaque)
     const struct hub_json *brokers = hub_json_get(json, "brokers");
     uint64_t retries = 0;
     uint32_t up = 0;
+    bool any = false;
     for (const struct hub_json *b = brokers != NULL ? brokers->first : NULL; b != NULL; b = b->next) {
+        const bool connected = hub_span_is(hub_json_get_span(b, "state"), "UP");
         retries += number_of(b, "txretries");
-        up += hub_span_is(hub_json_get_span(b, "state"), "UP");
+        up += connected && is_broker(b);
+        any = any || connected;
     }
     client->retries = retries;
     client->brokers_up = up;
+    client->brokers_known = true;
     enum hub_result now = client->trouble.result;
-    if (up != 0 && (now == HUB_NETWORK || now == HUB_TIMEOUT || now == HUB_AUTH))
+    if (any && (now == HUB_NETWORK || now == HUB_TIMEOUT || now == HUB_AUTH))
         client->trouble = (struct hub_error){0};
     return 0; /* the library frees the text */
 }

@@ -317,6 +317,7 @@ static void stats(const struct hub_bus_producer *producer, struct hub_bus_stats 
     const struct producer *p = (const struct producer *)producer;
     *out = p->stats;
     out->waiting = p->waiting_count;
+    out->brokers_known = true;
     out->brokers_up = p->bus->faults.away ? 0 : 1;
 }
 

@@ -18,6 +18,7 @@ struct hub_kafka_client {
     bool cert; /* a client certificate is configured */
     struct hub_error trouble; /* result HUB_OK: none known */
     uint64_t retries;
+    bool brokers_known; /* the library counted them, and nothing proved it wrong since */
     uint32_t brokers_up;
     struct hub_arena arena; /* of the statistics */
 };

@@ -53,6 +53,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
         p->stats.delivered++;
         p->stats.bytes += message->len + message->key_len;
         p->client.trouble = (struct hub_error){0};
+        p->client.brokers_known = p->client.brokers_known && p->client.brokers_up != 0;
         delivery.offset = message->offset >= 0 ? message->offset : HUB_BUS_NONE;
     } else {
         p->stats.failed++;
@@ -219,8 +220,9 @@ void hub_kafka_stats(const struct hub_bus_producer *producer, struct hub_bus_sta
     const struct producer *p = (const struct producer *)producer;
     *out = p->stats;
     out->retries = p->client.retries;
+    out->brokers_known = p->client.brokers_known;
     out->brokers_up = p->client.brokers_up;
-    out->waiting = (uint64_t)rd_kafka_outq_len(p->client.rk);
+    out->waiting = p->stats.sent - p->stats.delivered - p->stats.failed; /* the library's own count holds its events, too */
 }
 
 bool hub_kafka_producer_trouble(const struct hub_bus_producer *producer, struct hub_error *out)

@@ -262,6 +262,49 @@ enum hub_result hub_forward_hold(struct hub_forward *f, struct hub_forward_wait 
     return hub_forward_waits_add(&f->waits, wait);
 }
 
+/* --- what is seen of it --- */
+
+/* Brokers may hang without any error that the library would report. */
+static bool stalled(struct hub_forward *f)
+{
+    int64_t now = hub_clock_mono_us(f->options.clock);
+    if (f->first != f->moved_first || f->first == f->next) {
+        f->moved_first = f->first;
+        f->moved_us = now;
+    }
+    return now - f->moved_us > STALL_US;
+}
+
+static void update_stats(struct hub_forward *f)
+{
+    struct hub_bus_stats bus = {0};
+    struct hub_error trouble = {0};
+    if (f->producer != NULL) {
+        hub_bus_producer_stats(f->producer, &bus);
+        if (!hub_bus_producer_trouble(f->producer, &trouble) && stalled(f))
+            (void)hub_fail(&trouble, HUB_TIMEOUT, "the brokers do not answer", NULL);
+    }
+    if (f->failed || f->producer == NULL)
+        trouble = f->why;
+    (void)pthread_mutex_lock(&f->lock);
+    struct hub_forward_stats *s = &f->stats;
+    s->delivered = f->first - 1;
+    s->sent = f->next - 1;
+    s->events = f->before.delivered + bus.delivered;
+    s->bytes = f->before.bytes + bus.bytes;
+    s->retries = f->before.retries + bus.retries;
+    s->waiting = bus.waiting;
+    s->brokers_known = bus.brokers_known;
+    s->brokers_up = bus.brokers_up;
+    s->held = f->held->count;
+    s->trouble = trouble;
+    s->state = trouble.result == HUB_OK ? "ok"
+               : trouble.result == HUB_NETWORK || trouble.result == HUB_TIMEOUT || trouble.result == HUB_BUSY
+                   ? "waiting"
+                   : "refused";
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
 /* --- deliveries --- */
 
 static void fail(struct hub_forward *f, const struct hub_error *err)
@@ -279,6 +322,8 @@ static void advance(struct hub_forward *f)
     if (f->first == first)
         return;
     f->progress = true;
+    if (f->first == f->next) /* before anybody reads that nothing is left */
+        update_stats(f);
     hub_forward_waits_release(&f->waits, f->first - 1);
 }
 
@@ -522,46 +567,6 @@ static void store_position(struct hub_forward *f)
     f->unwritten = !written;
 }
 
-/* Brokers may hang without any error that the library would report. */
-static bool stalled(struct hub_forward *f)
-{
-    int64_t now = hub_clock_mono_us(f->options.clock);
-    if (f->first != f->moved_first || f->first == f->next) {
-        f->moved_first = f->first;
-        f->moved_us = now;
-    }
-    return now - f->moved_us > STALL_US;
-}
-
-static void update_stats(struct hub_forward *f)
-{
-    struct hub_bus_stats bus = {0};
-    struct hub_error trouble = {0};
-    if (f->producer != NULL) {
-        hub_bus_producer_stats(f->producer, &bus);
-        if (!hub_bus_producer_trouble(f->producer, &trouble) && stalled(f))
-            (void)hub_fail(&trouble, HUB_TIMEOUT, "the brokers do not answer", NULL);
-    }
-    if (f->failed || f->producer == NULL)
-        trouble = f->why;
-    (void)pthread_mutex_lock(&f->lock);
-    struct hub_forward_stats *s = &f->stats;
-    s->delivered = f->first - 1;
-    s->sent = f->next - 1;
-    s->events = f->before.delivered + bus.delivered;
-    s->bytes = f->before.bytes + bus.bytes;
-    s->retries = f->before.retries + bus.retries;
-    s->waiting = bus.waiting;
-    s->brokers_up = bus.brokers_up;
-    s->held = f->held->count;
-    s->trouble = trouble;
-    s->state = trouble.result == HUB_OK ? "ok"
-               : trouble.result == HUB_NETWORK || trouble.result == HUB_TIMEOUT || trouble.result == HUB_BUSY
-                   ? "waiting"
-                   : "refused";
-    (void)pthread_mutex_unlock(&f->lock);
-}
-
 /* A login that stays refused is tried again from the start, with what the files hold by then. */
 static void watch_login(struct hub_forward *f, int64_t now)
 {
@@ -705,13 +710,14 @@ void hub_forward_stats(struct hub_forward *f, struct hub_forward_stats *out)
 {
     int64_t now = hub_clock_mono_us(f->options.clock);
     uint64_t durable = hub_log_durable(f->options.log);
+    const uint64_t delivered = hub_forward_waits_delivered(&f->waits); /* as of now, not of the last look; before the rest of it */
     (void)pthread_mutex_lock(&f->lock);
     *out = f->stats;
     out->rate = hub_forward_meter_rate(&f->meter, now);
     out->latency_p50_us = hub_forward_meter_latency(&f->meter, 500);
     out->latency_p99_us = hub_forward_meter_latency(&f->meter, 990);
     (void)pthread_mutex_unlock(&f->lock);
-    out->delivered = hub_forward_waits_delivered(&f->waits); /* as of now, not of the last look */
+    out->delivered = delivered;
     out->lag = durable > out->delivered ? durable - out->delivered : 0;
     out->holding = hub_forward_waits_count(&f->waits);
 }

@@ -76,12 +76,15 @@ struct hub_forward_stats {
     uint64_t events, bytes;    /* delivered by this process */
     uint64_t rate;             /* bus records a second, over the last ten seconds */
     uint64_t retries, rebuilds; /* requests sent again; producers made anew */
-    uint64_t waiting;          /* bus records that the producer holds */
+    uint64_t waiting;          /* bus records that the producer holds: checkpoints too, which the lag does not count */
     uint64_t holding;          /* answers that wait for the brokers */
     uint64_t held;             /* events that are not as their schema says */
     int64_t latency_p50_us, latency_p99_us; /* from producer to acknowledgement, over the last minute */
+    bool brokers_known;        /* false: they are not counted yet */
     uint32_t brokers_up;
     const char *state; /* "ok", "waiting" for brokers, "refused" by them */
     struct hub_error trouble; /* result HUB_OK: none */
 };
+/* `delivered` and `lag` are of now; the rest is of a look at most a fifth of a second earlier, and not older than the delivery
+ * that left a lag of 0. */
 void hub_forward_stats(struct hub_forward *forward, struct hub_forward_stats *out);

@@ -107,7 +107,8 @@ static void add_bus(struct hub *hub, struct hub_buf *out)
     member(out, "latency_p99_us", (uint64_t)stats.latency_p99_us);
     member(out, "retries", stats.retries);
     member(out, "rebuilds", stats.rebuilds);
-    member(out, "brokers_up", stats.brokers_up);
+    if (stats.brokers_known) /* nobody shall read "0" while nothing has counted them */
+        member(out, "brokers_up", stats.brokers_up);
     hub_buf_append_byte(out, '}');
 }
 

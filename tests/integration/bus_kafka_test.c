@@ -201,6 +201,51 @@ static void a_desynchronised_producer_says_that_it_is_of_no_use(void **state)
     hub_bus_producer_close(p);
 }
 
+/* Until the library has counted UP brokers. */
+static void wait_brokers(struct hub_bus_producer *p, bool up)
+{
+    struct hub_bus_stats stats = {0};
+    for (int i = 0; i < WAIT_MS / TURN_MS; i++) {
+        assert_int_equal(hub_bus_poll(p, TURN_MS, NULL), HUB_OK);
+        hub_bus_producer_stats(p, &stats);
+        if (stats.brokers_known && (stats.brokers_up != 0) == up)
+            return;
+    }
+    fail_msg("brokers known %d, up %u", stats.brokers_known, stats.brokers_up);
+}
+
+static void brokers_are_counted_and_never_none_behind_a_delivery(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_bus_stats stats = {0};
+    struct hub_bus_producer *p = producer(f, NULL);
+    hub_bus_producer_stats(p, &stats);
+    assert_false(stats.brokers_known);
+    assert_int_equal(send_one(f, p, "one", NULL), HUB_OK);
+    hub_bus_producer_stats(p, &stats);
+    assert_int_equal(stats.waiting, 1);
+    assert_int_equal(hub_bus_flush(p, WAIT_MS, NULL), HUB_OK);
+    hub_bus_producer_stats(p, &stats);
+    assert_int_equal(stats.waiting, 0);
+    assert_false(stats.brokers_known && stats.brokers_up == 0);
+    wait_brokers(p, true);
+    hub_bus_producer_stats(p, &stats);
+    assert_in_range(stats.brokers_up, 1, 3);
+    for (int32_t broker = 1; broker <= 3; broker++)
+        (void)rd_kafka_mock_broker_set_down(f->cluster, broker);
+    wait_brokers(p, false);
+    for (int32_t broker = 1; broker <= 3; broker++)
+        (void)rd_kafka_mock_broker_set_up(f->cluster, broker);
+    assert_int_equal(send_one(f, p, "two", NULL), HUB_OK);
+    for (int i = 0; i < WAIT_MS && f->delivered < 2; i++)
+        assert_int_equal(hub_bus_poll(p, 1, NULL), HUB_OK);
+    hub_bus_producer_stats(p, &stats);
+    assert_int_equal(f->delivered, 2);
+    assert_false(stats.brokers_known && stats.brokers_up == 0);
+    wait_brokers(p, true);
+    hub_bus_producer_close(p);
+}
+
 static void a_record_past_the_limit_is_refused_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -407,6 +452,7 @@ int main(void)
         TEST(a_refused_record_is_told_with_its_cause),
         TEST(passing_errors_are_retried_in_order),
         TEST(a_desynchronised_producer_says_that_it_is_of_no_use),
+        TEST(brokers_are_counted_and_never_none_behind_a_delivery),
         TEST(a_record_past_the_limit_is_refused_at_once),
         TEST(a_reader_alone_pauses_seeks_and_sees_the_end),
         TEST(an_offset_that_is_not_there_is_told_not_skipped),

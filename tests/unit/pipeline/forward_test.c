@@ -510,6 +510,35 @@ static void brokers_that_are_away_cost_no_event_and_little_memory(void **state)
     assert_whole(f, 500);
 }
 
+/* No operator shall read beside a lag of 0 that brokers are awaited, or count what had been on its way. */
+static void beside_a_lag_of_none_stands_what_was_true_then(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_forward_stats stats = {0};
+    hub_memory_faults(f->bus, &(struct hub_memory_faults){.away = true});
+    start(f);
+    for (unsigned i = 0; i < 50; i++)
+        add_event(f, i % 5, false);
+    sync_log(f);
+    for (int i = 0; i < WAIT_MS && (stats.trouble.result == HUB_OK || stats.waiting == 0); i++) {
+        (void)usleep(1000);
+        hub_forward_stats(f->forward, &stats);
+    }
+    assert_string_equal(stats.state, "waiting");
+    assert_int_equal(stats.brokers_up, 0);
+    hub_memory_faults(f->bus, &(struct hub_memory_faults){0});
+    for (int i = 0; i < WAIT_MS * 10 && stats.lag != 0; i++) {
+        (void)usleep(100);
+        hub_forward_stats(f->forward, &stats);
+    }
+    assert_int_equal(stats.lag, 0);
+    assert_int_equal(stats.events, 50);
+    assert_int_equal(stats.waiting, 0);
+    assert_int_equal(stats.brokers_up, 1);
+    assert_string_equal(stats.state, "ok");
+    assert_int_equal(stats.trouble.result, HUB_OK);
+}
+
 static void a_failed_delivery_begins_again_behind_what_is_there(void **state)
 {
     struct fixture *f = *state;
@@ -679,6 +708,7 @@ int main(void)
         TEST(a_key_record_is_delivered_before_anything_behind_it_is_sent),
         TEST(a_bus_that_has_seen_nothing_gets_all_keys_first),
         TEST(brokers_that_are_away_cost_no_event_and_little_memory),
+        TEST(beside_a_lag_of_none_stands_what_was_true_then),
         TEST(a_failed_delivery_begins_again_behind_what_is_there),
         TEST(a_producer_of_no_use_is_replaced),
         TEST(the_position_is_kept_over_restarts),
