@@ -71,12 +71,13 @@ struct hub_span hub_bus_message_header(struct hub_bus_consumer *consumer, const 
 bool hub_bus_consumer_trouble(const struct hub_bus_consumer *consumer, struct hub_error *out);
 
 /* Adds PLACES to what is read, each from its offset on. After HUB_BUS_ASSIGNED all of its places (also with
- * count 0); alone, any time. */
+ * count 0); alone, any time. Not HUB_BUS_BEGIN or _END where a seek may follow: librdkafka asks the brokers for that offset,
+ * and an answer that the seek made obsolete has it ask again and go there after all. */
 enum hub_result hub_bus_assign(struct hub_bus_consumer *consumer, const struct hub_bus_place *places, size_t count,
                                struct hub_error *err) HUB_MUST_USE;
 enum hub_result hub_bus_unassign(struct hub_bus_consumer *consumer, const struct hub_bus_place *places, size_t count,
                                  struct hub_error *err) HUB_MUST_USE;
-/* Of an assigned partition. */
+/* Of an assigned partition, also one that was HUB_BUS_TRUNCATED (then it is not paused any more). */
 enum hub_result hub_bus_seek(struct hub_bus_consumer *consumer, const struct hub_bus_place *place,
                              struct hub_error *err) HUB_MUST_USE;
 /* Stops and restarts what comes of assigned partitions; membership is not touched. */

@@ -316,16 +316,24 @@ enum hub_result hub_kafka_unassign(struct hub_bus_consumer *consumer, const stru
     return result;
 }
 
+/* A partition at whose offset there was nothing has stopped: only a new beginning moves it. */
+static enum hub_result begin_anew(struct hub_bus_consumer *consumer, const struct hub_bus_place *place, struct hub_error *err)
+{
+    HUB_TRY(hub_kafka_unassign(consumer, place, 1, err));
+    return hub_kafka_assign(consumer, place, 1, err);
+}
+
 enum hub_result hub_kafka_seek(struct hub_bus_consumer *consumer, const struct hub_bus_place *place,
                                struct hub_error *err)
 {
     enum { SEEK_MS = 10000 };
     rd_kafka_topic_partition_list_t *list = list_of(place, 1);
     enum hub_result result = settle(err, rd_kafka_seek_partitions(of(consumer)->client.rk, list, SEEK_MS));
-    if (result == HUB_OK && list->elems[0].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        result = hub_kafka_explain(err, list->elems[0].err, NULL);
+    const rd_kafka_resp_err_t code = list->elems[0].err;
     rd_kafka_topic_partition_list_destroy(list);
-    return result;
+    if (result != HUB_OK || code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return result;
+    return code == RD_KAFKA_RESP_ERR__STATE ? begin_anew(consumer, place, err) : hub_kafka_explain(err, code, NULL);
 }
 
 enum hub_result hub_kafka_pause(struct hub_bus_consumer *consumer, const struct hub_bus_place *places,

@@ -92,6 +92,7 @@ static void stand_still(struct unify_part *p, int64_t wanted, int64_t oldest)
 struct beginning {
     struct unify_place from;
     bool from_start, from_own;
+    bool opened; /* the partition was; else only reading goes back */
 };
 
 /* ADR 0008: at the group's offset, its own where the group has none; its own again after a failure. */
@@ -131,8 +132,9 @@ static enum hub_result begin_events(struct unify_part *p, const struct beginning
     p->fetching = true;
     p->held = false;
     (void)pthread_mutex_lock(&p->lock);
-    p->seek = false;
-    p->settled = at;
+    p->seek = p->opened = false;
+    if (b->opened || at.offset < p->settled.offset) /* what waits in the queue is not applied yet */
+        p->settled = at;
     p->end = end;
     p->target = end; /* whoever asked before it was here waits for this */
     (void)pthread_mutex_unlock(&p->lock);
@@ -146,7 +148,7 @@ static void look_after_part(struct unify_part *p)
     const struct hub_bus_place place = place_of(p, &p->group);
     (void)pthread_mutex_lock(&p->lock);
     const bool seek = p->seek, room = p->count < UNIFY_QUEUE_MAX / 2 && p->bytes < UNIFY_QUEUE_BYTES / 2;
-    const struct beginning b = {.from = p->from, .from_start = p->from_start, .from_own = p->from_own};
+    const struct beginning b = {.from = p->from, .from_start = p->from_start, .from_own = p->from_own, .opened = p->opened};
     (void)pthread_mutex_unlock(&p->lock);
     if (seek) {
         if (begin_events(p, &b, &err) != HUB_OK)
@@ -164,10 +166,11 @@ static void take_part(struct unify_part *p)
 {
     struct hub_error err = {0};
     p->fetching = p->held = p->group_known = false;
+    p->hole = HUB_BUS_NONE;
     p->group = (struct unify_place){HUB_BUS_NONE, -1};
     (void)pthread_mutex_lock(&p->lock);
     p->leave = UNIFY_STAY;
-    p->seek = p->active = false;
+    p->seek = p->opened = p->active = false;
     p->gap = 0;
     p->settled = p->group;
     p->end = p->target = HUB_BUS_NONE;
@@ -226,7 +229,7 @@ static void on_assigned(struct hub_unify *u, const struct hub_bus_event *event, 
         return;
     for (size_t i = 0; i < event->place_count; i++) {
         places[i] = event->places[i];
-        places[i].offset = HUB_BUS_END; /* nothing is fetched before the partition says from where */
+        places[i].offset = 0; /* paused at once: nothing is fetched before the partition says from where */
         places[i].leader_epoch = -1;
     }
     atomic_fetch_add(&u->rebalances, 1);
@@ -263,15 +266,46 @@ static void drop_everything(struct hub_unify *u, enum unify_leave leave)
 
 /* --- events --- */
 
+/* Reading goes back to OFFSET; what was applied stays. */
+static void read_again(struct unify_part *p, int64_t offset)
+{
+    p->fetching = false;
+    (void)pthread_mutex_lock(&p->lock);
+    p->from = (struct unify_place){offset, -1};
+    p->from_own = true;
+    p->from_start = false;
+    p->seek = true;
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
+/* It takes what comes: it is open, and reading is where it wants it. */
+static bool takes_events(struct unify_part *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    const bool takes = !p->seek && p->active;
+    (void)pthread_mutex_unlock(&p->lock);
+    return takes;
+}
+
+/* Events come one behind the other. Where OFFSET is not the next one, what is missing is asked for once more: a client library may
+ * lose its place, and no event may be missing for that. What is left out again is not there (a topic that was compacted). */
+static bool left_out(struct unify_part *p, int64_t offset)
+{
+    if (offset <= p->next || offset == p->hole)
+        return false;
+    p->hole = offset;
+    HUB_DIAG(HUB_DIAG_WARNING, component, "events were left out on the way here and are read again", hub_diag_number("partition", p->number),
+             hub_diag_number("from", p->next), hub_diag_number("to", offset));
+    read_again(p, p->next);
+    return true;
+}
+
 static void on_message(struct hub_unify *u, const struct hub_bus_message *m, struct hub_error *err)
 {
     struct unify_part *p = part_of(u, &m->place);
     if (p == NULL || !p->owned || !p->fetching || m->place.offset < p->next)
         return; /* of before a seek */
-    (void)pthread_mutex_lock(&p->lock);
-    const bool wanted = !p->seek && p->active;
-    (void)pthread_mutex_unlock(&p->lock);
-    if (!wanted)
+    if (!takes_events(p) || left_out(p, m->place.offset))
         return; /* it is opened anew, and says then from where */
     p->next = m->place.offset + 1;
     if (!unify_part_give(p, m) && hub_bus_pause(u->consumer, &m->place, 1, true, err) == HUB_OK)
@@ -287,13 +321,7 @@ static void on_truncated(struct hub_unify *u, const struct hub_bus_place *place)
     atomic_fetch_add(&u->truncations, 1);
     HUB_DIAG(HUB_DIAG_WARNING, component, "the brokers do not have what was to be read next", hub_diag_number("partition", p->number),
              hub_diag_number("offset", p->next));
-    p->fetching = false;
-    (void)pthread_mutex_lock(&p->lock);
-    p->from = (struct unify_place){place->offset >= 0 && place->offset < p->next ? place->offset : p->next, -1};
-    p->from_own = true;
-    p->from_start = false;
-    p->seek = true;
-    (void)pthread_mutex_unlock(&p->lock);
+    read_again(p, place->offset >= 0 && place->offset < p->next ? place->offset : p->next);
 }
 
 static void on_end(struct hub_unify *u, const struct hub_bus_place *place)
@@ -305,6 +333,8 @@ static void on_end(struct hub_unify *u, const struct hub_bus_place *place)
     if (p->end < place->offset)
         p->end = place->offset;
     (void)pthread_mutex_unlock(&p->lock);
+    if (p->fetching && takes_events(p))
+        (void)left_out(p, place->offset);
 }
 
 /* --- looking after it --- */

@@ -58,6 +58,7 @@ struct unify_part {
     struct unify_place group;  /* committed */
     bool group_known;
     int64_t next;              /* offset of the event that is handed over next */
+    int64_t hole;              /* what came before this offset did not come, though it was asked for */
     /* under lock */
     pthread_mutex_t lock;
     pthread_cond_t woken; /* the partition's thread, and whoever waits for room */
@@ -70,6 +71,7 @@ struct unify_part {
     bool seek;         /* the group's thread shall begin at `from` */
     bool from_start;   /* ... whatever the group has committed: the topic `timeline` lacks what was in it */
     bool from_own;     /* ... at `from`, which is this ownership's own */
+    bool opened;       /* ... for the first time since it was opened */
     struct unify_place from;
     uint64_t facts; /* counts writes of the identity store */
     enum unify_state state;
@@ -89,6 +91,7 @@ struct unify_part {
     bool rebuilt;      /* the topic lost records: all events are applied anew */
     bool opened_before; /* in this ownership: its own place counts, not the group's */
     struct unify_place place; /* behind what is applied */
+    bool moved;               /* there, since it was opened: until then events may come from further on */
     size_t pending, pending_bytes;
     int64_t pending_us, written_us;
 };

@@ -146,6 +146,11 @@ bool unify_part_give(struct unify_part *p, const struct hub_bus_message *m)
     (void)pthread_mutex_lock(&p->lock);
     while (is_full(p) && p->leave == UNIFY_STAY && pthread_cond_clockwait(&p->woken, &p->lock, CLOCK_MONOTONIC, &limit) == 0)
         ;
+    if (p->seek || !p->active) { /* it failed meanwhile, and asks for its events again */
+        (void)pthread_mutex_unlock(&p->lock);
+        hub_mem_free(message);
+        return true;
+    }
     *(p->last != NULL ? &p->last->next : &p->first) = message;
     p->last = message;
     p->count++;
@@ -199,6 +204,7 @@ static enum hub_result apply_one(struct unify_part *p, const struct unify_messag
     else if (result != HUB_OK)
         return result;
     p->place = (struct unify_place){m->offset + 1, m->epoch};
+    p->moved = true;
     note_pending(p, m->len);
     atomic_fetch_add(&u->applied, 1);
     (void)pthread_mutex_lock(&u->lock);
@@ -347,7 +353,7 @@ static void ask_for_events(struct unify_part *p)
     p->from_start = p->rebuilt;
     p->from_own = p->opened_before && !p->rebuilt;
     p->settled = p->place;
-    p->seek = true;
+    p->seek = p->opened = true;
     (void)pthread_mutex_unlock(&p->lock);
     while (message != NULL) {
         struct unify_message *next = message->next;

@@ -133,7 +133,8 @@ enum hub_result unify_store_flush(struct unify_part *p, bool sync, struct hub_er
     p->pending = p->pending_bytes = 0;
     p->written_us = hub_clock_mono_us(hub_clock_system());
     (void)pthread_mutex_lock(&p->lock);
-    p->settled = p->place;
+    if (p->moved)
+        p->settled = p->place;
     (void)pthread_mutex_unlock(&p->lock);
     return HUB_OK;
 }
@@ -357,6 +358,7 @@ enum hub_result unify_store_open(struct unify_part *p, struct hub_error *err)
     HUB_TRY(result);
     HUB_TRY(sync_charts(p, err));
     p->place = unify_place_of(p->timeline, events_mark);
+    p->moved = false;
     return unify_store_flush(p, false, err);
 }
 
