@@ -81,9 +81,11 @@ static enum hub_result find(struct hub_work *work, struct hub_span pointer, cons
     for (size_t i = 0; i < all.count; i++) {
         struct part *part = &all.parts[i];
         enum hub_result result = hub_index_dead_letter(work->ingest->index, hub_span_str(part->id), &part->letter, &work->err);
-        if (result == HUB_NOT_FOUND || part->letter.resolved || part->letter.recorded_us >= last_us)
+        if (result == HUB_NOT_FOUND)
             continue;
         HUB_TRY(result);
+        if (part->letter.resolved || part->letter.recorded_us >= last_us)
+            continue;
         bool nearer = best == NULL || part->letter.recorded_us < first_us || best->letter.recorded_us >= first_us;
         best = nearer ? part : best;
     }
@@ -173,9 +175,11 @@ static enum hub_result resolve(struct hub_work *work, const struct chain *chain)
     HUB_ENSURE(work->item->resolves != NULL, HUB_NO_MEMORY);
     for (size_t i = 0; i < chain->count; i++)
         HUB_TRY(add_resolved(work, chain->parts[i].id));
-    if (hub_index_dead_letter(work->ingest->index, hub_span_str(own), &letter, NULL) == HUB_OK && !letter.resolved)
-        HUB_TRY(add_resolved(work, own));
-    return HUB_OK;
+    enum hub_result result = hub_index_dead_letter(work->ingest->index, hub_span_str(own), &letter, &work->err);
+    if (result == HUB_NOT_FOUND)
+        return HUB_OK;
+    HUB_TRY(result);
+    return letter.resolved ? HUB_OK : add_resolved(work, own);
 }
 
 /* --- the parts themselves --- */
@@ -217,22 +221,26 @@ static enum hub_result take_last(struct hub_work *work, struct hub_span *out)
 }
 
 /* It was kept before; the part before it may be used up since. */
-static bool is_kept(const struct hub_work *work)
+static enum hub_result is_kept(struct hub_work *work, bool *kept)
 {
     struct hub_event_id own;
     struct hub_index_message letter;
     hub_keys_event_id(work->ingest->keys, work->origin.feed_id, work->origin.sender, work->origin.message, 0, 0, &own);
-    return hub_index_dead_letter(work->ingest->index, hub_span_str(own.text), &letter, NULL) == HUB_OK &&
-           strcmp(letter.answer, hub_prepare_accepted) == 0;
+    enum hub_result result = hub_index_dead_letter(work->ingest->index, hub_span_str(own.text), &letter, &work->err);
+    *kept = result == HUB_OK && strcmp(letter.answer, hub_prepare_accepted) == 0;
+    return result == HUB_NOT_FOUND ? HUB_OK : result;
 }
 
 enum hub_result hub_continued_take(struct hub_work *work, struct hub_span *out)
 {
     struct hub_hash_token token;
     struct part before;
+    bool kept = false;
     if (work->decoded.after.len == 0)
         return take_last(work, out);
-    if (work->decoded.before.len != 0 && !is_kept(work))
+    if (work->decoded.before.len != 0)
+        HUB_TRY(is_kept(work, &kept));
+    if (work->decoded.before.len != 0 && !kept)
         HUB_TRY(find(work, work->decoded.before, NULL, &before));
     token_of(work, work->decoded.after, &token);
     memcpy(work->item->dedup.control_token, token.text, sizeof(token.text));

@@ -404,6 +404,7 @@ enum hub_result hub_index_recover(struct hub_index *index, struct hub_log *log, 
     index->position = 0;
     memset(&index->stats, 0, sizeof index->stats);
     HUB_TRY(load_meta(index, err));
+    HUB_TRY(load_revised(index, err));
     index->written = index->position;
     return catch_up(index, log, err);
 }

@@ -276,6 +276,103 @@ static void commit_loses_nothing_acknowledged_when_any_allocation_fails(void **s
     atomic_store(&fatal_calls, 0);
 }
 
+/* --- a record of many changes --- */
+
+struct opened {
+    struct hub_log *log;
+    struct hub_index *index;
+    struct hub_commit *commit;
+};
+
+static void open_all(struct fixture *f, struct opened *hub)
+{
+    const struct hub_kv_options kv_options = {.families = hub_index_families(), .create = true};
+    const struct hub_commit_options options = {.queue = 64};
+    struct hub_kv *kv = NULL;
+    assert_int_equal(hub_log_open(f->log_folder, &f->disk->disk, &log_options, &hub->log, &f->err), HUB_OK);
+    assert_int_equal(hub_kv_open_memory(&kv_options, &kv), HUB_OK);
+    assert_int_equal(hub_index_open_kv(kv, hub->log, &hub->index, &f->err), HUB_OK);
+    assert_int_equal(hub_commit_start(&options, &test_clock, &f->disk->disk, hub->log, hub->index, NULL, fatal, NULL,
+                                      &hub->commit, &f->err),
+                     HUB_OK);
+}
+
+static void close_all(struct opened *hub)
+{
+    hub_commit_stop(hub->commit);
+    hub_index_close(hub->index);
+    hub_log_close(hub->log, false);
+}
+
+static struct test_answer send(struct opened *hub, struct hub_commit_item *item)
+{
+    size_t before = test_answers.count;
+    if (!test_submit(hub->commit, item)) /* nothing is taken while the index is away */
+        return (struct test_answer){.result = HUB_QUOTA};
+    test_wait(before + 1);
+    return test_answers.items[before];
+}
+
+enum { FIRST_PART = 6, LAST_PART = 13, WHOLE = 1 }; /* of messages: two letters, and what was joined of both */
+
+/* Accepts the message and closes the letters of its parts, in one record. */
+static struct hub_commit_item *joined(void)
+{
+    struct hub_commit_item *item = message(WHOLE);
+    item->resolves = hub_mem_array(2, sizeof *item->resolves);
+    assert_non_null(item->resolves);
+    item->resolve_count = 2;
+    (void)snprintf(item->resolves[0], sizeof item->resolves[0], "message%d", FIRST_PART);
+    (void)snprintf(item->resolves[1], sizeof item->resolves[1], "message%d", LAST_PART);
+    (void)snprintf(item->last_part, sizeof item->last_part, "message%d", LAST_PART);
+    return item;
+}
+
+static void check_joined(struct fixture *f, struct opened *hub)
+{
+    struct hub_commit_stats stats;
+    char id[33];
+    int stored[MESSAGES];
+    hub_commit_stats(hub->commit, &stats);
+    assert_int_equal(stats.messages, 1);
+    assert_int_equal(stats.events, 1 + WHOLE);
+    assert_int_equal(stats.rejected, 2);
+    assert_int_equal(stats.dead_letters, 0);
+    assert_int_equal(hub_index_joined(hub->index, HUB_SPAN("message13"), id, &f->err), HUB_OK);
+    assert_string_equal(id, "message1");
+    close_all(hub);
+    count_stored(f, &f->disk->disk, stored, MESSAGES); /* what the answers promise is in the log */
+    for (int i = 0; i < MESSAGES; i++)
+        assert_int_equal(stored[i], i == WHOLE || i == FIRST_PART || i == LAST_PART);
+}
+
+static void commit_takes_a_record_whole_or_not_at_all_when_any_allocation_fails(void **state)
+{
+    struct fixture *f = *state;
+    for (int lasting = 0; lasting < 2; lasting++) {
+        bool failed = true;
+        for (uint64_t nth = 1; failed; nth++) {
+            struct opened hub;
+            begin(f);
+            open_all(f, &hub);
+            assert_int_equal(send(&hub, message(FIRST_PART)).result, HUB_OK);
+            assert_int_equal(send(&hub, message(LAST_PART)).result, HUB_OK);
+            struct hub_commit_item *item = joined();
+            (void)hub_mem_fail_nth(nth, lasting);
+            struct test_answer first = send(&hub, item), again;
+            failed = hub_mem_fail_nth(0, 0) >= nth;
+            assert_true(failed || first.result == HUB_OK);
+            while ((again = send(&hub, joined())).result == HUB_QUOTA) { /* until the index is there again */
+                atomic_fetch_add(&test_mono_us, 1000000);
+                (void)usleep(1000);
+            }
+            assert_int_equal(again.result, HUB_OK);
+            assert_int_equal(again.duplicate, first.result == HUB_OK);
+            check_joined(f, &hub);
+        }
+    }
+}
+
 /* --- killed --- */
 
 static void answer_to_stdout(struct hub_commit_item *item, void *ctx)
@@ -414,12 +511,15 @@ int main(int argc, char **argv)
         TEST(commit_loses_nothing_acknowledged_when_any_operation_fails),
         TEST(commit_loses_nothing_acknowledged_when_the_power_goes),
         TEST(commit_loses_nothing_acknowledged_when_any_allocation_fails),
+        TEST(commit_takes_a_record_whole_or_not_at_all_when_any_allocation_fails),
         TEST(commit_stops_acknowledging_at_the_first_failed_fsync),
         TEST(commit_killed_at_any_point_loses_nothing_and_stores_nothing_twice),
         TEST(commit_killed_during_recovery_recovers_the_next_time),
 #undef TEST
     };
     hub_diag_set_level(HUB_DIAG_ERROR);
+    if (argc == 2)
+        cmocka_set_test_filter(argv[1]);
     if (hub_crypto_init() != HUB_OK)
         return 1;
     if (argc == 3 && strcmp(argv[1], "--child") == 0)

@@ -152,6 +152,23 @@ static void a_rebuilt_index_knows_them(void **state)
     assert_int_equal(send(f, revision(ID, 3))->result, HUB_OK);
 }
 
+/* The index is opened anew beneath, over the counts it had written. */
+static void an_index_that_failed_and_is_back_still_counts_them(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_commit_stats stats;
+    (void)send(f, test_item(HUB_RECORD_MESSAGE, ID, "control", 1));
+    (void)send(f, revision(ID, 1));
+    (void)hub_kv_fail_nth(HUB_KV_WRITES, 1, false);
+    assert_int_equal(send(f, revision(ID, 2))->result, HUB_OK); /* the log has it */
+    assert_true(hub_kv_fail_nth(0, 0, false) == 1);
+    atomic_fetch_add(&test_mono_us, 1000000);
+    assert_int_equal(send(f, revision(ID, 3))->result, HUB_OK);
+    hub_commit_stats(f->commit, &stats);
+    assert_int_equal(stats.revised, 3);
+    assert_int_equal(newest(f, ID), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +177,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_an_accepted_message_has_revisions, setup, teardown),
         cmocka_unit_test_setup_teardown(a_resend_stays_a_duplicate_of_the_first, setup, teardown),
         cmocka_unit_test_setup_teardown(a_rebuilt_index_knows_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_index_that_failed_and_is_back_still_counts_them, setup, teardown),
     };
     hub_diag_set_level(HUB_DIAG_ERROR);
     if (hub_crypto_init() != HUB_OK)
