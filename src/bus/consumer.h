@@ -10,9 +10,8 @@
 
 struct hub_bus_consumer;
 
-/* Offsets that are none. */
-#define HUB_BUS_BEGIN INT64_C(-2) /* of the oldest record kept */
-#define HUB_BUS_END INT64_C(-1)   /* behind the newest */
+/* The offset that is none. There are no names for the oldest and the newest: where reading begins is a number, asked for
+ * with hub_bus_offsets. */
 #define HUB_BUS_NONE INT64_C(-1001)
 
 struct hub_bus_place {
@@ -70,9 +69,8 @@ enum hub_result hub_bus_next(struct hub_bus_consumer *consumer, int timeout_ms, 
 struct hub_span hub_bus_message_header(struct hub_bus_consumer *consumer, const char *name);
 bool hub_bus_consumer_trouble(const struct hub_bus_consumer *consumer, struct hub_error *out);
 
-/* Adds PLACES to what is read, each from its offset on. After HUB_BUS_ASSIGNED all of its places (also with
- * count 0); alone, any time. Not HUB_BUS_BEGIN or _END where a seek may follow: librdkafka asks the brokers for that offset,
- * and an answer that the seek made obsolete has it ask again and go there after all. */
+/* Adds PLACES to what is read, each from its offset on; one at HUB_BUS_NONE is paused, until it has been sent somewhere
+ * (hub_bus_seek) and resumed. After HUB_BUS_ASSIGNED all of its places (also with count 0); alone, any time. */
 enum hub_result hub_bus_assign(struct hub_bus_consumer *consumer, const struct hub_bus_place *places, size_t count,
                                struct hub_error *err) HUB_MUST_USE;
 enum hub_result hub_bus_unassign(struct hub_bus_consumer *consumer, const struct hub_bus_place *places, size_t count,

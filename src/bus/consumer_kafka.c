@@ -4,13 +4,15 @@
 #include "src/base/mem.h"
 #include "src/bus/kafka.h"
 
-enum { SESSION_MS = 45000, POLL_MS = 300000, FETCH_WAIT_MS = 50, PLACES_MAX = 4096, TOPIC_MAX = 250 };
+enum { SESSION_MS = 45000, POLL_MS = 300000, FETCH_WAIT_MS = 50, TOPICS_MAX = 8, TOPIC_MAX = 250 };
 
 struct consumer {
     struct hub_bus_consumer base;
     struct hub_kafka_client client;
     bool member; /* of a group */
     bool closing;
+    rd_kafka_topic_t *known[TOPICS_MAX]; /* of the group: who holds them knows their partitions, which can be paused then */
+    size_t known_count;
     rd_kafka_message_t *message;
     rd_kafka_headers_t *headers;
     struct hub_bus_place one; /* of an event about one partition */
@@ -41,7 +43,7 @@ static rd_kafka_topic_partition_list_t *list_of(const struct hub_bus_place *plac
     for (size_t i = 0; i < count; i++) {
         rd_kafka_topic_partition_t *p =
             rd_kafka_topic_partition_list_add(list, places[i].topic, places[i].partition);
-        p->offset = places[i].offset;
+        p->offset = places[i].offset != HUB_BUS_NONE ? places[i].offset : 0;
         if (places[i].leader_epoch >= 0)
             rd_kafka_topic_partition_set_leader_epoch(p, places[i].leader_epoch);
     }
@@ -123,11 +125,21 @@ static enum hub_result set_group(rd_kafka_conf_t *conf, const struct hub_kafka_b
 static enum hub_result subscribe(struct consumer *c, const char *const *topics, struct hub_error *err)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    for (size_t i = 0; topics != NULL && topics[i] != NULL; i++)
+    for (size_t i = 0; topics != NULL && topics[i] != NULL; i++) {
+        HUB_ASSERT(i < TOPICS_MAX);
+        c->known[c->known_count++] = rd_kafka_topic_new(c->client.rk, topics[i], NULL);
         (void)rd_kafka_topic_partition_list_add(list, topics[i], RD_KAFKA_PARTITION_UA);
+    }
     rd_kafka_resp_err_t code = rd_kafka_subscribe(c->client.rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL);
+}
+
+static void close_client(struct consumer *c)
+{
+    while (c->known_count != 0)
+        rd_kafka_topic_destroy(c->known[--c->known_count]);
+    hub_kafka_client_close(&c->client);
 }
 
 static enum hub_result open_client(struct consumer *c, struct hub_kafka_bus *bus,
@@ -148,7 +160,7 @@ static enum hub_result open_client(struct consumer *c, struct hub_kafka_bus *bus
     (void)rd_kafka_poll_set_consumer(c->client.rk);
     result = c->member ? subscribe(c, o->topics, err) : HUB_OK;
     if (result != HUB_OK)
-        hub_kafka_client_close(&c->client);
+        close_client(c);
     return result;
 }
 
@@ -190,7 +202,7 @@ void hub_kafka_consumer_close(struct hub_bus_consumer *consumer)
     if (c->told && c->kind != HUB_BUS_ASSIGNED)
         (void)rd_kafka_assign(c->client.rk, NULL);
     (void)rd_kafka_consumer_close(c->client.rk);
-    hub_kafka_client_close(&c->client);
+    close_client(c);
     hub_mem_free(c->places);
     hub_mem_free(c->topics);
     hub_mem_free(c);
@@ -298,11 +310,29 @@ static enum hub_result settle(struct hub_error *err, rd_kafka_error_t *error)
     return error == NULL ? HUB_OK : hub_kafka_explain_error(err, error);
 }
 
+static void pause_those_without_place(rd_kafka_t *rk, const struct hub_bus_place *places, size_t count)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++) {
+        if (places[i].offset == HUB_BUS_NONE)
+            (void)rd_kafka_topic_partition_list_add(list, places[i].topic, places[i].partition);
+    }
+    (void)rd_kafka_pause_partitions(rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* Never at a logical offset. The library (2.8) asks the broker for such a one; a seek meanwhile makes the answer an old one, for
+ * which it asks again half a second later, and goes to the end, past everything between. So a partition without a place
+ * stands at 0, paused before it is there (what is fetched from 0 may be out of range) and, were it unknown then, after. */
 enum hub_result hub_kafka_assign(struct hub_bus_consumer *consumer, const struct hub_bus_place *places,
                                  size_t count, struct hub_error *err)
 {
+    rd_kafka_t *rk = of(consumer)->client.rk;
     rd_kafka_topic_partition_list_t *list = list_of(places, count);
-    enum hub_result result = settle(err, rd_kafka_incremental_assign(of(consumer)->client.rk, list));
+    pause_those_without_place(rk, places, count);
+    enum hub_result result = settle(err, rd_kafka_incremental_assign(rk, list));
+    if (result == HUB_OK)
+        pause_those_without_place(rk, places, count);
     rd_kafka_topic_partition_list_destroy(list);
     return result;
 }

@@ -205,11 +205,9 @@ bool hub_memory_consumer_trouble(const struct hub_bus_consumer *consumer, struct
 
 /* --- partitions --- */
 
-static void set_offset(struct hub_memory_consumer *c, struct assigned *a, int64_t offset)
+static void set_offset(struct assigned *a, int64_t offset)
 {
-    size_t count = a->topic->partitions[a->partition].count;
-    (void)c;
-    a->offset = offset == HUB_BUS_END ? (int64_t)count : offset < 0 ? 0 : offset;
+    a->offset = offset < 0 ? 0 : offset;
     a->ended = false;
 }
 
@@ -226,8 +224,8 @@ enum hub_result hub_memory_assign(struct hub_bus_consumer *consumer, const struc
             continue;
         }
         struct assigned *a = &c->assigned[c->assigned_count++];
-        *a = (struct assigned){.topic = topic, .partition = places[i].partition};
-        set_offset(c, a, places[i].offset);
+        *a = (struct assigned){.topic = topic, .partition = places[i].partition, .paused = places[i].offset == HUB_BUS_NONE};
+        set_offset(a, places[i].offset);
     }
     (void)pthread_mutex_unlock(&c->bus->lock);
     return result;
@@ -259,7 +257,7 @@ enum hub_result hub_memory_seek(struct hub_bus_consumer *consumer, const struct 
     (void)pthread_mutex_lock(&c->bus->lock);
     struct assigned *a = find(c, place);
     if (a != NULL)
-        set_offset(c, a, place->offset);
+        set_offset(a, place->offset);
     (void)pthread_mutex_unlock(&c->bus->lock);
     return a != NULL ? HUB_OK : hub_fail(err, HUB_NOT_FOUND, "not an assigned partition", NULL);
 }

@@ -93,6 +93,7 @@ struct beginning {
     struct unify_place from;
     bool from_start, from_own;
     bool opened; /* the partition was; else only reading goes back */
+    uint64_t wish;
 };
 
 /* ADR 0008: at the group's offset, its own where the group has none; its own again after a failure. */
@@ -132,8 +133,10 @@ static enum hub_result begin_events(struct unify_part *p, const struct beginning
     p->fetching = true;
     p->held = false;
     (void)pthread_mutex_lock(&p->lock);
-    p->seek = p->opened = false;
-    if (b->opened || at.offset < p->settled.offset) /* what waits in the queue is not applied yet */
+    const bool newest = p->wishes == b->wish;
+    if (newest)
+        p->seek = p->opened = false;
+    if (newest && (b->opened || at.offset < p->settled.offset)) /* what waits in the queue is not applied yet */
         p->settled = at;
     p->end = end;
     p->target = end; /* whoever asked before it was here waits for this */
@@ -148,7 +151,7 @@ static void look_after_part(struct unify_part *p)
     const struct hub_bus_place place = place_of(p, &p->group);
     (void)pthread_mutex_lock(&p->lock);
     const bool seek = p->seek, room = p->count < UNIFY_QUEUE_MAX / 2 && p->bytes < UNIFY_QUEUE_BYTES / 2;
-    const struct beginning b = {.from = p->from, .from_start = p->from_start, .from_own = p->from_own, .opened = p->opened};
+    const struct beginning b = {.from = p->from, .from_start = p->from_start, .from_own = p->from_own, .opened = p->opened, .wish = p->wishes};
     (void)pthread_mutex_unlock(&p->lock);
     if (seek) {
         if (begin_events(p, &b, &err) != HUB_OK)
@@ -229,13 +232,11 @@ static void on_assigned(struct hub_unify *u, const struct hub_bus_event *event, 
         return;
     for (size_t i = 0; i < event->place_count; i++) {
         places[i] = event->places[i];
-        places[i].offset = 0; /* paused at once: nothing is fetched before the partition says from where */
+        places[i].offset = HUB_BUS_NONE; /* nothing is fetched before the partition says from where */
         places[i].leader_epoch = -1;
     }
     atomic_fetch_add(&u->rebalances, 1);
     enum hub_result result = hub_bus_assign(u->consumer, places, event->place_count, err);
-    if (result == HUB_OK && event->place_count != 0)
-        result = hub_bus_pause(u->consumer, places, event->place_count, true, err);
     for (size_t i = 0; result == HUB_OK && i < event->place_count; i++) {
         struct unify_part *p = part_of(u, &places[i]);
         if (p != NULL && !p->owned)
@@ -271,10 +272,13 @@ static void read_again(struct unify_part *p, int64_t offset)
 {
     p->fetching = false;
     (void)pthread_mutex_lock(&p->lock);
-    p->from = (struct unify_place){offset, -1};
-    p->from_own = true;
-    p->from_start = false;
-    p->seek = true;
+    if (p->active && !p->seek) { /* else its own thread says, or said, from where */
+        p->from = (struct unify_place){offset, -1};
+        p->from_own = true;
+        p->from_start = false;
+        p->seek = true;
+        p->wishes++;
+    }
     (void)pthread_mutex_unlock(&p->lock);
 }
 

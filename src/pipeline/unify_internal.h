@@ -69,6 +69,7 @@ struct unify_part {
     size_t charts_bytes;
     bool active;       /* takes changes of charts */
     bool seek;         /* the group's thread shall begin at `from` */
+    uint64_t wishes;   /* how often that was asked for: whoever carries one out may be overtaken by the next */
     bool from_start;   /* ... whatever the group has committed: the topic `timeline` lacks what was in it */
     bool from_own;     /* ... at `from`, which is this ownership's own */
     bool opened;       /* ... for the first time since it was opened */

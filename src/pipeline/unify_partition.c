@@ -354,6 +354,7 @@ static void ask_for_events(struct unify_part *p)
     p->from_own = p->opened_before && !p->rebuilt;
     p->settled = p->place;
     p->seek = p->opened = true;
+    p->wishes++;
     (void)pthread_mutex_unlock(&p->lock);
     while (message != NULL) {
         struct unify_message *next = message->next;

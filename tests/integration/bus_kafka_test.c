@@ -142,7 +142,7 @@ static void records_lie_where_java_clients_would_put_their_subject(void **state)
     static const char *const values[] = {"one", "two", "three"};
     send_all(f, values, 3);
     struct hub_bus_consumer *c = consumer(f, NULL, NULL);
-    struct hub_bus_place place = place_at(f, HUB_BUS_BEGIN);
+    struct hub_bus_place place = place_at(f, 0);
     assert_int_equal(hub_bus_assign(c, &place, 1, NULL), HUB_OK);
     for (size_t i = 0; i < 3; i++) {
         struct hub_bus_event event = next(c);
@@ -330,18 +330,61 @@ static void an_offset_that_is_not_there_is_told_not_skipped(void **state)
     struct hub_bus_event event = next(c);
     assert_int_equal(event.kind, HUB_BUS_TRUNCATED);
     assert_int_equal(event.places[0].partition, place.partition);
+    place.offset = 0; /* and from where it is sent then it goes on */
+    assert_int_equal(hub_bus_seek(c, &place, NULL), HUB_OK);
+    event = next(c);
+    assert_int_equal(event.kind, HUB_BUS_MESSAGE);
+    assert_int_equal(event.message.place.offset, 0);
     hub_bus_consumer_close(c);
 }
 
-static void assign_all(struct hub_bus_consumer *c, const struct hub_bus_event *event)
+static void assign_all(struct hub_bus_consumer *c, const struct hub_bus_event *event, int64_t offset)
 {
     struct hub_bus_place places[PARTITIONS];
     assert_true(event->place_count <= PARTITIONS);
     for (size_t i = 0; i < event->place_count; i++) {
         places[i] = event->places[i];
-        places[i].offset = HUB_BUS_BEGIN;
+        places[i].offset = offset;
     }
     assert_int_equal(hub_bus_assign(c, places, event->place_count, NULL), HUB_OK);
+}
+
+/* However slowly the broker answers what was asked before: a client that looked for the end then would jump there later, past what came
+ * meanwhile. */
+static void a_partition_without_a_place_goes_where_it_is_sent_and_misses_nothing(void **state)
+{
+    enum { SLOW_MS = 600, BEFORE_MS = 300, AFTER = 30 };
+    struct fixture *f = *state;
+    static const char *const values[] = {"one", "two", "three", "four"};
+    send_all(f, values, 4);
+    struct hub_bus_producer *p = producer(f, NULL);
+    struct hub_bus_consumer *c = consumer(f, "g3", "one");
+    struct hub_bus_event event = next(c);
+    assert_int_equal(event.kind, HUB_BUS_ASSIGNED);
+    for (int32_t broker = 1; f->cluster != NULL && broker <= 3; broker++)
+        (void)rd_kafka_mock_broker_set_rtt(f->cluster, broker, SLOW_MS);
+    assign_all(c, &event, HUB_BUS_NONE);
+    for (int i = 0; i < BEFORE_MS / TURN_MS; i++) {
+        assert_int_equal(hub_bus_next(c, TURN_MS, &event, NULL), HUB_OK);
+        assert_int_equal(event.kind, HUB_BUS_IDLE);
+    }
+    struct hub_bus_place place = place_at(f, 1);
+    assert_int_equal(hub_bus_seek(c, &place, NULL), HUB_OK);
+    assert_int_equal(hub_bus_pause(c, &place, 1, false, NULL), HUB_OK);
+    int64_t expected = 1;
+    for (int i = 0; i < WAIT_MS / TURN_MS && expected < 4 + AFTER; i++) {
+        if (i < AFTER)
+            assert_int_equal(send_one(f, p, "more", NULL), HUB_OK);
+        assert_int_equal(hub_bus_poll(p, 0, NULL), HUB_OK);
+        assert_int_equal(hub_bus_next(c, TURN_MS, &event, NULL), HUB_OK);
+        assert_true(event.kind == HUB_BUS_MESSAGE || event.kind == HUB_BUS_IDLE || event.places[0].partition == place.partition);
+        if (event.kind == HUB_BUS_MESSAGE)
+            assert_int_equal(event.message.place.offset, expected++);
+    }
+    assert_int_equal(expected, 4 + AFTER);
+    assert_int_equal(hub_bus_flush(p, WAIT_MS, NULL), HUB_OK);
+    hub_bus_producer_close(p);
+    hub_bus_consumer_close(c);
 }
 
 static void a_member_commits_and_finds_what_it_committed(void **state)
@@ -351,7 +394,7 @@ static void a_member_commits_and_finds_what_it_committed(void **state)
     struct hub_bus_event event = next(c);
     assert_int_equal(event.kind, HUB_BUS_ASSIGNED);
     assert_int_equal(event.place_count, PARTITIONS);
-    assign_all(c, &event);
+    assign_all(c, &event, 0);
     struct hub_bus_place place = place_at(f, HUB_BUS_NONE);
     assert_int_equal(hub_bus_committed(c, &place, 1, WAIT_MS, NULL), HUB_OK);
     assert_int_equal(place.offset, HUB_BUS_NONE);
@@ -390,7 +433,7 @@ static void a_second_member_takes_a_part_and_gives_it_back(void **state)
             if (gone)
                 assert_int_equal(hub_bus_unassign(members[m], event.places, event.place_count, NULL), HUB_OK);
             else
-                assign_all(members[m], &event);
+                assign_all(members[m], &event, 0);
         }
         if (count[0] == PARTITIONS / 2 && count[1] == PARTITIONS / 2)
             break;
@@ -400,7 +443,7 @@ static void a_second_member_takes_a_part_and_gives_it_back(void **state)
         event = next(members[0]);
         assert_int_equal(event.kind, HUB_BUS_ASSIGNED);
         count[0] += event.place_count;
-        assign_all(members[0], &event);
+        assign_all(members[0], &event, 0);
     }
     hub_bus_consumer_close(members[0]);
 }
@@ -411,7 +454,7 @@ static void brokers_that_are_away_are_no_failure_of_a_consumer(void **state)
     struct hub_error err = {0};
     struct hub_bus_event event;
     struct hub_bus_consumer *c = consumer(f, NULL, NULL);
-    struct hub_bus_place place = place_at(f, HUB_BUS_BEGIN);
+    struct hub_bus_place place = place_at(f, 0);
     assert_int_equal(hub_bus_assign(c, &place, 1, NULL), HUB_OK);
     for (int32_t broker = 1; broker <= 3; broker++)
         (void)rd_kafka_mock_broker_set_down(f->cluster, broker);
@@ -444,6 +487,7 @@ int main(void)
         TEST(a_later_owner_of_a_transactional_id_shuts_the_former_out), /* the library's own cluster shuts nobody out */
         TEST(a_reader_alone_pauses_seeks_and_sees_the_end),
         TEST(an_offset_that_is_not_there_is_told_not_skipped),
+        TEST(a_partition_without_a_place_goes_where_it_is_sent_and_misses_nothing),
         TEST(a_member_commits_and_finds_what_it_committed),
         TEST(a_second_member_takes_a_part_and_gives_it_back),
     };
@@ -456,6 +500,7 @@ int main(void)
         TEST(a_record_past_the_limit_is_refused_at_once),
         TEST(a_reader_alone_pauses_seeks_and_sees_the_end),
         TEST(an_offset_that_is_not_there_is_told_not_skipped),
+        TEST(a_partition_without_a_place_goes_where_it_is_sent_and_misses_nothing),
         TEST(a_member_commits_and_finds_what_it_committed),
         TEST(a_second_member_takes_a_part_and_gives_it_back),
         TEST(brokers_that_are_away_are_no_failure_of_a_consumer),
