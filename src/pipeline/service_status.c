@@ -191,6 +191,7 @@ static const char *timeline_state(struct hub *hub)
 /* Records of the log, and with Kafka of the bus, that the timeline does not have yet. */
 static uint64_t lag_of(struct hub *hub, uint64_t durable, struct hub_unify_stats *unify)
 {
+    enum { LOOK_MS = 500 };
     if (hub->timeline != NULL) {
         const uint64_t position = hub_timeline_position(hub->timeline);
         return durable > position ? durable - position : 0;
@@ -198,8 +199,10 @@ static uint64_t lag_of(struct hub *hub, uint64_t durable, struct hub_unify_stats
     struct hub_forward_stats forward = {0};
     if (hub->forward != NULL)
         hub_forward_stats(hub->forward, &forward);
-    if (hub->unify != NULL)
+    if (hub->unify != NULL) {
+        hub_unify_look(hub->unify, LOOK_MS);
         hub_unify_stats(hub->unify, unify);
+    }
     return forward.lag + unify->lag + (hub->unify != NULL && unify->ready < unify->owned);
 }
 

@@ -144,20 +144,36 @@ void hub_unify_close(struct hub_unify *u)
 static bool at_target(struct unify_part *p)
 {
     (void)pthread_mutex_lock(&p->lock);
-    const bool there = !p->owned || (p->state == UNIFY_READY && !p->seek && p->settled.offset >= p->target);
+    const bool there = !p->owned || (p->state == UNIFY_READY && p->active && !p->seek && p->settled.offset >= p->target &&
+                                     p->charts_settled >= p->charts_target);
     (void)pthread_mutex_unlock(&p->lock);
     return there;
 }
 
 static bool caught_up(struct hub_unify *u, uint64_t request)
 {
-    bool all = u->answered >= request && atomic_load(&u->rebalances) != 0; /* the group has said what is ours */
+    bool all = u->answered >= request && u->identity_answered >= request &&
+               atomic_load(&u->rebalances) != 0; /* the group has said what is ours */
     for (int32_t i = 0; all && i < u->options.partitions; i++)
         all = at_target(&u->parts[i]);
     return all;
 }
 
-enum hub_result hub_unify_catch_up(struct hub_unify *u, int timeout_ms, struct hub_error *err)
+static bool ends_known(struct hub_unify *u, uint64_t request)
+{
+    return u->answered >= request && u->identity_asked >= request;
+}
+
+uint64_t unify_ask(struct hub_unify *u)
+{
+    (void)pthread_mutex_lock(&u->lock);
+    const uint64_t request = ++u->wanted;
+    (void)pthread_mutex_unlock(&u->lock);
+    return request;
+}
+
+/* Until DONE of REQUEST, and no longer than that. */
+static bool await(struct hub_unify *u, uint64_t request, bool (*done)(struct hub_unify *u, uint64_t request), int timeout_ms)
 {
     struct timespec at;
     (void)clock_gettime(CLOCK_MONOTONIC, &at);
@@ -166,16 +182,26 @@ enum hub_result hub_unify_catch_up(struct hub_unify *u, int timeout_ms, struct h
     at.tv_sec += at.tv_nsec / 1000000000L;
     at.tv_nsec %= 1000000000L;
     (void)pthread_mutex_lock(&u->lock);
-    const uint64_t request = ++u->wanted;
-    bool done = false;
-    while (!(done = caught_up(u, request)) && !unify_stopping(u) && !atomic_load(&u->sick) &&
+    bool is = false;
+    while (!(is = done(u, request)) && !unify_stopping(u) && !atomic_load(&u->sick) &&
            pthread_cond_clockwait(&u->changed, &u->lock, CLOCK_MONOTONIC, &at) == 0)
         ;
     (void)pthread_mutex_unlock(&u->lock);
-    if (done)
+    return is;
+}
+
+enum hub_result hub_unify_catch_up(struct hub_unify *u, int timeout_ms, struct hub_error *err)
+{
+    if (await(u, unify_ask(u), caught_up, timeout_ms))
         return HUB_OK;
     return hub_fail(err, HUB_BUSY, "the timeline is behind the events on the bus, a chart would not be whole",
                     "try again; `chartline status` shows how far behind it is and why");
+}
+
+void hub_unify_look(struct hub_unify *u, int timeout_ms)
+{
+    if (atomic_load(&u->rebalances) != 0 && atomic_load(&u->identity_ready)) /* else nobody can say yet */
+        (void)await(u, unify_ask(u), ends_known, timeout_ms);
 }
 
 /* --- what is seen of it --- */

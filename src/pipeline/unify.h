@@ -48,9 +48,13 @@ void hub_unify_run(struct hub_unify *unify);
 /* After hub_unify_run. NULL is fine. */
 void hub_unify_close(struct hub_unify *unify);
 
-/* Waits until the partitions that this process has hold all that was in `events` when it was asked. HUB_BUSY: not by then, and
- * nobody should be shown a chart that lacks something. */
+/* Waits until the partitions that this process has hold all that was in `events` when it was asked, and all charts are what the
+ * facts that were in `identity` make them. HUB_BUSY: not by then, and nobody should be shown a chart that lacks something. */
 enum hub_result hub_unify_catch_up(struct hub_unify *unify, int timeout_ms, struct hub_error *err) HUB_MUST_USE;
+
+/* Asks the brokers where the topics end, for the lags of hub_unify_stats to be those of now; else they are as old as a
+ * second for each partition. Waits so long at most. */
+void hub_unify_look(struct hub_unify *unify, int timeout_ms);
 
 struct hub_unify_stats {
     uint32_t owned, ready; /* partitions of this process, and those among them that can be read */

@@ -14,6 +14,8 @@ enum {
     ARENA_BYTES = 4 * 1024 * 1024,
     IDENTITY_CACHE = 64 * 1024 * 1024,
     SAY_EVERY = 1000,
+    QUICK_MS = 3000,
+    ASK_US = 500000, /* after the brokers did not say where the topic ends */
 };
 
 static const char component[] = "identity";
@@ -24,6 +26,8 @@ struct reader {
     struct hub_arena arena;
     size_t pending;
     unsigned failures;
+    uint64_t asked, answered; /* requests to catch up */
+    int64_t asked_us;
 };
 
 /* --- what the store tells --- */
@@ -83,8 +87,8 @@ enum hub_result unify_identity_open(struct hub_unify *u, struct hub_error *err)
     u->identity_places = hub_mem_array(count, sizeof *u->identity_places);
     u->identity_ends = hub_mem_array(count, sizeof *u->identity_ends);
     u->identity_changed = hub_mem_array(count, sizeof *u->identity_changed);
-    u->identity_at_end = hub_mem_array(count, sizeof *u->identity_at_end);
-    if (u->identity_places == NULL || u->identity_ends == NULL || u->identity_changed == NULL || u->identity_at_end == NULL)
+    u->identity_eofs = hub_mem_array(count, sizeof *u->identity_eofs);
+    if (u->identity_places == NULL || u->identity_ends == NULL || u->identity_changed == NULL || u->identity_eofs == NULL)
         return hub_fail(err, HUB_NO_MEMORY, "no memory for the timeline", NULL);
     HUB_TRY(u->options.disk->ops->mkdir(u->options.disk, u->options.folder, err));
     (void)snprintf(path, sizeof path, "%s/identity", u->options.folder);
@@ -105,7 +109,7 @@ void unify_identity_close(struct hub_unify *u)
     hub_mem_free(u->identity_places);
     hub_mem_free(u->identity_ends);
     hub_mem_free(u->identity_changed);
-    hub_mem_free(u->identity_at_end);
+    hub_mem_free(u->identity_eofs);
 }
 
 /* --- records --- */
@@ -143,7 +147,6 @@ static enum hub_result take(struct reader *r, const struct hub_bus_message *m, s
         count_bad(u, result, &m->place);
     u->identity_places[m->place.partition] = (struct unify_place){m->place.offset + 1, m->place.leader_epoch};
     u->identity_changed[m->place.partition] = true;
-    atomic_store(&u->identity_at_end[m->place.partition], false);
     atomic_fetch_add(&u->identity_read, 1);
     if (atomic_load(&u->identity_lag) != 0)
         atomic_fetch_sub(&u->identity_lag, 1);
@@ -175,16 +178,76 @@ static enum hub_result flush(struct reader *r, struct hub_error *err)
     return result;
 }
 
+/* --- how far it is --- */
+
+static int64_t reached(const struct hub_unify *u, int32_t partition)
+{
+    const int64_t place = u->identity_places[partition].offset, eof = u->identity_eofs[partition];
+    return place > eof ? place : eof; /* the last records may have been compacted away */
+}
+
+/* Records up to the ends that are known. */
+static uint64_t left_to_read(const struct hub_unify *u)
+{
+    int64_t left = 0;
+    for (int32_t i = 0; i < u->options.partitions; i++)
+        left += u->identity_ends[i] > reached(u, i) ? u->identity_ends[i] - reached(u, i) : 0;
+    return (uint64_t)left;
+}
+
 static void look_whether_ready(struct hub_unify *u)
 {
-    if (atomic_load(&u->identity_ready))
+    const uint64_t left = left_to_read(u);
+    atomic_store(&u->identity_lag, left);
+    if (left != 0 || atomic_load(&u->identity_ready))
         return;
-    for (int32_t i = 0; i < u->options.partitions; i++) {
-        if (u->identity_places[i].offset < u->identity_ends[i] && !atomic_load(&u->identity_at_end[i]))
-            return;
-    }
     atomic_store(&u->identity_ready, true);
     HUB_DIAG(HUB_DIAG_NOTICE, component, "who is who is known up to now", hub_diag_number("records", (int64_t)atomic_load(&u->identity_read)));
+}
+
+/* Somebody wants to see all that there is now. Nothing is pending: partitions would wait meanwhile. */
+static void ask_ends(struct reader *r)
+{
+    struct hub_unify *u = r->u;
+    const int64_t now = hub_clock_mono_us(hub_clock_system());
+    (void)pthread_mutex_lock(&u->lock);
+    const uint64_t wanted = u->wanted;
+    (void)pthread_mutex_unlock(&u->lock);
+    if (wanted == r->asked || !atomic_load(&u->identity_ready) || now - r->asked_us < ASK_US)
+        return;
+    for (int32_t i = 0; i < u->options.partitions; i++) {
+        int64_t oldest = 0;
+        struct hub_error err = {0};
+        if (hub_bus_offsets(r->consumer, u->options.identity, i, QUICK_MS, &oldest, &u->identity_ends[i], &err) == HUB_OK)
+            continue;
+        r->asked_us = hub_clock_mono_us(hub_clock_system()); /* reading comes first */
+        return;
+    }
+    r->asked = wanted;
+    (void)pthread_mutex_lock(&u->lock);
+    u->identity_asked = wanted;
+    (void)pthread_mutex_unlock(&u->lock);
+    look_whether_ready(u);
+    unify_changed(u);
+}
+
+/* All that was asked for is written, and partitions have been told. */
+static void answer(struct reader *r)
+{
+    struct hub_unify *u = r->u;
+    if (r->answered == r->asked || left_to_read(u) != 0)
+        return;
+    for (int32_t i = 0; i < u->options.partitions; i++) {
+        struct unify_part *p = &u->parts[i];
+        (void)pthread_mutex_lock(&p->lock);
+        p->charts_target = p->charts_given;
+        (void)pthread_mutex_unlock(&p->lock);
+    }
+    r->answered = r->asked;
+    (void)pthread_mutex_lock(&u->lock);
+    u->identity_answered = r->asked;
+    (void)pthread_mutex_unlock(&u->lock);
+    unify_changed(u);
 }
 
 /* --- reading --- */
@@ -204,9 +267,8 @@ static enum hub_result where_to_begin(struct reader *r, int32_t partition, struc
     }
     u->identity_places[partition] = place;
     u->identity_ends[partition] = end;
+    u->identity_eofs[partition] = HUB_BUS_NONE;
     u->identity_changed[partition] = false;
-    atomic_store(&u->identity_at_end[partition], place.offset >= end);
-    atomic_fetch_add(&u->identity_lag, (unsigned long long)(end - place.offset));
     const struct hub_bus_place from = {
         .topic = u->options.identity, .partition = partition, .offset = place.offset, .leader_epoch = place.epoch};
     return hub_bus_assign(r->consumer, &from, 1, err);
@@ -223,7 +285,6 @@ static enum hub_result open_reader(struct reader *r, struct hub_error *err)
         (void)hub_fail(err, HUB_CONFIG, "a topic has another number of partitions than configured", "correct bus.kafka.topics.partitions");
         return hub_error_at(err, "%s", u->options.identity);
     }
-    atomic_store(&u->identity_lag, 0);
     for (int32_t i = 0; i < count; i++)
         HUB_TRY(where_to_begin(r, i, err));
     look_whether_ready(u);
@@ -244,6 +305,10 @@ static enum hub_result begin_again(struct reader *r, const struct hub_bus_place 
              hub_diag_number("partition", at->partition));
     atomic_fetch_add(&r->u->truncations, 1);
     HUB_TRY(hub_bus_offsets(r->consumer, from.topic, from.partition, UNIFY_NETWORK_MS, &from.offset, &end, err));
+    r->u->identity_places[at->partition] = (struct unify_place){from.offset, -1};
+    r->u->identity_ends[at->partition] = end;
+    r->u->identity_eofs[at->partition] = HUB_BUS_NONE;
+    r->u->identity_changed[at->partition] = true;
     return hub_bus_seek(r->consumer, &from, err);
 }
 
@@ -261,7 +326,7 @@ static enum hub_result step(struct reader *r, struct hub_error *err)
         if (r->pending < BATCH_RECORDS)
             return HUB_OK;
     } else if (event.kind == HUB_BUS_AT_END) {
-        atomic_store(&u->identity_at_end[event.places[0].partition], true);
+        u->identity_eofs[event.places[0].partition] = event.places[0].offset;
     } else if (event.kind == HUB_BUS_TRUNCATED) {
         return begin_again(r, &event.places[0], err);
     }
@@ -270,6 +335,8 @@ static enum hub_result step(struct reader *r, struct hub_error *err)
     if (wrote)
         (void)pthread_mutex_unlock(&u->identity_lock);
     look_whether_ready(u);
+    ask_ends(r);
+    answer(r);
     if (wrote || event.kind == HUB_BUS_AT_END)
         tell_parts(u);
     return HUB_OK;
@@ -281,6 +348,8 @@ static void recover(struct reader *r, enum hub_result result, const struct hub_e
     struct hub_unify *u = r->u;
     struct hub_error again = {0};
     hub_timeline_forget(u->identity);
+    for (int32_t i = 0; i < u->options.partitions && r->pending != 0; i++)
+        unify_part_charts_anew(&u->parts[i]); /* they may have been told of what was not written, and may not be so in the end */
     if (r->pending != 0)
         (void)pthread_mutex_unlock(&u->identity_lock);
     r->pending = 0;
@@ -293,8 +362,11 @@ static void recover(struct reader *r, enum hub_result result, const struct hub_e
         unify_changed(u);
         return;
     }
-    if (++r->failures >= REOPEN_AFTER && result == HUB_IO && hub_kv_reopen(u->identity_kv, &again) != HUB_OK)
-        return;
+    if (++r->failures >= REOPEN_AFTER && result == HUB_IO) {
+        atomic_store(&u->identity_ready, false); /* it may have gone back: no partition compares with it before it is up to date */
+        if (hub_kv_reopen(u->identity_kv, &again) != HUB_OK)
+            return;
+    }
     if (hub_timeline_reset(u->identity, &again) != HUB_OK)
         return; /* the next step says so again */
 }

@@ -67,6 +67,8 @@ struct unify_part {
     size_t count, bytes;
     struct unify_chart *charts, *charts_last;
     size_t charts_bytes;
+    uint64_t charts_given, charts_settled; /* changes of charts that came; those of them that are written */
+    uint64_t charts_target;                /* somebody waits for this many */
     bool active;       /* takes changes of charts */
     bool seek;         /* the group's thread shall begin at `from` */
     uint64_t wishes;   /* how often that was asked for: whoever carries one out may be overtaken by the next */
@@ -95,6 +97,7 @@ struct unify_part {
     bool moved;               /* there, since it was opened: until then events may come from further on */
     size_t pending, pending_bytes;
     int64_t pending_us, written_us;
+    uint64_t charts_taken; /* of charts_given */
 };
 
 struct hub_unify {
@@ -108,9 +111,9 @@ struct hub_unify {
     struct hub_timeline *identity;
     pthread_mutex_t identity_lock; /* from the first record of a batch to its write: no partition looks charts up then */
     struct unify_place *identity_places; /* thread of identity */
-    int64_t *identity_ends;              /* what must be read before anything is applied */
+    int64_t *identity_ends;              /* of the topic when it was asked last: of the start, that must be read before anything is applied */
+    int64_t *identity_eofs;              /* where nothing more came */
     bool *identity_changed;              /* since the last write */
-    atomic_bool *identity_at_end;
     atomic_bool identity_ready;
     /* the group's thread */
     struct hub_bus_consumer *consumer;
@@ -121,7 +124,9 @@ struct hub_unify {
     /* everybody */
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t changed;
-    uint64_t wanted, answered; /* requests to catch up */
+    uint64_t wanted;                          /* requests to catch up: number of the last one, and up to which ... */
+    uint64_t answered;                        /* ... it is known where `events` ended */
+    uint64_t identity_asked, identity_answered; /* ... the same of `identity`, and all that was there is written */
     struct hub_forward_meter meter;
     struct hub_error trouble, identity_trouble;
     atomic_ullong applied, identity_read, identity_lag, restores, restored, rebalances, fenced, rebuilds, untrusted, unreadable, unknown_facts,
@@ -139,6 +144,8 @@ bool unify_pause(const struct hub_unify *u, int ms);
 void unify_trouble(struct hub_unify *u, struct hub_error *slot, const struct hub_error *err, const char *component);
 /* Readers, and those who wait to catch up. */
 void unify_changed(struct hub_unify *u);
+/* Asks for all that there is now; its number. */
+uint64_t unify_ask(struct hub_unify *u);
 /* A record's value without what a schema registry's clients put before it: zero and four bytes of the schema's number. */
 struct hub_span unify_value(struct hub_span value);
 /* "<offset> <epoch>", as marks hold places. */
@@ -156,6 +163,8 @@ void *unify_identity_run(void *unify);
 void *unify_part_run(void *part);
 /* A change of a chart, from the thread of identity. */
 void unify_part_chart(struct unify_part *p, struct hub_span token, struct hub_span part);
+/* It shall look all charts up anew: it may have been told of some that are not so. */
+void unify_part_charts_anew(struct unify_part *p);
 /* Takes MESSAGE; waits a little for room. False: the queue is full (it has the message all the same). */
 bool unify_part_give(struct unify_part *p, const struct hub_bus_message *message);
 /* It is asked to end; the group's thread joins it. */

@@ -83,16 +83,29 @@ void unify_part_state(struct unify_part *p, enum unify_state state, const struct
         HUB_DIAG(HUB_DIAG_WARNING, component, "a partition waits", hub_diag_number("partition", p->number), hub_diag_error(err));
 }
 
+/* Under the lock. */
+static void charts_anew(struct unify_part *p)
+{
+    p->active = false;
+    clear_charts(p);
+    (void)pthread_cond_broadcast(&p->woken);
+}
+
+void unify_part_charts_anew(struct unify_part *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    if (p->active)
+        charts_anew(p);
+    (void)pthread_mutex_unlock(&p->lock);
+}
+
 void unify_part_chart(struct unify_part *p, struct hub_span token, struct hub_span part)
 {
     (void)pthread_mutex_lock(&p->lock);
     struct unify_chart *chart = p->active && p->charts_bytes < UNIFY_CHARTS_BYTES ? hub_mem_alloc(sizeof *chart + token.len + part.len) : NULL;
     if (chart == NULL) {
-        if (p->active) { /* too much waits: the partition is opened anew and looks all of them up */
-            p->active = false;
-            clear_charts(p);
-            (void)pthread_cond_broadcast(&p->woken);
-        }
+        if (p->active) /* too much waits: the partition is opened anew and looks all of them up */
+            charts_anew(p);
         (void)pthread_mutex_unlock(&p->lock);
         return;
     }
@@ -105,6 +118,7 @@ void unify_part_chart(struct unify_part *p, struct hub_span token, struct hub_sp
     *(p->charts_last != NULL ? &p->charts_last->next : &p->charts) = chart;
     p->charts_last = chart;
     p->charts_bytes += sizeof *chart + token.len + part.len;
+    p->charts_given++;
     (void)pthread_cond_broadcast(&p->woken);
     (void)pthread_mutex_unlock(&p->lock);
 }
@@ -214,15 +228,30 @@ static enum hub_result apply_one(struct unify_part *p, const struct unify_messag
     return HUB_OK;
 }
 
-/* The facts that the event states were sent before it: when all that could hold them was read and its time is over, they do
- * not come any more (no trusted hub signed them, or somebody removed them). */
-static bool waited_enough(struct unify_part *p, const struct unify_message *m, int64_t since_us)
+/* The first event waits for its facts. */
+struct blocked {
+    bool is;
+    int64_t since_us;
+    uint64_t facts;   /* p->facts when it was looked at */
+    uint64_t request; /* to read all facts that there are; 0: none yet */
+};
+
+/* The facts that the event states were sent before it: when its time is over, and all that could hold them was read and written
+ * since, they do not come any more (no trusted hub signed them, or somebody removed them). */
+static bool waited_enough(struct unify_part *p, const struct unify_message *m, struct blocked *b)
 {
     struct hub_unify *u = p->unify;
     const int64_t limit_us = (int64_t)u->options.facts_s * 1000000;
     const int64_t now = hub_clock_mono_us(hub_clock_system()), wall = hub_clock_wall_us(u->options.clock);
     const bool old = m->time_us > 0 && wall - m->time_us > limit_us;
-    return (now - since_us > limit_us || old) && atomic_load(&u->identity_at_end[p->number]);
+    if (now - b->since_us <= limit_us && !old)
+        return false;
+    if (b->request == 0)
+        b->request = unify_ask(u);
+    (void)pthread_mutex_lock(&u->lock);
+    const bool all = u->identity_answered >= b->request;
+    (void)pthread_mutex_unlock(&u->lock);
+    return all;
 }
 
 static enum hub_result apply_without(struct unify_part *p, const struct unify_message *m, struct hub_error *err)
@@ -234,13 +263,6 @@ static enum hub_result apply_without(struct unify_part *p, const struct unify_me
     enum hub_result result = apply_one(p, m, err);
     hub_timeline_wait_for(p->timeline, p->unify->identity);
     return result;
-}
-
-static enum hub_result flush(struct unify_part *p, struct hub_error *err)
-{
-    HUB_TRY(unify_store_flush(p, false, err));
-    unify_changed(p->unify);
-    return HUB_OK;
 }
 
 /* --- work --- */
@@ -260,6 +282,29 @@ static enum hub_result set_charts(struct unify_part *p, struct unify_chart *list
     return result;
 }
 
+/* Under the lock. */
+static struct unify_chart *take_charts(struct unify_part *p)
+{
+    struct unify_chart *charts = p->charts;
+    p->charts = p->charts_last = NULL;
+    p->charts_bytes = 0;
+    p->charts_taken = p->charts_given;
+    return charts;
+}
+
+/* With what an event said of who is who goes the change of charts that this made: it was handed over before the event's facts
+ * were known here, perhaps after charts were taken last. */
+static enum hub_result flush(struct unify_part *p, struct hub_error *err)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    struct unify_chart *charts = take_charts(p);
+    (void)pthread_mutex_unlock(&p->lock);
+    HUB_TRY(set_charts(p, charts, err));
+    HUB_TRY(unify_store_flush(p, false, err));
+    unify_changed(p->unify);
+    return HUB_OK;
+}
+
 struct job { /* what there is to do, taken under the lock */
     struct unify_chart *charts;
     struct unify_message *message;
@@ -275,9 +320,8 @@ static struct job next_job(struct unify_part *p, bool blocked, uint64_t facts, i
     while (p->leave == UNIFY_STAY && p->active && p->charts == NULL && (p->first == NULL || (blocked && p->facts == facts)) && ms > 0 &&
            !unify_stopping(p->unify) && pthread_cond_clockwait(&p->woken, &p->lock, CLOCK_MONOTONIC, &limit) == 0)
         ;
-    struct job job = {.charts = p->charts, .message = p->first, .facts = p->facts, .leave = p->leave != UNIFY_STAY, .inactive = !p->active};
-    p->charts = p->charts_last = NULL;
-    p->charts_bytes = 0;
+    struct job job = {
+        .charts = take_charts(p), .message = p->first, .facts = p->facts, .leave = p->leave != UNIFY_STAY, .inactive = !p->active};
     (void)pthread_mutex_unlock(&p->lock);
     job.leave = job.leave || unify_stopping(p->unify);
     return job;
@@ -311,31 +355,33 @@ static bool must_flush(struct unify_part *p)
     return over >= BUSY_WAIT_US || (over >= 0 && !more_waits(p));
 }
 
+static enum hub_result apply_first(struct unify_part *p, const struct unify_message *m, struct blocked *b, struct hub_error *err)
+{
+    const bool enough = b->is && waited_enough(p, m, b); /* asked before, so that what came in between is seen */
+    enum hub_result result = apply_one(p, m, err);
+    if (result == HUB_AGAIN && enough)
+        result = apply_without(p, m, err);
+    if (result == HUB_AGAIN && !b->is)
+        *b = (struct blocked){.is = true, .since_us = hub_clock_mono_us(hub_clock_system())};
+    b->is = result == HUB_AGAIN;
+    return result == HUB_AGAIN ? HUB_OK : result;
+}
+
 /* Until the partition is given back (HUB_OK) or something fails. */
 static enum hub_result work(struct unify_part *p, struct hub_error *err)
 {
-    bool blocked = false;
-    int64_t blocked_us = 0;
-    uint64_t facts = 0;
+    struct blocked blocked = {.is = false};
     for (;;) {
-        struct job job = next_job(p, blocked, facts, wait_ms(p, blocked));
+        struct job job = next_job(p, blocked.is, blocked.facts, wait_ms(p, blocked.is));
         HUB_TRY(set_charts(p, job.charts, err));
         if (job.leave)
             return HUB_OK;
         if (job.inactive)
             return hub_fail(err, HUB_AGAIN, "many charts changed at once", NULL);
-        if (job.message != NULL) {
-            enum hub_result result = apply_one(p, job.message, err);
-            if (result == HUB_AGAIN && blocked && waited_enough(p, job.message, blocked_us))
-                result = apply_without(p, job.message, err);
-            if (result != HUB_OK && result != HUB_AGAIN)
-                return result;
-            if (result == HUB_AGAIN && !blocked)
-                blocked_us = hub_clock_mono_us(hub_clock_system());
-            blocked = result == HUB_AGAIN;
-            facts = job.facts;
-        }
-        if (must_flush(p) || (blocked && p->pending != 0))
+        if (job.message != NULL)
+            HUB_TRY(apply_first(p, job.message, &blocked, err));
+        blocked.facts = job.facts;
+        if (must_flush(p) || (blocked.is && p->pending != 0))
             HUB_TRY(flush(p, err));
     }
 }

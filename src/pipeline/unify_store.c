@@ -135,6 +135,7 @@ enum hub_result unify_store_flush(struct unify_part *p, bool sync, struct hub_er
     (void)pthread_mutex_lock(&p->lock);
     if (p->moved)
         p->settled = p->place;
+    p->charts_settled = p->charts_taken;
     (void)pthread_mutex_unlock(&p->lock);
     return HUB_OK;
 }
@@ -332,6 +333,7 @@ static enum hub_result sync_charts(struct unify_part *p, struct hub_error *err)
     if (result == HUB_OK) {
         (void)pthread_mutex_lock(&p->lock);
         p->active = true;
+        p->charts_taken = p->charts_given; /* those of before are among what was looked up */
         (void)pthread_mutex_unlock(&p->lock);
     }
     (void)pthread_mutex_unlock(&u->identity_lock);
