@@ -212,7 +212,8 @@ static void one_part(struct unify_part *p, struct hub_unify_part_stats *out)
 {
     (void)pthread_mutex_lock(&p->lock);
     *out = (struct hub_unify_part_stats){.number = p->number,
-                                         .state = state_names[p->state],
+                                         /* the group's thread says where to begin */
+                                         .state = state_names[p->state == UNIFY_READY && p->seek ? UNIFY_WAITING : p->state],
                                          .position = p->settled.offset >= 0 ? p->settled.offset : -1,
                                          .gap = p->gap};
     if (p->end > p->settled.offset && p->end > 0)
@@ -250,7 +251,7 @@ static void add_part(struct unify_part *p, struct hub_unify_stats *out)
         return;
     one_part(p, &one);
     (void)pthread_mutex_lock(&p->lock);
-    out->ready += p->state == UNIFY_READY;
+    out->ready += p->state == UNIFY_READY && !p->seek;
     if (out->trouble.result == HUB_OK)
         out->trouble = p->trouble;
     (void)pthread_mutex_unlock(&p->lock);

@@ -94,6 +94,7 @@ struct beginning {
     bool from_start, from_own;
     bool opened; /* the partition was; else only reading goes back */
     uint64_t wish;
+    bool truncated;
 };
 
 /* ADR 0008: at the group's offset, its own where the group has none; its own again after a failure. */
@@ -122,10 +123,10 @@ static enum hub_result begin_events(struct unify_part *p, const struct beginning
         stand_still(p, at.offset, oldest);
         return HUB_OK;
     }
-    if (at.offset > end) {
+    if (at.offset > end)
         atomic_fetch_add(&u->truncations, 1);
+    if (at.offset > end || b->truncated) /* how far back is not known: what is read again is known by its id */
         at = (struct unify_place){oldest, -1};
-    }
     const struct hub_bus_place place = place_of(p, &at);
     HUB_TRY(hub_bus_seek(u->consumer, &place, err));
     HUB_TRY(hub_bus_pause(u->consumer, &place, 1, false, err));
@@ -135,12 +136,13 @@ static enum hub_result begin_events(struct unify_part *p, const struct beginning
     (void)pthread_mutex_lock(&p->lock);
     const bool newest = p->wishes == b->wish;
     if (newest)
-        p->seek = p->opened = false;
+        p->seek = p->opened = p->truncated = false;
     if (newest && (b->opened || at.offset < p->settled.offset)) /* what waits in the queue is not applied yet */
         p->settled = at;
     p->end = end;
     p->target = end; /* whoever asked before it was here waits for this */
     (void)pthread_mutex_unlock(&p->lock);
+    unify_changed(u); /* ... or for no more than that it begins */
     return HUB_OK;
 }
 
@@ -151,7 +153,12 @@ static void look_after_part(struct unify_part *p)
     const struct hub_bus_place place = place_of(p, &p->group);
     (void)pthread_mutex_lock(&p->lock);
     const bool seek = p->seek, room = p->count < UNIFY_QUEUE_MAX / 2 && p->bytes < UNIFY_QUEUE_BYTES / 2;
-    const struct beginning b = {.from = p->from, .from_start = p->from_start, .from_own = p->from_own, .opened = p->opened, .wish = p->wishes};
+    const struct beginning b = {.from = p->from,
+                                .from_start = p->from_start,
+                                .from_own = p->from_own,
+                                .opened = p->opened,
+                                .truncated = p->truncated,
+                                .wish = p->wishes};
     (void)pthread_mutex_unlock(&p->lock);
     if (seek) {
         if (begin_events(p, &b, &err) != HUB_OK)
@@ -173,7 +180,7 @@ static void take_part(struct unify_part *p)
     p->group = (struct unify_place){HUB_BUS_NONE, -1};
     (void)pthread_mutex_lock(&p->lock);
     p->leave = UNIFY_STAY;
-    p->seek = p->opened = p->active = false;
+    p->seek = p->opened = p->truncated = p->active = false;
     p->gap = 0;
     p->settled = p->group;
     p->end = p->target = HUB_BUS_NONE;
@@ -267,8 +274,8 @@ static void drop_everything(struct hub_unify *u, enum unify_leave leave)
 
 /* --- events --- */
 
-/* Reading goes back to OFFSET; what was applied stays. */
-static void read_again(struct unify_part *p, int64_t offset)
+/* Reading goes back to OFFSET, or where it was TRUNCATED to the oldest that is there; what was applied stays. */
+static void read_again(struct unify_part *p, int64_t offset, bool truncated)
 {
     p->fetching = false;
     (void)pthread_mutex_lock(&p->lock);
@@ -276,6 +283,7 @@ static void read_again(struct unify_part *p, int64_t offset)
         p->from = (struct unify_place){offset, -1};
         p->from_own = true;
         p->from_start = false;
+        p->truncated = truncated;
         p->seek = true;
         p->wishes++;
     }
@@ -300,7 +308,7 @@ static bool left_out(struct unify_part *p, int64_t offset)
     p->hole = offset;
     HUB_DIAG(HUB_DIAG_WARNING, component, "events were left out on the way here and are read again", hub_diag_number("partition", p->number),
              hub_diag_number("from", p->next), hub_diag_number("to", offset));
-    read_again(p, p->next);
+    read_again(p, p->next, false);
     return true;
 }
 
@@ -316,7 +324,8 @@ static void on_message(struct hub_unify *u, const struct hub_bus_message *m, str
         p->held = true;
 }
 
-/* Records that were read are gone, or such that were not. What was applied stays; it comes again and is known. */
+/* Records that were read are gone, or such that were not. What was applied stays; it comes again and is known. Where the log ends
+ * now the library does not say. */
 static void on_truncated(struct hub_unify *u, const struct hub_bus_place *place)
 {
     struct unify_part *p = part_of(u, place);
@@ -325,7 +334,7 @@ static void on_truncated(struct hub_unify *u, const struct hub_bus_place *place)
     atomic_fetch_add(&u->truncations, 1);
     HUB_DIAG(HUB_DIAG_WARNING, component, "the brokers do not have what was to be read next", hub_diag_number("partition", p->number),
              hub_diag_number("offset", p->next));
-    read_again(p, place->offset >= 0 && place->offset < p->next ? place->offset : p->next);
+    read_again(p, p->next, true);
 }
 
 static void on_end(struct hub_unify *u, const struct hub_bus_place *place)
@@ -343,7 +352,8 @@ static void on_end(struct hub_unify *u, const struct hub_bus_place *place)
 
 /* --- looking after it --- */
 
-static bool ask_end(struct unify_part *p)
+/* WANTED: somebody waits for what is there now. */
+static bool ask_end(struct unify_part *p, bool wanted)
 {
     int64_t oldest = 0, end = 0;
     struct hub_error err = {0};
@@ -351,7 +361,8 @@ static bool ask_end(struct unify_part *p)
         return false;
     (void)pthread_mutex_lock(&p->lock);
     p->end = end;
-    p->target = end;
+    if (wanted)
+        p->target = end;
     (void)pthread_mutex_unlock(&p->lock);
     return true;
 }
@@ -366,7 +377,7 @@ static void answer_requests(struct hub_unify *u)
     if (!asked || atomic_load(&u->rebalances) == 0)
         return;
     for (int32_t i = 0; i < u->options.partitions; i++) {
-        if (u->parts[i].owned && !ask_end(&u->parts[i]))
+        if (u->parts[i].owned && !ask_end(&u->parts[i], true))
             return;
     }
     (void)pthread_mutex_lock(&u->lock);
@@ -394,7 +405,7 @@ static void look_after(struct hub_unify *u)
         do
             u->asked_part = (u->asked_part + 1) % u->options.partitions;
         while (!u->parts[u->asked_part].owned);
-        (void)ask_end(&u->parts[u->asked_part]);
+        (void)ask_end(&u->parts[u->asked_part], false);
     }
 }
 

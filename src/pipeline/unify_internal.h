@@ -75,6 +75,7 @@ struct unify_part {
     bool from_start;   /* ... whatever the group has committed: the topic `timeline` lacks what was in it */
     bool from_own;     /* ... at `from`, which is this ownership's own */
     bool opened;       /* ... for the first time since it was opened */
+    bool truncated;    /* ... but not behind `from`: records before it are gone, and others may lie there by now */
     struct unify_place from;
     uint64_t facts; /* counts writes of the identity store */
     enum unify_state state;

@@ -401,6 +401,7 @@ static void ask_for_events(struct unify_part *p)
     p->settled = p->place;
     p->seek = p->opened = true;
     p->wishes++;
+    p->truncated = false;
     (void)pthread_mutex_unlock(&p->lock);
     while (message != NULL) {
         struct unify_message *next = message->next;

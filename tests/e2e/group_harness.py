@@ -36,8 +36,14 @@ class Instance(Hub):
     def timeline(self):
         return self.json("status")["timeline"]
 
-    def digest(self, what="state"):
-        return int(self.cli("timeline", "--digest", what).strip(), 16)
+    def digest(self, what="state", patience=60):
+        """A process that is behind the events after ten seconds says so (busy): asked again for PATIENCE seconds."""
+        limit = time.monotonic() + patience
+        while True:
+            out, err = run("timeline", "--digest", what, cwd=self.dir, expect=None)
+            if out.strip():
+                return int(out.strip(), 16)
+            check("is behind the events on the bus" in err and time.monotonic() < limit, f"no digest: {err}\n{self.timeline()}")
 
 
 class Site:

@@ -68,6 +68,34 @@ def two_share_it_a_third_comes_and_goes_and_one_is_killed():
         site.close()
 
 
+def who_asks_waits_no_longer_than_for_what_is_there():
+    """Right after a start, and where charts change in partitions that no event comes to: a process that has everything must not say that it is behind."""
+    site = Site()
+    try:
+        site.start_hub()
+        one = site.add("one").start()
+        hospital = Hospital(71, 6)
+        site.send(hospital.messages(30))
+        site.settled()
+        state = site.state()
+        one.stop()
+        one.start()
+        check(one.digest(patience=0) == state, "asked while partitions are being opened")
+        one.stop()
+        shutil.rmtree(os.path.join(one.dir, "data", "timeline"))  # where to go on is known to the group alone
+        one.start()
+        site.settled()
+        for survivor, retired in ((1, 2), (3, 4), (5, 0)):
+            site.send([encode(hospital.merge(survivor, retired))])
+            site.forwarded()
+            one.digest(patience=0)
+        parts = site.settled()[0]["partitions"]
+        check(all(p["state"] == "ready" and "position" in p for p in parts), f"a place that is not known any more: {parts}")
+        check(site.state() == site.undisturbed()[0], "not what one process makes of it")
+    finally:
+        site.close()
+
+
 def a_process_that_wakes_up_too_late_writes_nothing():
     site = Site()
     try:
@@ -287,6 +315,6 @@ def a_hub_with_all_roles_goes_through_kafka_too():
 if __name__ == "__main__":
     needed()
     main([one_process_keeps_all_of_it, with_an_older_broker_too, two_share_it_a_third_comes_and_goes_and_one_is_killed,
-          a_process_that_wakes_up_too_late_writes_nothing, what_is_lost_comes_back_from_the_topics,
+          who_asks_waits_no_longer_than_for_what_is_there, a_process_that_wakes_up_too_late_writes_nothing, what_is_lost_comes_back_from_the_topics,
           a_fact_that_no_trusted_hub_signed_does_not_count_and_is_said, a_hole_in_the_events_is_not_passed_over,
           what_cannot_be_read_is_counted_and_blocks_nobody, killed_at_every_place_nothing_is_lost_or_doubled, charts_are_read_where_they_are, a_hub_with_all_roles_goes_through_kafka_too])
