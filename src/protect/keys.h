@@ -39,7 +39,8 @@ void hub_keys_scoped_token(struct hub_keys *keys, enum hub_token_scope scope, st
 /* Parts: feed id, sender, message bytes; INDEX of the patient; REVISION 0 for the first mapping. */
 void hub_keys_event_id(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender, struct hub_span message,
                        uint32_t index, uint32_t revision, struct hub_event_id *out);
-void hub_keys_resource_id(struct hub_keys *keys, const struct hub_event_id *event, uint32_t ordinal, char out[HUB_RESOURCE_ID_LEN + 1]);
+/* Of ordinals 0 and up, COUNT of them. */
+void hub_keys_resource_ids(struct hub_keys *keys, const struct hub_event_id *event, uint32_t count, char (*out)[HUB_RESOURCE_ID_LEN + 1]);
 /* Key M over a label ("fact", "measure", "location", "list", "encounter", "control-id") and parts. */
 void hub_keys_measure_token(struct hub_keys *keys, const char *label, const struct hub_span *parts, size_t count, struct hub_hash_token *out);
 /* 8 characters that two tokens share exactly when they are of one authority. */

@@ -1,8 +1,9 @@
 /* Tokens and ids: keyed BLAKE2b-160 over a label and parts, in base32. docs/FORMATS.md gives the inputs. */
 #include "src/codec/encode.h"
 #include "src/protect/keys_internal.h"
+#include "src/protect/lp.h"
 
-enum { PARTS_MAX = 24, TAG_BYTES = 5 };
+enum { PARTS_MAX = 24, TAG_BYTES = 5, IDS_AT_ONCE = 8 };
 
 static void token_of(const uint8_t *key, const struct hub_span *parts, size_t count, char out[33])
 {
@@ -39,13 +40,28 @@ void hub_keys_event_id(struct hub_keys *keys, struct hub_span feed_id, struct hu
     token_of(keys->secrets->d, parts, 6, out->text);
 }
 
-void hub_keys_resource_id(struct hub_keys *keys, const struct hub_event_id *event, uint32_t ordinal,
-                          char out[HUB_RESOURCE_ID_LEN + 1])
+void hub_keys_resource_ids(struct hub_keys *keys, const struct hub_event_id *event, uint32_t count,
+                           char (*out)[HUB_RESOURCE_ID_LEN + 1])
 {
-    uint8_t number[4];
-    hub_le32(number, ordinal);
-    const struct hub_span parts[] = {HUB_SPAN("resource"), hub_span_str(event->text), hub_span_of(number, 4)};
-    token_of(keys->secrets->r, parts, 3, out);
+    struct hub_lp inputs[IDS_AT_ONCE];
+    struct hub_blake2b_job jobs[IDS_AT_ONCE];
+    uint8_t hashes[IDS_AT_ONCE][HUB_HASH160_LEN];
+    for (uint32_t done = 0; done < count;) {
+        const uint32_t n = count - done < IDS_AT_ONCE ? count - done : IDS_AT_ONCE;
+        for (uint32_t i = 0; i < n; i++) {
+            uint8_t number[4];
+            hub_le32(number, done + i);
+            inputs[i].len = 0;
+            hub_lp_add(&inputs[i], HUB_SPAN("resource"));
+            hub_lp_add(&inputs[i], hub_span_str(event->text));
+            hub_lp_add(&inputs[i], hub_span_of(number, sizeof number));
+            jobs[i] = (struct hub_blake2b_job){keys->secrets->r, hub_lp_view(&inputs[i]), hashes[i]};
+        }
+        hub_blake2b_many(jobs, n, HUB_HASH160_LEN);
+        for (uint32_t i = 0; i < n; i++)
+            (void)hub_encode(HUB_BASE32, hub_span_of(hashes[i], HUB_HASH160_LEN), out[done + i], HUB_RESOURCE_ID_LEN + 1);
+        done += n;
+    }
 }
 
 void hub_keys_measure_token(struct hub_keys *keys, const char *label, const struct hub_span *parts,
