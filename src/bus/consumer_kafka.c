@@ -379,6 +379,24 @@ enum hub_result hub_kafka_pause(struct hub_bus_consumer *consumer, const struct 
 
 /* --- offsets --- */
 
+/* As the offset's metadata: whoever lists the group sees it. The library frees it with the list. */
+static bool set_note(rd_kafka_topic_partition_t *place, int64_t note)
+{
+    enum { NOTE_MAX = 24 };
+    if (note == 0)
+        return true;
+    place->metadata = rd_kafka_mem_malloc(NULL, NOTE_MAX);
+    if (place->metadata != NULL)
+        place->metadata_size = (size_t)snprintf(place->metadata, NOTE_MAX, "%lld", (long long)note);
+    return place->metadata != NULL;
+}
+
+static int64_t note_of(const rd_kafka_topic_partition_t *place)
+{
+    uint64_t note = 0;
+    return place->metadata != NULL && hub_span_parse_u64(hub_span_of(place->metadata, place->metadata_size), &note) ? (int64_t)note : 0;
+}
+
 enum hub_result hub_kafka_commit_offsets(struct hub_bus_consumer *consumer,
                                          const struct hub_bus_place *places, size_t count,
                                          struct hub_error *err)
@@ -386,6 +404,12 @@ enum hub_result hub_kafka_commit_offsets(struct hub_bus_consumer *consumer,
     struct consumer *c = of(consumer);
     HUB_ENSURE(c->member, hub_fail(err, HUB_INTERNAL, "no group to commit for", NULL));
     rd_kafka_topic_partition_list_t *list = list_of(places, count);
+    for (size_t i = 0; i < count; i++) {
+        if (!set_note(&list->elems[i], places[i].note)) {
+            rd_kafka_topic_partition_list_destroy(list);
+            return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        }
+    }
     rd_kafka_resp_err_t code = rd_kafka_commit(c->client.rk, list, 0);
     for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
         code = list->elems[i].err;
@@ -411,6 +435,7 @@ enum hub_result hub_kafka_committed(struct hub_bus_consumer *consumer, struct hu
         code = list->elems[i].err;
         places[i].offset = list->elems[i].offset >= 0 ? list->elems[i].offset : HUB_BUS_NONE;
         places[i].leader_epoch = rd_kafka_topic_partition_get_leader_epoch(&list->elems[i]);
+        places[i].note = note_of(&list->elems[i]);
     }
     rd_kafka_topic_partition_list_destroy(list);
     return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL);

@@ -41,11 +41,11 @@ static struct hub_memory_group *group_of(struct hub_memory_bus *bus, const char 
     (void)snprintf(group->name, sizeof group->name, "%s", name);
     for (size_t t = 0; t < HUB_MEMORY_TOPICS_MAX; t++)
         for (size_t p = 0; p < HUB_MEMORY_PARTITIONS_MAX; p++)
-            group->committed[t][p] = HUB_BUS_NONE;
+            group->committed[t][p].offset = HUB_BUS_NONE;
     return group;
 }
 
-static int64_t *committed_at(struct hub_memory_consumer *c, const char *topic, int32_t partition)
+static struct hub_memory_committed *committed_at(struct hub_memory_consumer *c, const char *topic, int32_t partition)
 {
     const struct hub_memory_topic *found = hub_memory_find(c->bus, topic);
     HUB_ASSERT(found != NULL && partition < found->partition_count);
@@ -291,7 +291,7 @@ enum hub_result hub_memory_commit_offsets(struct hub_bus_consumer *consumer, con
     else if (c->group->member != c)
         result = hub_fail(err, HUB_DENIED, "the partition is another member's by now", NULL);
     for (size_t i = 0; i < count && result == HUB_OK; i++)
-        *committed_at(c, places[i].topic, places[i].partition) = places[i].offset;
+        *committed_at(c, places[i].topic, places[i].partition) = (struct hub_memory_committed){places[i].offset, places[i].note};
     (void)pthread_mutex_unlock(&c->bus->lock);
     return result;
 }
@@ -303,8 +303,11 @@ enum hub_result hub_memory_committed(struct hub_bus_consumer *consumer, struct h
     (void)timeout_ms;
     (void)err;
     (void)pthread_mutex_lock(&c->bus->lock);
-    for (size_t i = 0; i < count; i++)
-        places[i].offset = *committed_at(c, places[i].topic, places[i].partition);
+    for (size_t i = 0; i < count; i++) {
+        const struct hub_memory_committed *committed = committed_at(c, places[i].topic, places[i].partition);
+        places[i].offset = committed->offset;
+        places[i].note = committed->note;
+    }
     (void)pthread_mutex_unlock(&c->bus->lock);
     return HUB_OK;
 }

@@ -24,10 +24,14 @@ struct hub_memory_topic {
     struct hub_memory_partition *partitions;
     int32_t partition_count;
 };
+struct hub_memory_committed {
+    int64_t offset, note;
+};
+
 struct hub_memory_group {
     char name[HUB_MEMORY_NAME_MAX];
     struct hub_memory_consumer *member; /* the last that joined: it has everything */
-    int64_t committed[HUB_MEMORY_TOPICS_MAX][HUB_MEMORY_PARTITIONS_MAX];
+    struct hub_memory_committed committed[HUB_MEMORY_TOPICS_MAX][HUB_MEMORY_PARTITIONS_MAX];
 };
 struct hub_memory_bus {
     struct hub_bus base;

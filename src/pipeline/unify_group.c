@@ -30,10 +30,11 @@ static struct hub_bus_place place_of(const struct unify_part *p, const struct un
 
 /* --- the group's offsets --- */
 
-static struct unify_place settled(struct unify_part *p)
+static struct hub_bus_place settled(struct unify_part *p)
 {
     (void)pthread_mutex_lock(&p->lock);
-    const struct unify_place place = p->settled;
+    struct hub_bus_place place = place_of(p, &p->settled);
+    place.note = p->settled_topic;
     (void)pthread_mutex_unlock(&p->lock);
     return place;
 }
@@ -46,10 +47,10 @@ static void commit_offsets(struct hub_unify *u)
     size_t count = 0;
     for (int32_t i = 0; places != NULL && i < u->options.partitions; i++) {
         struct unify_part *p = &u->parts[i];
-        const struct unify_place at = settled(p);
+        const struct hub_bus_place at = settled(p);
         if (!p->owned || !p->fetching || at.offset < 0 || at.offset == p->group.offset)
             continue;
-        places[count++] = place_of(p, &at);
+        places[count++] = at;
     }
     if (count != 0) {
         hub_crash_point(HUB_CRASH_BEFORE_OFFSETS);
@@ -69,6 +70,7 @@ static enum hub_result learn_group_offset(struct unify_part *p, struct hub_error
     struct hub_bus_place place = place_of(p, &p->group);
     HUB_TRY(hub_bus_committed(p->unify->consumer, &place, 1, QUICK_MS, err));
     p->group = (struct unify_place){place.offset, place.leader_epoch};
+    p->group_topic = place.note;
     p->group_known = true;
     return HUB_OK;
 }
@@ -93,6 +95,7 @@ struct beginning {
     struct unify_place from;
     bool from_start, from_own;
     bool opened; /* the partition was; else only reading goes back */
+    int64_t topic; /* its store contains `timeline` up to there */
     uint64_t wish;
     bool truncated;
 };
@@ -110,11 +113,39 @@ static struct unify_place choose(const struct unify_part *p, const struct beginn
     return b->from.offset >= 0 ? b->from : start;
 }
 
+static enum hub_result commit_one(struct unify_part *p, const struct unify_place *at, struct hub_error *err)
+{
+    const struct hub_bus_place place = place_of(p, at);
+    HUB_TRY(hub_bus_commit_offsets(p->unify->consumer, &place, 1, err));
+    p->group = *at;
+    p->group_topic = 0;
+    return HUB_OK;
+}
+
+/* The group's place counts for a state that has all that was made of the events before it. One that was put back up to an end that
+ * was none (of a broker which does not lead any more) is opened again. */
+static bool lacks_some(struct unify_part *p, const struct beginning *b)
+{
+    const bool own = b->from_start || (b->from_own && b->from.offset >= 0) || p->group.offset < 0;
+    if (own || b->topic >= p->group_topic)
+        return false;
+    HUB_DIAG(HUB_DIAG_WARNING, component, "a partition was put back too soon, the topic has more: again", hub_diag_number("partition", p->number),
+             hub_diag_number("up_to", b->topic), hub_diag_number("topic_has", p->group_topic));
+    (void)pthread_mutex_lock(&p->lock);
+    p->needed_topic = p->group_topic;
+    p->active = p->seek = false;
+    (void)pthread_cond_broadcast(&p->woken);
+    (void)pthread_mutex_unlock(&p->lock);
+    return true;
+}
+
 static enum hub_result begin_events(struct unify_part *p, const struct beginning *b, struct hub_error *err)
 {
     struct hub_unify *u = p->unify;
     int64_t oldest = 0, end = 0;
     HUB_TRY(learn_group_offset(p, err));
+    if (lacks_some(p, b))
+        return HUB_OK;
     HUB_TRY(hub_bus_offsets(u->consumer, u->options.events, p->number, QUICK_MS, &oldest, &end, err));
     struct unify_place at = choose(p, b);
     if (at.offset < oldest && p->group.offset == oldest) /* the hole was accepted */
@@ -128,6 +159,8 @@ static enum hub_result begin_events(struct unify_part *p, const struct beginning
     if (at.offset > end || b->truncated) /* how far back is not known: what is read again is known by its id */
         at = (struct unify_place){oldest, -1};
     const struct hub_bus_place place = place_of(p, &at);
+    if (b->from_start && p->group.offset > at.offset) /* whoever has the partition next must begin there, too */
+        HUB_TRY(commit_one(p, &at, err));
     HUB_TRY(hub_bus_seek(u->consumer, &place, err));
     HUB_TRY(hub_bus_pause(u->consumer, &place, 1, false, err));
     p->next = at.offset;
@@ -158,6 +191,7 @@ static void look_after_part(struct unify_part *p)
                                 .from_own = p->from_own,
                                 .opened = p->opened,
                                 .truncated = p->truncated,
+                                .topic = p->settled_topic,
                                 .wish = p->wishes};
     (void)pthread_mutex_unlock(&p->lock);
     if (seek) {
@@ -178,8 +212,10 @@ static void take_part(struct unify_part *p)
     p->fetching = p->held = p->group_known = false;
     p->hole = HUB_BUS_NONE;
     p->group = (struct unify_place){HUB_BUS_NONE, -1};
+    p->group_topic = 0;
     (void)pthread_mutex_lock(&p->lock);
     p->leave = UNIFY_STAY;
+    p->settled_topic = p->needed_topic = 0;
     p->seek = p->opened = p->truncated = p->active = false;
     p->gap = 0;
     p->settled = p->group;

@@ -56,6 +56,7 @@ struct unify_part {
     bool fetching;             /* it is at a place that the partition wants */
     bool held;                 /* paused: its queue is full */
     struct unify_place group;  /* committed */
+    int64_t group_topic;       /* with it: behind this offset of `timeline` lies what the events before that place made */
     bool group_known;
     int64_t next;              /* offset of the event that is handed over next */
     int64_t hole;              /* what came before this offset did not come, though it was asked for */
@@ -81,6 +82,8 @@ struct unify_part {
     enum unify_state state;
     struct hub_error trouble;
     struct unify_place settled; /* applied and written */
+    int64_t settled_topic;      /* with it: offset in `timeline` that the store contains everything before */
+    int64_t needed_topic;       /* the store must contain that much of `timeline` before it goes on */
     int64_t end;                /* behind the newest event, as far as known */
     int64_t target;             /* somebody waits for it */
     uint64_t gap;
@@ -91,9 +94,10 @@ struct unify_part {
     struct hub_bus_producer *producer;
     bool begun;        /* a transaction is open */
     bool failed;       /* a record of it */
+    int64_t topic_end; /* the state contains `timeline` up to there */
     int64_t delivered; /* offset in `timeline` of the last record delivered, HUB_BUS_NONE */
-    bool rebuilt;      /* the topic lost records: all events are applied anew */
-    bool opened_before; /* in this ownership: its own place counts, not the group's */
+    bool rebuilt;      /* the topic lost records: all events are applied anew, until a part of them is written */
+    bool own_place;    /* written in this ownership: it counts then, not the group's */
     struct unify_place place; /* behind what is applied */
     bool moved;               /* there, since it was opened: until then events may come from further on */
     size_t pending, pending_bytes;

@@ -397,7 +397,7 @@ static void ask_for_events(struct unify_part *p)
     p->count = p->bytes = 0;
     p->from = p->place;
     p->from_start = p->rebuilt;
-    p->from_own = p->opened_before && !p->rebuilt;
+    p->from_own = p->own_place && !p->rebuilt;
     p->settled = p->place;
     p->seek = p->opened = true;
     p->wishes++;
@@ -408,8 +408,6 @@ static void ask_for_events(struct unify_part *p)
         hub_mem_free(message);
         message = next;
     }
-    p->opened_before = true;
-    p->rebuilt = false;
 }
 
 static void stop_events(struct unify_part *p)
@@ -462,7 +460,7 @@ void *unify_part_run(void *ctx)
 {
     struct unify_part *p = ctx;
     unsigned failures = 0;
-    p->opened_before = p->rebuilt = false;
+    p->own_place = p->rebuilt = false;
     p->place = (struct unify_place){HUB_BUS_NONE, -1};
     while (!unify_part_leaving(p)) {
         struct hub_error err = {0};

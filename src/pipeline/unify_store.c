@@ -14,6 +14,7 @@ enum {
     RESTORE_RECORDS = 5000,
     RESTORE_BYTES = 16 * 1024 * 1024,
     RESTORE_POLL_MS = 100,
+    LOST_US = 30000000, /* brokers say for that long that records are not there: then they are not */
     WAIT_MS = 20,
     RECORD_BYTES_MAX = INT32_MAX, /* the bus takes far less */
 };
@@ -113,6 +114,7 @@ static enum hub_result on_settle(void *ctx, struct hub_error *err)
     if (p->delivered == HUB_BUS_NONE)
         return HUB_OK;
     const struct unify_place behind = {p->delivered + 1, -1};
+    p->topic_end = behind.offset;
     return set_place(p, topic_mark, &behind, err);
 }
 
@@ -132,10 +134,15 @@ enum hub_result unify_store_flush(struct unify_part *p, bool sync, struct hub_er
     HUB_TRY(hub_timeline_flush(p->timeline, p->place.offset >= 0 ? (uint64_t)p->place.offset : 0, sync, err));
     p->pending = p->pending_bytes = 0;
     p->written_us = hub_clock_mono_us(hub_clock_system());
+    if (p->moved) {
+        p->own_place = true;
+        p->rebuilt = false;
+    }
     (void)pthread_mutex_lock(&p->lock);
     if (p->moved)
         p->settled = p->place;
     p->charts_settled = p->charts_taken;
+    p->settled_topic = p->topic_end;
     (void)pthread_mutex_unlock(&p->lock);
     return HUB_OK;
 }
@@ -274,15 +281,39 @@ static enum hub_result restore_all(struct restoring *r, struct hub_error *err)
     return restore_flush(r, err);
 }
 
+/* Where the partition's part of `timeline` begins and ends. A broker that stood still and does not know yet that another one leads
+ * tells an end of long ago. So an end before LEAST, which is known to be there, is asked for again, for a while. */
+static enum hub_result ask_ends(struct unify_part *p, struct hub_bus_consumer *consumer, int64_t least, int64_t *oldest, int64_t *end,
+                                struct hub_error *err)
+{
+    const int64_t since = hub_clock_mono_us(hub_clock_system());
+    for (;;) {
+        HUB_TRY(hub_bus_offsets(consumer, p->unify->options.timeline, p->number, UNIFY_NETWORK_MS, oldest, end, err));
+        if (*end >= least)
+            return HUB_OK;
+        if (hub_clock_mono_us(hub_clock_system()) - since > LOST_US)
+            return hub_fail(err, HUB_CORRUPT, "the topic timeline lost records", NULL);
+        if (unify_part_leaving(p) || !unify_pause(p->unify, RESTORE_POLL_MS))
+            return hub_fail(err, HUB_CLOSED, "the partition is given back", NULL);
+    }
+}
+
+static int64_t needed(struct unify_part *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    const int64_t offset = p->needed_topic;
+    (void)pthread_mutex_unlock(&p->lock);
+    return offset;
+}
+
 /* Nobody writes to the partition but this owner now: what is there to its end is all there will be. */
 static enum hub_result restore_from(struct unify_part *p, struct hub_bus_consumer *consumer, struct hub_error *err)
 {
     struct restoring r = {.p = p, .consumer = consumer, .place = unify_place_of(p->timeline, topic_mark)};
-    int64_t oldest = 0;
+    int64_t oldest = 0, least = p->rebuilt ? 0 : needed(p);
     const bool known = r.place.offset != HUB_BUS_NONE;
-    HUB_TRY(hub_bus_offsets(consumer, p->unify->options.timeline, p->number, UNIFY_NETWORK_MS, &oldest, &r.end, err));
-    if (known && r.place.offset > r.end)
-        return hub_fail(err, HUB_CORRUPT, "the topic timeline lost records", NULL);
+    least = known && r.place.offset > least ? r.place.offset : least;
+    HUB_TRY(ask_ends(p, consumer, least, &oldest, &r.end, err));
     p->rebuilt = p->rebuilt || (!known && r.end == 0); /* whatever the group has: nothing of it is here */
     if (!known || r.place.offset < oldest)
         r.place = (struct unify_place){oldest, -1};
@@ -296,6 +327,7 @@ static enum hub_result restore_from(struct unify_part *p, struct hub_bus_consume
         atomic_fetch_add(&p->unify->restores, r.any);
     }
     HUB_TRY(hub_timeline_restore_end(p->timeline, err));
+    p->topic_end = r.end;
     return HUB_OK;
 }
 

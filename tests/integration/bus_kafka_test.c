@@ -399,10 +399,12 @@ static void a_member_commits_and_finds_what_it_committed(void **state)
     assert_int_equal(hub_bus_committed(c, &place, 1, WAIT_MS, NULL), HUB_OK);
     assert_int_equal(place.offset, HUB_BUS_NONE);
     place.offset = 7;
+    place.note = INT64_C(12345678901);
     assert_int_equal(hub_bus_commit_offsets(c, &place, 1, NULL), HUB_OK);
-    place.offset = 0;
+    place.offset = place.note = 0;
     assert_int_equal(hub_bus_committed(c, &place, 1, WAIT_MS, NULL), HUB_OK);
     assert_int_equal(place.offset, 7);
+    assert_int_equal(place.note, INT64_C(12345678901));
     hub_bus_consumer_close(c);
 }
 
