@@ -1,5 +1,6 @@
 #include "src/base/crash.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,7 +18,9 @@ static const struct {
 #undef HUB_CRASH
 };
 
-static const char variable[] = "CHARTLINE_CRASH_AT";
+enum { HOLD_US = 10000 };
+
+static const char variable[] = "CHARTLINE_CRASH_AT", hold_variable[] = "CHARTLINE_CRASH_HOLD";
 static enum hub_crash wanted = HUB_CRASH_COUNT;
 static atomic_llong left;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -44,10 +47,25 @@ bool hub_crash_armed(enum hub_crash point)
     return wanted == point && atomic_load(&left) == 1;
 }
 
+static void hold(const char *path)
+{
+    const int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    (void)close(fd);
+    while (access(path, F_OK) == 0)
+        (void)usleep(HOLD_US);
+}
+
 void hub_crash_point(enum hub_crash point)
 {
     (void)pthread_once(&once, read_environment);
-    if (wanted == point && atomic_fetch_sub(&left, 1) == 1)
+    if (wanted != point || atomic_fetch_sub(&left, 1) != 1)
+        return;
+    const char *path = getenv(hold_variable);
+    if (path != NULL)
+        hold(path);
+    else
         (void)kill(getpid(), SIGKILL);
 }
 

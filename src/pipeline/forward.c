@@ -369,6 +369,15 @@ static void poll_producer(struct hub_forward *f, int timeout_ms)
         fail(f, &err);
 }
 
+static void look_after(struct hub_forward *f);
+
+/* For brokers that may be away for long: what is seen of the forwarder stays true meanwhile. */
+static void wait_producer(struct hub_forward *f)
+{
+    poll_producer(f, POLL_BUSY_MS);
+    look_after(f);
+}
+
 /* A full buffer is waited for: what is not read yet lies in the log. HUB_CLOSED: stopping, or failed. */
 static enum hub_result send(void *ctx, enum hub_topic topic, struct hub_bus_record *record, struct hub_error *err)
 {
@@ -391,7 +400,7 @@ static enum hub_result send(void *ctx, enum hub_topic topic, struct hub_bus_reco
             return result;
         if (atomic_load(sending->stop))
             return HUB_CLOSED;
-        poll_producer(f, POLL_BUSY_MS);
+        wait_producer(f);
     }
 }
 
@@ -464,8 +473,9 @@ static void send_keys(struct hub_forward *f, const atomic_bool *stop)
     if (e.result != HUB_OK && e.err.result != HUB_OK)
         fail(f, &e.err);
     while (e.result == HUB_OK && f->extra_out != 0 && !f->failed && !atomic_load(stop))
-        poll_producer(f, POLL_BUSY_MS);
+        wait_producer(f);
     f->keys_sent = e.result == HUB_OK && f->extra_out == 0 && !f->failed;
+    f->looked_us = 0; /* that it has begun is written soon */
 }
 
 /* --- events that were held back, for a version that makes or allows them --- */
@@ -485,7 +495,7 @@ static enum hub_result send_held(struct hub_forward *f, size_t index, struct sen
         result = hub_forward_event(f->options.signer, &f->arena, hub_buf_view(&event), &sink, err);
     hub_buf_deinit(&event);
     while (result == HUB_OK && f->extra_out != 0 && !f->failed && !atomic_load(sending->stop))
-        poll_producer(f, POLL_BUSY_MS);
+        wait_producer(f);
     return result == HUB_OK && f->extra_out != 0 ? HUB_CLOSED : result;
 }
 
@@ -588,7 +598,7 @@ static void look_after(struct hub_forward *f)
         return;
     f->looked_us = now;
     watch_login(f, now);
-    if (now - f->stored_us >= STORE_US) {
+    if (f->keys_sent && now - f->stored_us >= STORE_US) {
         f->stored_us = now;
         store_position(f);
         if (f->producer != NULL)

@@ -240,7 +240,7 @@ static const char *state_of(const struct hub_unify *u, const struct hub_unify_st
     if (s->trouble.result == HUB_NETWORK || s->trouble.result == HUB_TIMEOUT || s->trouble.result == HUB_BUSY || s->trouble.result == HUB_CLOSED)
         return "waiting";
     if (s->trouble.result != HUB_OK)
-        return s->trouble.result == HUB_IO || s->trouble.result == HUB_NO_MEMORY ? "waiting" : "refused";
+        return s->trouble.result == HUB_IO || s->trouble.result == HUB_QUOTA || s->trouble.result == HUB_NO_MEMORY ? "waiting" : "refused";
     return s->ready < s->owned || !atomic_load(&u->identity_ready) ? "restoring" : "ok";
 }
 

@@ -362,7 +362,7 @@ static void recover(struct reader *r, enum hub_result result, const struct hub_e
         unify_changed(u);
         return;
     }
-    if (++r->failures >= REOPEN_AFTER && result == HUB_IO) {
+    if (++r->failures >= REOPEN_AFTER && (result == HUB_IO || result == HUB_QUOTA)) {
         atomic_store(&u->identity_ready, false); /* it may have gone back: no partition compares with it before it is up to date */
         if (hub_kv_reopen(u->identity_kv, &again) != HUB_OK)
             return;

@@ -434,7 +434,7 @@ static int settle_failure(struct unify_part *p, enum hub_result result, const st
     }
     if (result == HUB_CORRUPT || result == HUB_INTERNAL)
         unify_store_remove(p);
-    else if (p->kv != NULL && result == HUB_IO && failures >= REOPEN_AFTER && hub_kv_reopen(p->kv, &again) != HUB_OK)
+    else if (p->kv != NULL && (result == HUB_IO || result == HUB_QUOTA) && failures >= REOPEN_AFTER && hub_kv_reopen(p->kv, &again) != HUB_OK)
         return AGAIN_MS; /* the next try says so again */
     if (p->timeline != NULL && hub_timeline_reset(p->timeline, &again) != HUB_OK)
         return AGAIN_MS;

@@ -106,6 +106,7 @@ static enum hub_result on_settle(void *ctx, struct hub_error *err)
     struct unify_part *p = ctx;
     if (!p->begun)
         return HUB_OK;
+    hub_crash_point(HUB_CRASH_MID_OUTPUTS);
     HUB_TRY(commit(p, err));
     p->begun = false;
     if (p->failed)

@@ -12,7 +12,7 @@ class Instance(Hub):
     """A process with the role timeline: no feeds, its own data directory. KEYS: the hub whose keys it is given a copy of, so that it may
     open content and trusts what that hub signed; else it trusts the keys in TRUST."""
 
-    def __init__(self, cluster, name, user="timeline", keys=None, trust=(), session="6s", facts="30s", extra=""):
+    def __init__(self, cluster, name, user="timeline", keys=None, trust=(), session="6s", facts="30s", partitions=4, extra=""):
         super().__init__()
         self.name = name
         with open(os.path.join(self.dir, "hub.yaml"), encoding="utf-8") as f:
@@ -20,7 +20,7 @@ class Instance(Hub):
         more = f"    instance: {name}\n    timeline: {{session: {session}, facts: {facts}}}\n"
         if trust:
             more += "    trust: [" + ", ".join(f'"{key}"' for key in trust) + "]\n"
-        bus = cluster.yaml(user=user, certificate=user, extra=more + extra)
+        bus = cluster.yaml(user=user, certificate=user, partitions=partitions, extra=more + extra)
         with open(os.path.join(self.dir, "hub.yaml"), "w", encoding="utf-8") as f:
             f.write(f"hub: {{name: {name}, data_dir: data, root_key: {{file: keys/root.key}}}}\nfeeds: []\n{bus}{policy}")
         if keys is not None:
@@ -47,25 +47,34 @@ class Instance(Hub):
 
 
 class Site:
-    """Brokers, and a hub of which the timeline is elsewhere."""
+    """Brokers, and a hub of which the timeline is elsewhere. CLUSTER: brokers that others use, too, with another PREFIX. EXTRA: lines of
+    `bus.kafka` for the hub."""
 
-    def __init__(self, brokers=1, version="4", partitions=4, proxied=False):
-        self.cluster = Cluster(brokers=brokers, version=version, proxied=proxied)
+    def __init__(self, brokers=1, version="4", partitions=4, proxied=False, cluster=None, prefix="chartline.", extra=""):
+        self.cluster = cluster or Cluster(brokers=brokers, version=version, proxied=proxied)
+        self.shared, self.prefix, self.partitions = cluster is not None, prefix, partitions
         self.hub, self.instances = None, []
         try:
-            self.cluster.allow_roles("hub", roles=("forward",))
-            self.cluster.allow_roles("timeline", roles=("timeline",))
+            self.cluster.allow_roles("hub", roles=("forward",), prefix=prefix)
+            self.cluster.allow_roles("timeline", roles=("timeline",), prefix=prefix)
             self.hub = Hub()
-            self.hub.edit(LOCAL, self.cluster.yaml(partitions=partitions))
+            self.hub.edit(LOCAL, self.cluster.yaml(partitions=partitions, extra=self.named() + extra))
         except BaseException:
             self.close()
             raise
+
+    def named(self):
+        return f'    prefix: "{self.prefix}"\n' if self.prefix != "chartline." else ""
+
+    def topic(self, name):
+        return self.prefix + name
 
     def start_hub(self):
         self.hub.start(roles="ingest,forward")
 
     def add(self, name, **options):
-        one = Instance(self.cluster, name, keys=options.pop("keys", self.hub), **options)
+        one = Instance(self.cluster, name, keys=options.pop("keys", self.hub), partitions=self.partitions,
+                       extra=self.named() + options.pop("extra", ""), **options)
         self.instances.append(one)
         return one
 
@@ -85,17 +94,17 @@ class Site:
     def outputs(self):
         """What the topic `timeline` says: the last value of each key (what is done again is the same), and in which partition."""
         last = {}
-        for partition, _, key, value, _ in sorted(self.cluster.dump("chartline.timeline"), key=lambda r: (r[0], r[1])):
+        for partition, _, key, value, _ in sorted(self.cluster.dump(self.topic("timeline")), key=lambda r: (r[0], r[1])):
             last[key] = (partition, value)
         return last
 
-    def settled(self, partitions=4, timeout=90, least=0):
+    def settled(self, timeout=90, least=0):
         """Until the running instances have all partitions among them, each at least so many, and nothing is left to apply."""
         self.forwarded(timeout)
 
         def done():
             parts = [i.timeline() for i in self.running()]
-            whole = sum(t["owned"] for t in parts) == partitions and all(t["owned"] == t["ready"] >= least for t in parts)
+            whole = sum(t["owned"] for t in parts) == self.partitions and all(t["owned"] == t["ready"] >= least for t in parts)
             return parts if whole and all(t["lag"] == 0 for t in parts) else None
         try:
             return until(done, "the instances do not settle", timeout)
@@ -131,4 +140,5 @@ class Site:
             one.close()
         if self.hub is not None:
             self.hub.close()
-        self.cluster.close()
+        if not self.shared:
+            self.cluster.close()

@@ -435,12 +435,12 @@ class Cluster:
         if create:
             self.allow(user, "topic", prefix, "CREATE")
 
-    def dump(self, topic):
-        """Every record: (partition, offset, key, value or None, headers)."""
+    def dump(self, topic, uncommitted=False):
+        """Every record: (partition, offset, key, value or None, headers). UNCOMMITTED: also of transactions that are open or came to nothing."""
         def decode(text):
             return None if text == "-" else base64.b64decode(text)
         records = []
-        for row in self.admin("dump", topic):
+        for row in self.admin("dump-all" if uncommitted else "dump", topic):
             headers = {name: decode(value) for name, value in (word.split("=", 1) for word in row[4:])}
             records.append((int(row[0]), int(row[1]), decode(row[2]), decode(row[3]), headers))
         return records

@@ -94,7 +94,10 @@ public final class Client {
             case "lead" -> lead(words[1], Integer.parseInt(words[2]), words[3]);
             case "truncate" -> admin.deleteRecords(Map.of(new TopicPartition(words[1], Integer.parseInt(words[2])),
                 RecordsToDelete.beforeOffset(Long.parseLong(words[3])))).all().get();
-            case "dump" -> dump(words[1]);
+            case "dump" -> dump(words[1], "read_committed");
+            case "dump-all" -> dump(words[1], "read_uncommitted");
+            case "transaction" -> print(admin.describeTransactions(List.of(words[1])).description(words[1]).get().state().toString());
+            case "oldest" -> oldest(words[1]);
             case "count" -> count(words[1]);
             case "send" -> send(words);
             case "offset" -> admin.alterConsumerGroupOffsets(words[1], Map.of(new TopicPartition(words[2], Integer.parseInt(words[3])),
@@ -168,12 +171,12 @@ public final class Client {
         admin.electLeaders(ElectionType.PREFERRED, java.util.Set.of(target)).partitions().get();
     }
 
-    private KafkaConsumer<byte[], byte[]> consumer() {
+    private KafkaConsumer<byte[], byte[]> consumer(String isolation) {
         Properties mine = new Properties();
         mine.putAll(settings);
         mine.put("key.deserializer", ByteArrayDeserializer.class.getName());
         mine.put("value.deserializer", ByteArrayDeserializer.class.getName());
-        mine.put("isolation.level", "read_committed");
+        mine.put("isolation.level", isolation);
         return new KafkaConsumer<>(mine);
     }
 
@@ -185,8 +188,15 @@ public final class Client {
         return list;
     }
 
+    /** The oldest offset of each partition. */
+    private void oldest(String topic) {
+        try (var consumer = consumer("read_committed")) {
+            consumer.beginningOffsets(partitions(consumer, topic)).forEach((partition, offset) -> print(partition.partition() + "\t" + offset));
+        }
+    }
+
     private void count(String topic) {
-        try (var consumer = consumer()) {
+        try (var consumer = consumer("read_committed")) {
             long sum = 0;
             var list = partitions(consumer, topic);
             var from = consumer.beginningOffsets(list);
@@ -202,8 +212,8 @@ public final class Client {
     }
 
     /** Every record: partition, offset, key, value (base64, "-" for none), then name=value of each header. */
-    private void dump(String topic) {
-        try (var consumer = consumer()) {
+    private void dump(String topic, String isolation) {
+        try (var consumer = consumer(isolation)) {
             var list = partitions(consumer, topic);
             consumer.assign(list);
             consumer.seekToBeginning(list);
