@@ -81,7 +81,7 @@ static void stand_still(struct unify_part *p, int64_t wanted, int64_t oldest)
 {
     struct hub_error err = {0};
     (void)hub_fail(&err, HUB_NOT_FOUND, "events were deleted before they were read: a chart with a hole must not look whole",
-                   "have the hub send its event log again, or accept the hole by resetting the group's offset of this partition to the oldest");
+                   "have the hub send its event log again, then set the group's offset of this partition to the oldest; without the former the hole stays");
     (void)hub_error_at(&err, "%s/%d", p->unify->options.events, (int)p->number);
     hub_error_number(&err, oldest - wanted);
     (void)pthread_mutex_lock(&p->lock);

@@ -78,8 +78,8 @@ class Site:
         self.instances.append(one)
         return one
 
-    def send(self, messages):
-        for answer in send_all(self.hub, messages):
+    def send(self, messages, window=32):
+        for answer in send_all(self.hub, messages, window=window):
             check(ack_code(answer)[0] == "AA", f"a message is not accepted: {answer}")
 
     def forwarded(self, timeout=60):

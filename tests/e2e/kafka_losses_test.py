@@ -48,11 +48,11 @@ def a_full_disk_of_a_timeline_process_is_said_and_waited_for():
         place.send(hospital.messages(20))
         place.settled()
         open(full, "w", encoding="ascii").close()
-        place.send(list(documents(86, 24)) + hospital.messages(20) + [encode(hospital.merge(1, 2))])
+        place.send(list(documents(86, 26)) + hospital.messages(20) + [encode(hospital.merge(1, 2))])
         place.forwarded()
-        stood = until(lambda: (lambda t: t if t["state"] == "waiting" else None)(one.timeline()), f"nobody says that the disk is full")
+        stood = until(lambda: (lambda t: t if t["state"] == "waiting" else None)(one.timeline()), "nobody says that the disk is full")
         check("no space left for the store" in stood["trouble"] and stood["ready"] < stood["owned"], f"what it says: {stood}")
-        time.sleep(3)  # several tries
+        time.sleep(2)  # several tries
         check(one.process.poll() is None and one.timeline()["state"] == "waiting", f"it goes on without its disk, or ended: {one.log_tail()}")
         os.remove(full)
         place.settled()
@@ -144,9 +144,8 @@ def lose_the_end(place, count):
     return lost
 
 
-def one_by_one(place, hospital, rounds):
-    for n in range(rounds * hospital.patients):
-        place.send([encode(hospital.oru(n % hospital.patients))])
+def results(hospital, rounds):
+    return [encode(hospital.oru(n % hospital.patients)) for n in range(rounds * hospital.patients)]
 
 
 def brokers_that_lost_the_end_of_the_events_take_nothing_from_the_timeline():
@@ -156,17 +155,17 @@ def brokers_that_lost_the_end_of_the_events_take_nothing_from_the_timeline():
         one = place.add("one").start()
         hospital = Hospital(83, 6)
         place.send(hospital.messages(30))
-        one_by_one(place, hospital, 1)
+        place.send(results(hospital, 1), window=0)  # in batches of their own
         place.settled()
         lost = lose_the_end(place, 2)
         check(lost >= 2, "nothing was lost")
-        one_by_one(place, hospital, 1)  # while the process runs
+        place.send(results(hospital, 1), window=0)  # while the process runs
         place.forwarded()
         until(lambda: one.timeline()["truncations"] > 0, "nobody notices that the log ends earlier")
         place.settled()
         one.stop()
         lost += lose_the_end(place, 2)
-        one_by_one(place, hospital, 4)  # past what the stopped process had read
+        place.send(results(hospital, 4))  # past what the stopped process had read
         place.forwarded()
         one.start()
         until(lambda: one.timeline()["truncations"] > 0, "nobody notices that other events lie where it had read")
