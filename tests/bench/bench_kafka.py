@@ -177,12 +177,16 @@ def timeline_latency(cluster, folder, seconds):
     topic = "latency.timeline"
     cluster.allow("reader", "topic", topic, "READ", "DESCRIBE", prefixed=False)
     with loaded(folder, bus(cluster, "latency.")) as load:
-        load.send(rounds(RATE, 2 * seconds, load.files), "--rate", str(RATE))
-        load.hub.caught_up(600)
+        load.send(1)
         count = rounds(RATE, 2 * seconds, load.files)
         reader = ("java", *OPTIONS[:1], "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", cluster.classpath, "chartline.kafka.Latency",
                   settings(cluster, "reader"), topic, str(count * len(load.files)), "10")
-        with java(*reader) as process:
+        with java(*reader) as process:  # it warms up with the hub
+            load.send(count, "--rate", str(RATE), "--now")
+            load.hub.caught_up(600)
+            process.stdin.write("begin\n")
+            process.stdin.flush()
+            process.stdout.readline()
             sent = load.send(count, "--rate", str(RATE), "--now")
             seen = json.loads(process.stdout.readline() or "{}")
     if "messages" not in seen:

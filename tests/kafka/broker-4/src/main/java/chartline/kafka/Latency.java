@@ -1,5 +1,7 @@
 package chartline.kafka;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,8 +22,9 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * to it: from `messagetime` (MSH-7, which `send --now` makes the moment of sending) to the moment the last entry record of
  * their event can be read: both are this machine's clock.
  *
- * <p>Usage: Latency PROPERTIES TOPIC COUNT SECONDS. Prints "ready"; ends when COUNT messages were seen, or none came for
- * SECONDS; a line of JSON: {"messages","records","p50_ms","p99_ms","max_ms"}.
+ * <p>Usage: Latency PROPERTIES TOPIC COUNT SECONDS. Prints "ready"; what comes before a line on standard input only warms it up. Ends
+ * when COUNT messages sent after that line (answered with "begun") were seen, or none came for SECONDS; a line of JSON:
+ * {"messages","records","p50_ms","p99_ms","max_ms"}.
  */
 public final class Latency {
     private static final byte[] EVENT = "\"event\":\"".getBytes(StandardCharsets.UTF_8);
@@ -30,7 +33,7 @@ public final class Latency {
     private static final long FIRST_NS = 30_000_000_000L; // the first may take longer
 
     private final Map<String, Long> worst = new HashMap<>(); // event id to microseconds
-    private final long begin = micros(Instant.now());
+    private volatile long begin = Long.MAX_VALUE;
     private long records;
 
     private Latency() {}
@@ -55,7 +58,7 @@ public final class Latency {
     }
 
     private void take(byte[] value, long now) {
-        records++;
+        records += begin != Long.MAX_VALUE ? 1 : 0;
         String time = value == null ? null : member(value, MESSAGE_TIME);
         String event = time == null ? null : member(value, EVENT);
         if (event == null) {
@@ -68,12 +71,15 @@ public final class Latency {
     }
 
     private void read(KafkaConsumer<byte[], byte[]> consumer, int count, int seconds) {
-        long last = System.nanoTime() + FIRST_NS;
-        while (worst.size() < count && System.nanoTime() - last < seconds * 1_000_000_000L) {
+        long last = 0;
+        while (worst.size() < count && (last == 0 || System.nanoTime() - last < seconds * 1_000_000_000L)) {
             var batch = consumer.poll(Duration.ofMillis(100));
             long now = micros(Instant.now());
             for (ConsumerRecord<byte[], byte[]> record : batch) {
                 take(record.value(), now);
+            }
+            if (last == 0 && begin != Long.MAX_VALUE) {
+                last = System.nanoTime() + FIRST_NS;
             }
             if (!batch.isEmpty() && !worst.isEmpty()) {
                 last = System.nanoTime();
@@ -88,6 +94,19 @@ public final class Latency {
 
     private static double at(long[] sorted, double part) {
         return sorted.length == 0 ? 0 : sorted[(int) Math.round(part * (sorted.length - 1))] / 1000.0;
+    }
+
+    /** The line that says that it counts from now on. */
+    private void waitForBegin() {
+        try {
+            if (System.in.read() >= 0) {
+                begin = micros(Instant.now());
+                System.out.println("begun");
+                System.out.flush();
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     /** Prints "ready", then a line of JSON. */
@@ -107,6 +126,9 @@ public final class Latency {
             partitions.forEach(consumer::position);
             System.out.println("ready");
             System.out.flush();
+            Thread waiting = new Thread(latency::waitForBegin);
+            waiting.setDaemon(true);
+            waiting.start();
             latency.read(consumer, Integer.parseInt(args[2]), Integer.parseInt(args[3]));
         }
         long[] sorted = latency.worst.values().stream().mapToLong(Long::longValue).sorted().toArray();
