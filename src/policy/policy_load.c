@@ -296,17 +296,19 @@ static bool read_file(struct loader *l, const char *path, struct hub_span *out)
                          "check the path and its permissions", NULL);
         return false;
     }
-    size_t got = 0;
-    char *text = hub_arena_bytes(l->scratch, HUB_YAML_BYTES_MAX);
-    if (text != NULL)
-        got = fread(text, 1, HUB_YAML_BYTES_MAX, f);
-    bool good = text != NULL && ferror(f) == 0 && got < HUB_YAML_BYTES_MAX;
+    /* not in the arena: what it gives away is wiped again, the 4 MiB of a file that are not there too */
+    uint8_t *text = hub_mem_resize(NULL, HUB_YAML_BYTES_MAX);
+    size_t got = text != NULL ? fread(text, 1, HUB_YAML_BYTES_MAX, f) : 0;
+    bool good = ferror(f) == 0 && got < HUB_YAML_BYTES_MAX;
     (void)fclose(f);
+    *out = text != NULL && good ? hub_arena_copy(l->scratch, hub_span_of(text, got)) : HUB_SPAN_NONE;
+    hub_mem_free(text);
     if (!good)
         hub_problems_add(l->problems, HUB_SEVERITY_ERROR, path, 0, NULL, "cannot be read whole",
                          "a policy is smaller than 4 MiB", NULL);
-    *out = hub_span_of(text, got);
-    return good;
+    else if (out->ptr == NULL)
+        l->out_of_memory = true;
+    return out->ptr != NULL;
 }
 
 /* Paths start at the policy's folder. */

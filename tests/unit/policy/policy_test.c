@@ -177,6 +177,23 @@ static void policy_list_that_is_none_is_refused(void **state)
     hub_problems_deinit(&problems);
 }
 
+static void policy_names_as_many_lists_as_a_hospital_has(void **state)
+{
+    (void)state;
+    enum { LISTS = 40 };
+    char text[LISTS * 256] = "policy: p/1\nlists: [", *at = text + strlen(text);
+    struct hub_problems problems;
+    for (int i = 0; i < LISTS; i++)
+        at += snprintf(at, (size_t)(text + sizeof text - at), "%s%s/policies/sensitive/hiv.yaml", i != 0 ? ", " : "", CHARTLINE_SOURCE_DIR);
+    assert_true(at + 32 < text + sizeof text);
+    (void)strcpy(at, "]\nresources: {}\n");
+    struct hub_policy *policy = load(text, &problems);
+    (void)hub_problems_print(&problems, stderr);
+    hub_problems_deinit(&problems);
+    assert_non_null(policy);
+    hub_policy_free(policy);
+}
+
 static void policy_deeper_rule_makes_its_ancestors_mixed(void **state)
 {
     (void)state;
@@ -339,6 +356,7 @@ int main(void)
         cmocka_unit_test(policy_deeper_rule_makes_its_ancestors_mixed),
         cmocka_unit_test(policy_lifts_codes_by_their_beginning),
         cmocka_unit_test(policy_list_that_is_none_is_refused),
+        cmocka_unit_test(policy_names_as_many_lists_as_a_hospital_has),
         cmocka_unit_test(policy_says_its_suite),
         cmocka_unit_test(policy_name_changes_with_every_byte),
         cmocka_unit_test(policy_that_seals_what_is_needed_is_refused),
