@@ -13,6 +13,7 @@ enum {
 static atomic_uint_fast64_t fail_at;
 static atomic_uint_fast64_t counted;
 static atomic_int fail_lasting;
+static bool (*_Atomic fail_when)(void);
 
 void hub_mem_init(void)
 {
@@ -25,6 +26,9 @@ static int must_fail(void)
     uint_fast64_t nth = atomic_load_explicit(&fail_at, memory_order_relaxed);
     if (nth == 0)
         return 0;
+    bool (*fails)(void) = atomic_load_explicit(&fail_when, memory_order_acquire);
+    if (fails != NULL)
+        return fails();
     uint_fast64_t n = atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed) + 1;
     return n == nth || (n > nth && atomic_load_explicit(&fail_lasting, memory_order_relaxed));
 }
@@ -32,10 +36,18 @@ static int must_fail(void)
 uint64_t hub_mem_fail_nth(uint64_t nth, int lasting)
 {
     atomic_store(&fail_at, 0);
+    atomic_store(&fail_when, NULL);
     uint64_t before = atomic_exchange(&counted, 0);
     atomic_store(&fail_lasting, lasting);
     atomic_store(&fail_at, nth);
     return before;
+}
+
+void hub_mem_fail_when(bool (*fails)(void))
+{
+    (void)hub_mem_fail_nth(0, 0);
+    atomic_store(&fail_when, fails);
+    atomic_store(&fail_at, fails != NULL ? 1 : 0);
 }
 
 void *hub_mem_alloc(size_t size)

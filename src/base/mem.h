@@ -2,6 +2,7 @@
  * Results are zeroed. NULL means out of memory; callers answer with HUB_NO_MEMORY. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,3 +23,5 @@ void hub_mem_wipe(void *ptr, size_t len);
 /* For fault tests: the allocation number NTH (1-based, counted from this call, all threads) fails; with
  * LASTING, every later one too. 0 switches it off. Returns how many were counted since the last call. */
 uint64_t hub_mem_fail_nth(uint64_t nth, int lasting);
+/* The same by the test's own choice: FAILS is asked at every allocation, in its thread. NULL switches it off. */
+void hub_mem_fail_when(bool (*fails)(void));

@@ -20,10 +20,12 @@ static atomic_uint_fast64_t fail_at;
 static atomic_uint_fast64_t counted;
 static atomic_uint fail_what;
 static atomic_bool fail_lasting;
+static bool (*_Atomic fail_when)(void);
 
 uint64_t hub_kv_fail_nth(unsigned what, uint64_t nth, bool lasting)
 {
     atomic_store(&fail_at, 0);
+    atomic_store(&fail_when, NULL);
     uint64_t before = atomic_exchange(&counted, 0);
     atomic_store(&fail_what, what);
     atomic_store(&fail_lasting, lasting);
@@ -31,11 +33,21 @@ uint64_t hub_kv_fail_nth(unsigned what, uint64_t nth, bool lasting)
     return before;
 }
 
+void hub_kv_fail_when(unsigned what, bool (*fails)(void))
+{
+    (void)hub_kv_fail_nth(what, 0, false);
+    atomic_store(&fail_when, fails);
+    atomic_store(&fail_at, fails != NULL ? 1 : 0);
+}
+
 static bool must_fail(unsigned what)
 {
     uint_fast64_t nth = atomic_load_explicit(&fail_at, memory_order_relaxed);
     if (nth == 0 || (atomic_load_explicit(&fail_what, memory_order_relaxed) & what) == 0)
         return false;
+    bool (*fails)(void) = atomic_load_explicit(&fail_when, memory_order_acquire);
+    if (fails != NULL)
+        return fails();
     uint_fast64_t n = atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed) + 1;
     return n == nth || (n > nth && atomic_load_explicit(&fail_lasting, memory_order_relaxed));
 }

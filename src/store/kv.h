@@ -86,3 +86,5 @@ const char *hub_rocksdb_version(void);
  * were counted since the last call. */
 enum { HUB_KV_READS = 1, HUB_KV_WRITES = 2 };
 uint64_t hub_kv_fail_nth(unsigned what, uint64_t nth, bool lasting);
+/* The same by the test's own choice: FAILS is asked at every operation in WHAT, in its thread. NULL switches it off. */
+void hub_kv_fail_when(unsigned what, bool (*fails)(void));

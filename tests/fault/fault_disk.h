@@ -63,6 +63,7 @@ struct fault_disk {
     bool half;              /* a failing write first writes half */
     enum hub_result result; /* of a failing operation */
     uint64_t counted;
+    bool (*fails)(void); /* instead of NTH: asked at every operation that counts; NULL: not */
     bool untracked;      /* any folders; operations fail, but what would be durable is not known, and syncs do nothing */
     bool dead;           /* the power is gone */
     uint64_t failed;     /* operations that failed on purpose */
@@ -106,7 +107,7 @@ static inline int fault_now(struct fault_disk *fault, unsigned op)
     if ((fault->ops & op) == 0)
         return 0;
     fault->counted++;
-    bool now =
+    bool now = fault->fails != NULL ? fault->fails() :
         fault->nth != 0 && (fault->counted == fault->nth || (fault->lasting && fault->counted > fault->nth));
     if (now && fault->power)
         fault->dead = true;

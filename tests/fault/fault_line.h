@@ -27,18 +27,18 @@
 #include "src/pipeline/hub_internal.h"
 #include "src/query/query.h"
 #include "tests/fault/fault_disk.h"
+#include "tests/fault/fault_place.h"
 #include "src/store/kv.h"
 #include "src/base/mem.h"
 #include "tests/temp_folder.h"
 
-enum { LINE_MESSAGES_MAX = 32, LINE_MESSAGE_BYTES = 4096, LINE_ANSWER_MS = 20000, LINE_CHILD_S = 120, LINE_APPLY_STEPS = 20 };
+enum { LINE_MESSAGES_MAX = 32, LINE_MESSAGE_BYTES = 4096, LINE_ANSWER_MS = 20000, LINE_PATIENCE_MS = 1000, LINE_IMPATIENCE_MS = 50, LINE_CHILD_S = 120, LINE_APPLY_STEPS = 20 };
 
 /* What fails in the hub, and from when on. */
 struct line_fault {
     enum { LINE_NOTHING, LINE_DISK, LINE_STORE, LINE_MEMORY } where;
-    uint64_t nth;
-    bool lasting;
-    bool running;           /* counted from `ready` on, else from the first step of opening */
+    struct fault_places *places; /* which of them, over many runs */
+    bool running;           /* from `ready` on, else from the first step of opening */
     unsigned what;          /* FAULT_... or HUB_KV_... */
     enum hub_result result; /* of the disk; HUB_OK stands for HUB_IO */
     bool half;              /* of a failing write half is there */
@@ -47,10 +47,10 @@ struct line_fault {
 /* What came of it. */
 struct line_report {
     bool opened, ended_itself, stopped;
-    uint64_t counted; /* operations of the kind that fails, until the end; of a hub that did not end itself */
+    bool failed; /* something was made to fail */
     char answers[LINE_MESSAGES_MAX][3]; /* "AA"; "" = nothing was heard */
     uint64_t events, dead_letters;
-    uint8_t content[32]; /* digest */
+    uint8_t content[32]; /* digest, when the line asks for it */
 };
 
 struct line_child;
@@ -60,6 +60,8 @@ struct line {
     char yaml[600];
     char messages[LINE_MESSAGES_MAX][LINE_MESSAGE_BYTES];
     size_t count;
+    bool digest; /* of what is in the timeline, of a hub without faults */
+    bool (*more)(struct line_child *child);   /* called in a hub when all are answered: whether it has put in others; NULL = no */
     void (*inside)(struct line_child *child); /* called in a hub without faults when all messages are in, NULL = none */
 };
 
@@ -158,13 +160,14 @@ static const struct hub_registry line_registry = {line_formats, line_transports}
 /* --- in the child: the hub --- */
 
 struct line_child {
-    const struct line *line;
+    struct line *line;
     const struct line_fault *fault;
     struct line_report *report; /* shared with the parent */
     struct fault_disk *disk;
     struct hub_config *config;
     struct hub *hub;
     int stop[2];
+    bool gave_up; /* the sender, on the last message */
     enum hub_result result;
 };
 
@@ -175,26 +178,25 @@ static inline void line_arm(struct line_child *child)
     case LINE_NOTHING:
         break;
     case LINE_DISK:
-        child->disk->counted = 0;
-        child->disk->nth = fault->nth;
+        pthread_mutex_lock(&child->disk->lock);
+        child->disk->fails = fault_place_fails;
+        pthread_mutex_unlock(&child->disk->lock);
         break;
     case LINE_STORE:
-        (void)hub_kv_fail_nth(fault->what, fault->nth, fault->lasting);
+        hub_kv_fail_when(fault->what, fault_place_fails);
         break;
     case LINE_MEMORY:
-        (void)hub_mem_fail_nth(fault->nth, fault->lasting);
+        hub_mem_fail_when(fault_place_fails);
         break;
     }
 }
 
-/* Nothing fails any more; how much was counted. */
+/* Nothing fails any more. */
 static inline void line_disarm(struct line_child *child)
 {
-    uint64_t memory = hub_mem_fail_nth(0, 0);
-    uint64_t stores = hub_kv_fail_nth(0, 0, false);
-    uint64_t disk = child->disk->counted;
-    child->disk->nth = 0;
-    child->report->counted = child->fault->where == LINE_DISK ? disk : child->fault->where == LINE_STORE ? stores : memory;
+    hub_mem_fail_when(NULL);
+    hub_kv_fail_when(0, NULL);
+    child->disk->fails = NULL;
 }
 
 static inline void line_on_ready(void *ctx)
@@ -219,13 +221,15 @@ static inline void *line_body(void *ctx)
 }
 
 /* One message at a time, as a sender does that waits for its answer; where there is trouble it gives up after a
- * while (without space it is left waiting, unread). */
+ * while (without space it is left waiting, unread), and sooner with the next one, until there is an answer again. */
 static inline void line_send(struct line_child *child, size_t i)
 {
     struct timespec until;
     (void)clock_gettime(CLOCK_REALTIME, &until);
     bool calm = child->fault->where == LINE_NOTHING;
-    until.tv_sec += calm ? LINE_ANSWER_MS / 1000 : 1;
+    int patience = calm ? LINE_ANSWER_MS : child->gave_up ? LINE_IMPATIENCE_MS : LINE_PATIENCE_MS;
+    until.tv_sec += patience / 1000 + (until.tv_nsec + patience % 1000 * 1000000) / 1000000000;
+    until.tv_nsec = (until.tv_nsec + patience % 1000 * 1000000) % 1000000000;
     pthread_mutex_lock(&line_gate.lock);
     line_gate.answered = false;
     line_gate.ticket++;
@@ -238,6 +242,9 @@ static inline void line_send(struct line_child *child, size_t i)
         waited = pthread_cond_timedwait(&line_gate.changed, &line_gate.lock, &until);
     if (line_gate.answered)
         memcpy(child->report->answers[i], line_gate.code, sizeof line_gate.code);
+    else
+        child->report->answers[i][0] = '\0';
+    child->gave_up = waited != 0;
     line_gate.message = NULL;
     HUB_ASSERT(waited == 0 || !calm);
     pthread_mutex_unlock(&line_gate.lock);
@@ -319,6 +326,8 @@ static inline void line_look(struct line_child *child)
     hub_commit_stats(child->hub->commit, &stats);
     child->report->events = stats.events;
     child->report->dead_letters = stats.dead_letters;
+    if (!child->line->digest)
+        return;
     content = (struct line_content){.hub = child->hub, .opener = {line_class_key, line_secret, &content}, .digest = child->report->content};
     hub_arena_init(&content.arena, 256 << 20);
     memset(child->report->content, 0, sizeof child->report->content);
@@ -354,8 +363,10 @@ static inline void line_work(struct line_child *child)
         if (child->fault->running)
             line_arm(child);
         child->report->opened = true;
-        for (size_t i = 0; i < child->line->count; i++)
-            line_send(child, i);
+        do {
+            for (size_t i = 0; i < child->line->count; i++)
+                line_send(child, i);
+        } while (child->line->more != NULL && child->line->more(child));
         line_look(child);
         if (child->line->inside != NULL && child->fault->where == LINE_NOTHING)
             child->line->inside(child);
@@ -366,7 +377,7 @@ static inline void line_work(struct line_child *child)
     (void)close(child->stop[1]);
 }
 
-static inline int line_child_main(const struct line *line, const struct line_fault *fault, struct line_report *report)
+static inline int line_child_main(struct line *line, const struct line_fault *fault, struct line_report *report)
 {
     struct line_child child = {.line = line, .fault = fault, .report = report, .disk = fault_disk_new()};
     (void)alarm(LINE_CHILD_S);
@@ -374,7 +385,6 @@ static inline int line_child_main(const struct line *line, const struct line_fau
         return 9;
     child.disk->untracked = true;
     child.disk->ops = fault->where == LINE_DISK ? fault->what : 0;
-    child.disk->lasting = fault->lasting;
     child.disk->half = fault->half;
     child.disk->result = fault->result;
     if (fault->where != LINE_NOTHING && getenv("CHARTLINE_KEEP") == NULL && freopen("/dev/null", "w", stderr) == NULL)
@@ -434,11 +444,12 @@ static inline void line_remove(struct line *line)
 }
 
 /* Runs a hub to its end. Fails the test when it crashed, hung or leaked. */
-static inline void line_run(const struct line *line, const struct line_fault *fault, struct line_report *out)
+static inline void line_run(struct line *line, const struct line_fault *fault, struct line_report *out)
 {
     struct line_report *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int status = 0;
     assert_true(shared != MAP_FAILED);
+    fault_places_begin(fault->places);
     (void)fflush(NULL);
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -446,12 +457,13 @@ static inline void line_run(const struct line *line, const struct line_fault *fa
         exit(line_child_main(line, fault, shared));
     assert_int_equal(waitpid(pid, &status, 0), pid);
     *out = *shared;
+    out->failed = fault->places != NULL && fault->places->failing;
     assert_int_equal(munmap(shared, sizeof *shared), 0);
     if (WIFSIGNALED(status))
-        fail_msg("the hub crashed with signal %d; fault %d, number %llu", WTERMSIG(status), (int)fault->where,
-                 (unsigned long long)fault->nth);
+        fault_places_tell(fault->places);
+    if (WIFSIGNALED(status))
+        fail_msg("the hub crashed with signal %d", WTERMSIG(status));
     out->ended_itself = WEXITSTATUS(status) == 1 && !out->stopped;
     if (WEXITSTATUS(status) != 0 && !out->ended_itself)
-        fail_msg("the hub ended with %d; fault %d, number %llu", WEXITSTATUS(status), (int)fault->where,
-                 (unsigned long long)fault->nth);
+        fail_msg("the hub ended with %d", WEXITSTATUS(status));
 }
