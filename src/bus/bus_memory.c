@@ -32,15 +32,18 @@ void hub_memory_topic(struct hub_bus *base, const char *name, int32_t partitions
     HUB_ASSERT(topic->partitions != NULL);
 }
 
-static uint8_t *copy(struct hub_span bytes)
+static bool copy(struct hub_span from, struct hub_span *to)
 {
-    if (bytes.ptr == NULL)
-        return NULL;
-    uint8_t *out = hub_mem_alloc(bytes.len + 1);
-    HUB_ASSERT(out != NULL);
-    if (bytes.len != 0)
-        memcpy(out, bytes.ptr, bytes.len);
-    return out;
+    *to = HUB_SPAN_NONE;
+    if (from.ptr == NULL)
+        return true;
+    uint8_t *bytes = hub_mem_alloc(from.len + 1);
+    if (bytes == NULL)
+        return false;
+    if (from.len != 0)
+        memcpy(bytes, from.ptr, from.len);
+    *to = hub_span_of(bytes, from.len);
+    return true;
 }
 
 static void free_stored(const struct hub_memory_record *item)
@@ -53,27 +56,32 @@ static void free_stored(const struct hub_memory_record *item)
     }
 }
 
-static struct hub_memory_record stored_of(const struct hub_bus_record *record, int32_t partition)
+static bool store(const struct hub_bus_record *record, int32_t partition, struct hub_memory_record *out)
 {
-    struct hub_memory_record item = {.key = hub_span_of(copy(record->key), record->key.len),
-                                     .value = hub_span_of(copy(record->value), record->value.len),
-                                     .header_count = record->header_count,
-                                     .partition = partition};
-    for (size_t i = 0; i < record->header_count; i++) {
-        item.headers[i].name = hub_mem_strdup(record->headers[i].name);
-        item.headers[i].value = hub_span_of(copy(record->headers[i].value), record->headers[i].value.len);
+    *out = (struct hub_memory_record){.partition = partition};
+    bool good = copy(record->key, &out->key) && copy(record->value, &out->value);
+    for (size_t i = 0; i < record->header_count && good; i++) {
+        out->headers[i].name = hub_mem_strdup(record->headers[i].name);
+        good = out->headers[i].name != NULL && copy(record->headers[i].value, &out->headers[i].value);
+        out->header_count++;
     }
-    return item;
+    if (!good)
+        free_stored(out);
+    return good;
 }
 
-static void append(struct hub_memory_partition *p, struct hub_memory_record item)
+static bool append(struct hub_memory_partition *p, const struct hub_memory_item *item)
 {
     if (p->count == p->cap) {
-        p->cap = p->cap != 0 ? p->cap * 2 : 64;
-        p->items = hub_mem_resize(p->items, p->cap * sizeof *p->items);
-        HUB_ASSERT(p->items != NULL);
+        const size_t cap = p->cap != 0 ? p->cap * 2 : 64;
+        struct hub_memory_item *items = hub_mem_resize(p->items, cap * sizeof *items);
+        if (items == NULL)
+            return false;
+        p->items = items;
+        p->cap = cap;
     }
-    p->items[p->count++] = item;
+    p->items[p->count++] = *item;
+    return true;
 }
 
 size_t hub_memory_count(struct hub_bus *base, const char *name, int32_t partition)
@@ -89,7 +97,9 @@ struct hub_memory_record hub_memory_at(struct hub_bus *base, const char *name, i
 {
     struct hub_memory_bus *bus = bus_of(base);
     (void)pthread_mutex_lock(&bus->lock);
-    struct hub_memory_record record = hub_memory_find(bus, name)->partitions[partition].items[at];
+    const struct hub_memory_item *item = &hub_memory_find(bus, name)->partitions[partition].items[at];
+    struct hub_memory_record record = item->record;
+    record.hidden = item->state != HUB_MEMORY_SEEN;
     (void)pthread_mutex_unlock(&bus->lock);
     return record;
 }
@@ -111,7 +121,7 @@ static void close_bus(struct hub_bus *base)
         for (int32_t p = 0; p < bus->topics[t].partition_count; p++) {
             struct hub_memory_partition *partition = &bus->topics[t].partitions[p];
             for (size_t i = 0; i < partition->count; i++)
-                free_stored(&partition->items[i]);
+                free_stored(&partition->items[i].record);
             hub_mem_free(partition->items);
         }
         hub_mem_free(bus->topics[t].partitions);
@@ -154,6 +164,8 @@ struct producer {
     size_t waiting_count;
     struct hub_bus_stats stats;
     bool broken;
+    size_t id; /* transactional, 1 on */
+    bool torn; /* a record of the transaction failed */
 };
 
 static struct producer *producer_of(struct hub_bus_producer *producer)
@@ -161,23 +173,55 @@ static struct producer *producer_of(struct hub_bus_producer *producer)
     return (struct producer *)producer;
 }
 
-static void take_over(struct hub_memory_bus *bus, struct producer *p, const char *id)
+/* All that is open under ID becomes STATE, with a mark behind it. */
+static void end_transaction(struct hub_memory_bus *bus, size_t id, enum hub_memory_state state)
 {
-    for (size_t i = 0; i < HUB_MEMORY_GROUPS_MAX; i++) {
-        if (bus->transactional[i][0] != '\0' && strcmp(bus->transactional[i], id) != 0)
-            continue;
-        (void)snprintf(bus->transactional[i], sizeof bus->transactional[i], "%s", id);
-        bus->owners[i] = p;
-        return;
+    const struct hub_memory_item mark = {.state = HUB_MEMORY_MARK, .id = id};
+    for (size_t t = 0; t < bus->topic_count; t++) {
+        for (int32_t n = 0; n < bus->topics[t].partition_count; n++) {
+            struct hub_memory_partition *p = &bus->topics[t].partitions[n];
+            bool any = false;
+            for (size_t i = 0; i < p->count; i++) {
+                const bool mine = p->items[i].state == HUB_MEMORY_OPEN && p->items[i].id == id;
+                any = any || mine;
+                if (mine)
+                    p->items[i].state = state;
+            }
+            if (any)
+                (void)append(p, &mark);
+        }
     }
+}
+
+/* Its number; what its former owner left open comes to nothing. */
+static size_t take_over(struct hub_memory_bus *bus, struct producer *p, const char *name)
+{
+    size_t i = 0;
+    while (i < HUB_MEMORY_IDS_MAX && bus->transactional[i][0] != '\0' && strcmp(bus->transactional[i], name) != 0)
+        i++;
+    HUB_ASSERT(i < HUB_MEMORY_IDS_MAX);
+    (void)snprintf(bus->transactional[i], sizeof bus->transactional[i], "%s", name);
+    bus->owners[i] = p;
+    end_transaction(bus, i + 1, HUB_MEMORY_ABORTED);
+    return i + 1;
 }
 
 static bool fenced(const struct producer *p)
 {
-    for (size_t i = 0; i < HUB_MEMORY_GROUPS_MAX && p->options.transactional_id != NULL; i++)
-        if (strcmp(p->bus->transactional[i], p->options.transactional_id) == 0)
-            return p->bus->owners[i] != p;
-    return false;
+    return p->id != 0 && p->bus->owners[p->id - 1] != p;
+}
+
+static void producer_close(struct hub_bus_producer *producer)
+{
+    struct producer *p = producer_of(producer);
+    (void)pthread_mutex_lock(&p->bus->lock);
+    if (p->id != 0 && !fenced(p))
+        p->bus->owners[p->id - 1] = NULL;
+    (void)pthread_mutex_unlock(&p->bus->lock);
+    for (size_t i = 0; i < p->waiting_count; i++)
+        free_stored(&p->waiting[i].item);
+    hub_mem_free(p->waiting);
+    hub_mem_free(p);
 }
 
 static enum hub_result producer_open(struct hub_bus *base, const struct hub_bus_producer_options *options,
@@ -196,20 +240,16 @@ static enum hub_result producer_open(struct hub_bus *base, const struct hub_bus_
     p->bus = bus;
     p->options = *options;
     (void)pthread_mutex_lock(&bus->lock);
-    if (options->transactional_id != NULL)
-        take_over(bus, p, options->transactional_id);
+    const bool away = options->transactional_id != NULL && bus->faults.away;
+    if (options->transactional_id != NULL && !away)
+        p->id = take_over(bus, p, options->transactional_id);
     (void)pthread_mutex_unlock(&bus->lock);
+    if (away) {
+        producer_close(&p->base);
+        return hub_fail(err, HUB_TIMEOUT, "no broker can be reached", NULL);
+    }
     *out = &p->base;
     return HUB_OK;
-}
-
-static void producer_close(struct hub_bus_producer *producer)
-{
-    struct producer *p = producer_of(producer);
-    for (size_t i = 0; i < p->waiting_count; i++)
-        free_stored(&p->waiting[i].item);
-    hub_mem_free(p->waiting);
-    hub_mem_free(p);
 }
 
 static enum hub_result send(struct hub_bus_producer *producer, const struct hub_bus_record *record,
@@ -229,8 +269,12 @@ static enum hub_result send(struct hub_bus_producer *producer, const struct hub_
     if (result == HUB_OK) {
         struct waiting *w = &p->waiting[p->waiting_count++];
         *w = (struct waiting){.topic = topic, .tag = record->tag};
-        w->item = stored_of(record, hub_bus_partition(record->subject, topic->partition_count));
-        p->stats.sent++;
+        if (store(record, hub_bus_partition(record->subject, topic->partition_count), &w->item)) {
+            p->stats.sent++;
+        } else {
+            p->waiting_count--;
+            result = hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+        }
     }
     (void)pthread_mutex_unlock(&p->bus->lock);
     return result;
@@ -242,11 +286,13 @@ static enum hub_result deliver_one(struct producer *p, const struct waiting *w, 
 {
     struct hub_memory_faults *faults = &p->bus->faults;
     struct hub_memory_partition *partition = &w->topic->partitions[w->item.partition];
-    bool fails = faults->fail_after != 0 && --faults->fail_after == 0;
-    if (fails && !faults->store_failed)
+    const struct hub_memory_item item = {.record = w->item, .state = p->id != 0 ? HUB_MEMORY_OPEN : HUB_MEMORY_SEEN, .id = p->id};
+    bool fails = (p->id != 0 || !faults->in_transactions) && faults->fail_after != 0 && --faults->fail_after == 0;
+    const bool stored = (!fails || faults->store_failed) && append(partition, &item);
+    fails = fails || !stored;
+    p->torn = p->torn || fails;
+    if (!stored)
         free_stored(&w->item);
-    else
-        append(partition, w->item);
     *offset = fails ? HUB_BUS_NONE : (int64_t)partition->count - 1;
     return fails ? HUB_TIMEOUT : HUB_OK;
 }
@@ -302,14 +348,37 @@ static enum hub_result flush(struct hub_bus_producer *producer, int timeout_ms, 
 
 static enum hub_result begin(struct hub_bus_producer *producer, struct hub_error *err)
 {
-    (void)producer;
-    (void)err;
-    return HUB_OK;
+    producer_of(producer)->torn = false;
+    return poll_producer(producer, 0, err);
 }
 
+/* What is not ended stays open until somebody opens its id. */
 static enum hub_result commit(struct hub_bus_producer *producer, int timeout_ms, struct hub_error *err)
 {
-    return flush(producer, timeout_ms, err);
+    struct producer *p = producer_of(producer);
+    struct hub_memory_faults *faults = &p->bus->faults;
+    HUB_TRY(flush(producer, timeout_ms, err));
+    (void)pthread_mutex_lock(&p->bus->lock);
+    enum hub_result result = fenced(p)      ? hub_fail(err, HUB_DENIED, "another process took over", NULL)
+                             : faults->away ? hub_fail(err, HUB_TIMEOUT, "no broker can be reached", NULL)
+                                            : HUB_OK;
+    const bool fails = result == HUB_OK && faults->commit_after != 0 && --faults->commit_after == 0;
+    if (result == HUB_OK && !p->torn && (!fails || faults->commit_counts))
+        end_transaction(p->bus, p->id, HUB_MEMORY_SEEN);
+    if (fails || p->torn) {
+        p->broken = true;
+        result = hub_fail(err, HUB_CLOSED, "made to fail", NULL);
+    }
+    (void)pthread_mutex_unlock(&p->bus->lock);
+    return result;
+}
+
+static bool is_away(struct hub_memory_bus *bus)
+{
+    (void)pthread_mutex_lock(&bus->lock);
+    const bool away = bus->faults.away;
+    (void)pthread_mutex_unlock(&bus->lock);
+    return away;
 }
 
 static void stats(const struct hub_bus_producer *producer, struct hub_bus_stats *out)
@@ -324,10 +393,11 @@ static void stats(const struct hub_bus_producer *producer, struct hub_bus_stats 
 static bool trouble(const struct hub_bus_producer *producer, struct hub_error *out)
 {
     const struct producer *p = (const struct producer *)producer;
+    const bool away = is_away(p->bus);
     *out = (struct hub_error){0};
-    if (p->bus->faults.away)
+    if (away)
         (void)hub_fail(out, HUB_NETWORK, "no broker can be reached", NULL);
-    return p->bus->faults.away;
+    return away;
 }
 
 /* --- the whole --- */

@@ -1,5 +1,5 @@
-/* Reading from the bus in memory. A group has one member at a time, the last that joined; it gets all
- * partitions. */
+/* Reading from the bus in memory. The members of a group have its partitions in turn; who joins or leaves moves no more of them
+ * than must be, and one is given to its next owner once the former has let go of it. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -18,12 +18,13 @@ struct hub_memory_consumer {
     struct hub_memory_bus *bus;
     struct hub_memory_group *group;
     const char *const *subscribed;
+    bool uncommitted;
     struct assigned assigned[HUB_MEMORY_PLACES_MAX];
     size_t assigned_count, turn;
-    enum hub_bus_kind pending; /* to be told next; HUB_BUS_IDLE: nothing */
-    bool again;                /* after giving everything back it is assigned anew */
+    bool asleep, joined; /* JOINED: it was told what it has */
+    bool give, lost;     /* all it has, first of all */
     struct hub_bus_place places[HUB_MEMORY_PLACES_MAX];
-    const struct hub_memory_record *current;
+    struct hub_memory_record current;
 };
 
 static struct hub_memory_consumer *of(struct hub_bus_consumer *consumer)
@@ -61,22 +62,82 @@ static struct assigned *find(struct hub_memory_consumer *c, const struct hub_bus
     return NULL;
 }
 
-static void give_way(struct hub_memory_consumer *c, bool lost, bool again)
+static bool subscribed(const struct hub_memory_consumer *c, const struct hub_memory_topic *topic)
 {
-    if (c->pending != HUB_BUS_ASSIGNED)
-        c->pending = lost ? HUB_BUS_LOST : HUB_BUS_REVOKED;
-    else if (!again)
-        c->pending = HUB_BUS_IDLE;
-    c->again = again;
+    for (size_t i = 0; c->subscribed[i] != NULL; i++)
+        if (strcmp(c->subscribed[i], topic->name) == 0)
+            return true;
+    return false;
+}
+
+static size_t rank_of(const struct hub_memory_consumer *c)
+{
+    size_t rank = 0;
+    while (rank < c->group->member_count && c->group->members[rank] != c)
+        rank++;
+    return rank;
+}
+
+static bool is_due(const struct hub_memory_consumer *c, int32_t partition)
+{
+    return c->group->member_count != 0 && (size_t)partition % c->group->member_count == rank_of(c);
+}
+
+static void join(struct hub_memory_consumer *c)
+{
+    HUB_ASSERT(c->group->member_count < HUB_MEMORY_MEMBERS_MAX);
+    c->group->members[c->group->member_count++] = c;
+    c->joined = false;
+}
+
+static void leave(struct hub_memory_consumer *c)
+{
+    struct hub_memory_group *g = c->group;
+    for (size_t i = rank_of(c); i + 1 < g->member_count; i++)
+        g->members[i] = g->members[i + 1];
+    g->member_count--;
+    for (size_t t = 0; t < HUB_MEMORY_TOPICS_MAX; t++)
+        for (size_t p = 0; p < HUB_MEMORY_PARTITIONS_MAX; p++)
+            if (g->owners[t][p] == c)
+                g->owners[t][p] = NULL;
 }
 
 void hub_memory_rebalance(struct hub_bus *bus, const char *group, bool lost)
 {
     struct hub_memory_bus *memory = (struct hub_memory_bus *)bus;
     (void)pthread_mutex_lock(&memory->lock);
-    struct hub_memory_consumer *member = group_of(memory, group)->member;
-    if (member != NULL)
-        give_way(member, lost, true);
+    struct hub_memory_group *g = group_of(memory, group);
+    for (size_t i = 0; i < g->member_count; i++) {
+        g->members[i]->give = true;
+        g->members[i]->lost = lost;
+    }
+    (void)pthread_mutex_unlock(&memory->lock);
+}
+
+void hub_memory_sleep(struct hub_bus *bus, const char *group, size_t rank)
+{
+    struct hub_memory_bus *memory = (struct hub_memory_bus *)bus;
+    (void)pthread_mutex_lock(&memory->lock);
+    struct hub_memory_group *g = group_of(memory, group);
+    if (rank < g->member_count && g->sleeper == NULL) {
+        g->sleeper = g->members[rank];
+        g->sleeper->asleep = true;
+        leave(g->sleeper);
+    }
+    (void)pthread_mutex_unlock(&memory->lock);
+}
+
+void hub_memory_wake(struct hub_bus *bus, const char *group)
+{
+    struct hub_memory_bus *memory = (struct hub_memory_bus *)bus;
+    (void)pthread_mutex_lock(&memory->lock);
+    struct hub_memory_group *g = group_of(memory, group);
+    if (g->sleeper != NULL) {
+        g->sleeper->asleep = false;
+        g->sleeper->give = g->sleeper->lost = true;
+        join(g->sleeper);
+        g->sleeper = NULL;
+    }
     (void)pthread_mutex_unlock(&memory->lock);
 }
 
@@ -91,15 +152,12 @@ enum hub_result hub_memory_consumer_open(struct hub_bus *bus, const struct hub_b
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     c->base.ops = bus->ops;
     c->bus = memory;
-    c->pending = HUB_BUS_IDLE;
     c->subscribed = options->topics;
+    c->uncommitted = options->uncommitted;
     (void)pthread_mutex_lock(&memory->lock);
     if (options->group != NULL) {
         c->group = group_of(memory, options->group);
-        if (c->group->member != NULL)
-            give_way(c->group->member, false, false);
-        c->group->member = c;
-        c->pending = HUB_BUS_ASSIGNED;
+        join(c);
     }
     (void)pthread_mutex_unlock(&memory->lock);
     *out = &c->base;
@@ -110,47 +168,99 @@ void hub_memory_consumer_close(struct hub_bus_consumer *consumer)
 {
     struct hub_memory_consumer *c = of(consumer);
     (void)pthread_mutex_lock(&c->bus->lock);
-    if (c->group != NULL && c->group->member == c)
-        c->group->member = NULL;
+    if (c->group != NULL && c->asleep)
+        c->group->sleeper = NULL;
+    else if (c->group != NULL)
+        leave(c);
     (void)pthread_mutex_unlock(&c->bus->lock);
     hub_mem_free(c);
 }
 
 /* --- reading --- */
 
-static void tell(struct hub_memory_consumer *c, struct hub_bus_event *event)
+static void add_place(struct hub_memory_consumer *c, struct hub_bus_event *event, const struct hub_memory_topic *topic, int32_t partition)
 {
-    event->kind = c->pending;
-    event->places = c->places;
-    for (size_t i = 0; c->pending == HUB_BUS_ASSIGNED && c->subscribed[i] != NULL; i++) {
-        const struct hub_memory_topic *topic = hub_memory_find(c->bus, c->subscribed[i]);
-        for (int32_t p = 0; topic != NULL && p < topic->partition_count; p++)
-            c->places[event->place_count++] = (struct hub_bus_place){
-                .topic = topic->name, .partition = p, .offset = HUB_BUS_NONE, .leader_epoch = -1};
+    c->places[event->place_count++] =
+        (struct hub_bus_place){.topic = topic->name, .partition = partition, .offset = HUB_BUS_NONE, .leader_epoch = -1};
+}
+
+/* What it has to give back: all of it, or what is another one's turn. */
+static bool tell_revoked(struct hub_memory_consumer *c, struct hub_bus_event *event)
+{
+    for (size_t i = 0; i < c->assigned_count; i++)
+        if (c->give || !is_due(c, c->assigned[i].partition))
+            add_place(c, event, c->assigned[i].topic, c->assigned[i].partition);
+    event->kind = c->lost ? HUB_BUS_LOST : HUB_BUS_REVOKED;
+    c->give = c->lost = false;
+    return event->place_count != 0;
+}
+
+static bool tell_assigned(struct hub_memory_consumer *c, struct hub_bus_event *event)
+{
+    for (size_t t = 0; t < c->bus->topic_count; t++) {
+        const struct hub_memory_topic *topic = &c->bus->topics[t];
+        for (int32_t p = 0; subscribed(c, topic) && p < topic->partition_count; p++) {
+            if (!is_due(c, p) || c->group->owners[t][p] != NULL)
+                continue;
+            c->group->owners[t][p] = c;
+            add_place(c, event, topic, p);
+        }
     }
-    for (size_t i = 0; c->pending != HUB_BUS_ASSIGNED && i < c->assigned_count; i++)
-        c->places[event->place_count++] = (struct hub_bus_place){.topic = c->assigned[i].topic->name,
-                                                                 .partition = c->assigned[i].partition,
-                                                                 .offset = HUB_BUS_NONE,
-                                                                 .leader_epoch = -1};
-    c->pending = HUB_BUS_IDLE;
+    const bool first = !c->joined;
+    c->joined = true;
+    event->kind = HUB_BUS_ASSIGNED;
+    return first || event->place_count != 0;
+}
+
+static bool tell(struct hub_memory_consumer *c, struct hub_bus_event *event)
+{
+    event->places = c->places;
+    event->place_count = 0;
+    if (tell_revoked(c, event) || tell_assigned(c, event))
+        return true;
+    *event = (struct hub_bus_event){.kind = HUB_BUS_IDLE};
+    return false;
+}
+
+/* The next record that may be seen; false: none up to the first open transaction. */
+static bool step_to_seen(const struct hub_memory_consumer *c, struct assigned *a)
+{
+    const struct hub_memory_partition *p = &a->topic->partitions[a->partition];
+    for (; (size_t)a->offset < p->count; a->offset++) {
+        const enum hub_memory_state state = p->items[a->offset].state;
+        if (state == HUB_MEMORY_SEEN || (c->uncommitted && state != HUB_MEMORY_MARK))
+            return true;
+        if (state == HUB_MEMORY_OPEN)
+            return false;
+    }
+    return false;
+}
+
+static bool jumps(struct hub_memory_consumer *c, struct assigned *a)
+{
+    struct hub_memory_faults *faults = &c->bus->faults;
+    if (c->group == NULL || faults->jump_after == 0 || --faults->jump_after != 0)
+        return false;
+    a->offset = (int64_t)a->topic->partitions[a->partition].count;
+    a->ended = false;
+    return true;
 }
 
 static bool read_one(struct hub_memory_consumer *c, struct hub_bus_event *event)
 {
     for (size_t i = 0; i < c->assigned_count; i++) {
         struct assigned *a = &c->assigned[c->turn++ % c->assigned_count];
-        const struct hub_memory_partition *p = &a->topic->partitions[a->partition];
-        struct hub_bus_place place = {
-            .topic = a->topic->name, .partition = a->partition, .offset = a->offset, .leader_epoch = 0};
         if (a->paused)
             continue;
-        if ((size_t)a->offset < p->count) {
-            c->current = &p->items[a->offset++];
+        const bool seen = step_to_seen(c, a) && !jumps(c, a);
+        struct hub_bus_place place = {
+            .topic = a->topic->name, .partition = a->partition, .offset = a->offset, .leader_epoch = 0};
+        if (seen) {
+            c->current = a->topic->partitions[a->partition].items[a->offset++].record;
             a->ended = false;
             event->kind = HUB_BUS_MESSAGE;
             event->message = (struct hub_bus_message){
-                .place = place, .key = c->current->key, .value = c->current->value};
+                .place = place, .key = c->current.key, .value = c->current.value};
             return true;
         }
         if (!a->ended) {
@@ -171,13 +281,14 @@ enum hub_result hub_memory_next(struct hub_bus_consumer *consumer, int timeout_m
     struct hub_memory_consumer *c = of(consumer);
     (void)err;
     for (int left = timeout_ms;; left--) {
-        bool got = true;
+        bool got = false;
+        *event = (struct hub_bus_event){.kind = HUB_BUS_IDLE};
         (void)pthread_mutex_lock(&c->bus->lock);
-        c->current = NULL;
-        if (c->pending != HUB_BUS_IDLE)
-            tell(c, event);
+        c->current = (struct hub_memory_record){.header_count = 0};
+        if (c->asleep || c->bus->faults.away)
+            got = false;
         else
-            got = !c->bus->faults.away && read_one(c, event);
+            got = (c->group != NULL && tell(c, event)) || read_one(c, event);
         (void)pthread_mutex_unlock(&c->bus->lock);
         if (got || left <= 0)
             return HUB_OK;
@@ -187,8 +298,8 @@ enum hub_result hub_memory_next(struct hub_bus_consumer *consumer, int timeout_m
 
 struct hub_span hub_memory_header(struct hub_bus_consumer *consumer, const char *name)
 {
-    const struct hub_memory_record *record = of(consumer)->current;
-    for (size_t i = 0; record != NULL && i < record->header_count; i++)
+    const struct hub_memory_record *record = &of(consumer)->current;
+    for (size_t i = 0; i < record->header_count; i++)
         if (strcmp(record->headers[i].name, name) == 0)
             return record->headers[i].value;
     return HUB_SPAN_NONE;
@@ -197,10 +308,13 @@ struct hub_span hub_memory_header(struct hub_bus_consumer *consumer, const char 
 bool hub_memory_consumer_trouble(const struct hub_bus_consumer *consumer, struct hub_error *out)
 {
     const struct hub_memory_consumer *c = (const struct hub_memory_consumer *)consumer;
+    (void)pthread_mutex_lock(&c->bus->lock);
+    const bool away = c->bus->faults.away;
+    (void)pthread_mutex_unlock(&c->bus->lock);
     *out = (struct hub_error){0};
-    if (c->bus->faults.away)
+    if (away)
         (void)hub_fail(out, HUB_NETWORK, "no broker can be reached", NULL);
-    return c->bus->faults.away;
+    return away;
 }
 
 /* --- partitions --- */
@@ -239,12 +353,11 @@ enum hub_result hub_memory_unassign(struct hub_bus_consumer *consumer, const str
     (void)pthread_mutex_lock(&c->bus->lock);
     for (size_t i = 0; i < count; i++) {
         struct assigned *a = find(c, &places[i]);
+        const struct hub_memory_topic *topic = hub_memory_find(c->bus, places[i].topic);
         if (a != NULL)
             *a = c->assigned[--c->assigned_count];
-    }
-    if (c->again && c->assigned_count == 0) {
-        c->again = false;
-        c->pending = HUB_BUS_ASSIGNED;
+        if (c->group != NULL && c->group->owners[topic - c->bus->topics][places[i].partition] == c)
+            c->group->owners[topic - c->bus->topics][places[i].partition] = NULL;
     }
     (void)pthread_mutex_unlock(&c->bus->lock);
     return HUB_OK;
@@ -288,8 +401,9 @@ enum hub_result hub_memory_commit_offsets(struct hub_bus_consumer *consumer, con
     (void)pthread_mutex_lock(&c->bus->lock);
     if (c->bus->faults.away)
         result = hub_fail(err, HUB_NETWORK, "no broker can be reached", NULL);
-    else if (c->group->member != c)
-        result = hub_fail(err, HUB_DENIED, "the partition is another member's by now", NULL);
+    for (size_t i = 0; i < count && result == HUB_OK; i++)
+        if (c->group->owners[hub_memory_find(c->bus, places[i].topic) - c->bus->topics][places[i].partition] != c)
+            result = hub_fail(err, HUB_DENIED, "the partition is another member's by now", NULL);
     for (size_t i = 0; i < count && result == HUB_OK; i++)
         *committed_at(c, places[i].topic, places[i].partition) = (struct hub_memory_committed){places[i].offset, places[i].note};
     (void)pthread_mutex_unlock(&c->bus->lock);
@@ -301,15 +415,15 @@ enum hub_result hub_memory_committed(struct hub_bus_consumer *consumer, struct h
 {
     struct hub_memory_consumer *c = of(consumer);
     (void)timeout_ms;
-    (void)err;
     (void)pthread_mutex_lock(&c->bus->lock);
-    for (size_t i = 0; i < count; i++) {
+    const bool away = c->bus->faults.away;
+    for (size_t i = 0; i < count && !away; i++) {
         const struct hub_memory_committed *committed = committed_at(c, places[i].topic, places[i].partition);
         places[i].offset = committed->offset;
         places[i].note = committed->note;
     }
     (void)pthread_mutex_unlock(&c->bus->lock);
-    return HUB_OK;
+    return away ? hub_fail(err, HUB_NETWORK, "no broker can be reached", NULL) : HUB_OK;
 }
 
 enum hub_result hub_memory_offsets(struct hub_bus_consumer *consumer, const char *topic, int32_t partition,
@@ -320,9 +434,14 @@ enum hub_result hub_memory_offsets(struct hub_bus_consumer *consumer, const char
     (void)pthread_mutex_lock(&c->bus->lock);
     const struct hub_memory_topic *found = hub_memory_find(c->bus, topic);
     bool there = found != NULL && partition < found->partition_count;
-    *oldest = 0;
-    *end = there ? (int64_t)found->partitions[partition].count : 0;
+    const struct hub_memory_partition *p = there ? &found->partitions[partition] : NULL;
+    const bool away = c->bus->faults.away;
+    *oldest = *end = 0;
+    while (p != NULL && (size_t)*end < p->count && (c->uncommitted || p->items[*end].state != HUB_MEMORY_OPEN))
+        ++*end;
     (void)pthread_mutex_unlock(&c->bus->lock);
+    if (away)
+        return hub_fail(err, HUB_NETWORK, "no broker can be reached", NULL);
     return there ? HUB_OK : hub_fail(err, HUB_NOT_FOUND, "a topic is not there", NULL);
 }
 

@@ -13,6 +13,7 @@ struct hub_memory_record { /* lives as long as the bus */
     struct hub_bus_header headers[HUB_BUS_HEADERS_MAX];
     size_t header_count;
     int32_t partition;
+    bool hidden; /* of a transaction that is open or came to nothing, or the mark of a transaction's end */
 };
 size_t hub_memory_count(struct hub_bus *bus, const char *topic, int32_t partition);
 struct hub_memory_record hub_memory_at(struct hub_bus *bus, const char *topic, int32_t partition, size_t at);
@@ -22,8 +23,16 @@ struct hub_memory_faults {
     bool broken;      /* the next call of any producer finds itself of no use */
     unsigned fail_after; /* the nth record from now on fails; 0: none */
     bool store_failed;   /* ... and is stored all the same */
+    bool in_transactions; /* only records of transactions count there */
     size_t buffer;    /* records that a producer holds; 0: 1024 */
+    unsigned commit_after; /* the nth transaction from now on is not ended: its producer is of no use; 0: none */
+    bool commit_counts;    /* ... and counts all the same */
+    unsigned jump_after;   /* at the nth record for members of groups from now on its reader goes to the end instead; 0: none */
 };
 void hub_memory_faults(struct hub_bus *bus, const struct hub_memory_faults *faults);
-/* The member of GROUP loses its partitions; LOST: without having been asked. It gets them again afterwards. */
+/* Every member of GROUP loses its partitions; LOST: without having been asked. They get theirs again afterwards. */
 void hub_memory_rebalance(struct hub_bus *bus, const char *group, bool lost);
+/* The member that was the RANKth to join (0: the first) hears of nothing any more, and the group goes on without it; awake
+ * again it has lost its partitions and joins anew, as the last one. */
+void hub_memory_sleep(struct hub_bus *bus, const char *group, size_t rank);
+void hub_memory_wake(struct hub_bus *bus, const char *group);

@@ -11,12 +11,20 @@ enum {
     HUB_MEMORY_NAME_MAX = 128,
     HUB_MEMORY_WAITING_MAX = 1024,
     HUB_MEMORY_GROUPS_MAX = 8,
+    HUB_MEMORY_MEMBERS_MAX = 8,
+    HUB_MEMORY_IDS_MAX = 32, /* transactional */
     HUB_MEMORY_PLACES_MAX = HUB_MEMORY_TOPICS_MAX * HUB_MEMORY_PARTITIONS_MAX,
     HUB_MEMORY_STEP_US = 1000,
 };
 
+enum hub_memory_state { HUB_MEMORY_SEEN, HUB_MEMORY_OPEN, HUB_MEMORY_ABORTED, HUB_MEMORY_MARK };
+struct hub_memory_item {
+    struct hub_memory_record record; /* heap copies, header names included */
+    enum hub_memory_state state;
+    size_t id; /* transactional, 1 on; 0: none */
+};
 struct hub_memory_partition {
-    struct hub_memory_record *items; /* heap copies, header names included */
+    struct hub_memory_item *items;
     size_t count, cap;
 };
 struct hub_memory_topic {
@@ -30,7 +38,10 @@ struct hub_memory_committed {
 
 struct hub_memory_group {
     char name[HUB_MEMORY_NAME_MAX];
-    struct hub_memory_consumer *member; /* the last that joined: it has everything */
+    struct hub_memory_consumer *members[HUB_MEMORY_MEMBERS_MAX]; /* as they joined; they share the partitions in turn */
+    size_t member_count;
+    struct hub_memory_consumer *sleeper; /* NULL: all are awake */
+    struct hub_memory_consumer *owners[HUB_MEMORY_TOPICS_MAX][HUB_MEMORY_PARTITIONS_MAX];
     struct hub_memory_committed committed[HUB_MEMORY_TOPICS_MAX][HUB_MEMORY_PARTITIONS_MAX];
 };
 struct hub_memory_bus {
@@ -41,8 +52,8 @@ struct hub_memory_bus {
     struct hub_memory_group groups[HUB_MEMORY_GROUPS_MAX];
     size_t group_count;
     struct hub_memory_faults faults;
-    char transactional[HUB_MEMORY_GROUPS_MAX][HUB_MEMORY_NAME_MAX]; /* ids, and who has them */
-    const void *owners[HUB_MEMORY_GROUPS_MAX];
+    char transactional[HUB_MEMORY_IDS_MAX][HUB_MEMORY_NAME_MAX]; /* ids, and who has them */
+    const void *owners[HUB_MEMORY_IDS_MAX];
 };
 
 /* Under the lock; NULL when there is none. */

@@ -179,6 +179,17 @@ static enum hub_result begin_events(struct unify_part *p, const struct beginning
     return HUB_OK;
 }
 
+/* Tried again with each look after it. */
+static void start_part(struct unify_part *p)
+{
+    struct hub_error err = {0};
+    char name[16];
+    (void)snprintf(name, sizeof name, "timeline-%d", (int)p->number);
+    p->running = hub_thread_start(&p->thread, name, unify_part_run, p, &err) == HUB_OK;
+    if (!p->running)
+        unify_part_state(p, UNIFY_TROUBLE, &err);
+}
+
 /* A partition whose queue was full gets on when half of it is done; one that was opened begins where it wants to. */
 static void look_after_part(struct unify_part *p)
 {
@@ -208,7 +219,6 @@ static void look_after_part(struct unify_part *p)
 
 static void take_part(struct unify_part *p)
 {
-    struct hub_error err = {0};
     p->fetching = p->held = p->group_known = false;
     p->hole = HUB_BUS_NONE;
     p->group = (struct unify_place){HUB_BUS_NONE, -1};
@@ -223,12 +233,8 @@ static void take_part(struct unify_part *p)
     p->state = UNIFY_OPENING;
     p->trouble = (struct hub_error){0};
     (void)pthread_mutex_unlock(&p->lock);
-    char name[16];
-    (void)snprintf(name, sizeof name, "timeline-%d", (int)p->number);
-    p->running = hub_thread_start(&p->thread, name, unify_part_run, p, &err) == HUB_OK;
-    if (!p->running)
-        HUB_DIAG(HUB_DIAG_ERROR, component, "a partition cannot be opened", hub_diag_error(&err));
     atomic_store(&p->owned, true);
+    start_part(p);
 }
 
 static void end_part(struct unify_part *p)
@@ -430,6 +436,8 @@ static void look_after(struct hub_unify *u)
         if (!u->parts[i].owned)
             continue;
         owned++;
+        if (!u->parts[i].running)
+            start_part(&u->parts[i]);
         look_after_part(&u->parts[i]);
     }
     atomic_store(&u->owned, owned);

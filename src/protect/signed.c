@@ -80,6 +80,8 @@ enum hub_result hub_signed_read_any(struct hub_arena *arena, const char *label, 
     if (result == HUB_OK)
         result = hub_sign_verify(signer, hub_buf_view(&buf), signature);
     hub_buf_deinit(&buf);
+    if (result == HUB_NO_MEMORY)
+        return hub_fail(err, result, NULL, NULL);
     if (result != HUB_OK)
         return hub_fail(err, HUB_CRYPTO, "a record whose signature does not verify", NULL);
     return hub_json_set_c(*object, "signature", kept);

@@ -149,23 +149,85 @@ static void a_member_answers_its_assignment_with_offsets_of_its_own(void **state
     hub_bus_consumer_close(consumer);
 }
 
-static void who_joins_later_takes_the_partitions_over(void **state)
+static void answer(struct hub_bus_consumer *consumer, enum hub_bus_kind kind, size_t count)
+{
+    struct hub_bus_event event;
+    assert_int_equal(hub_bus_next(consumer, 0, &event, NULL), HUB_OK);
+    assert_int_equal(event.kind, kind);
+    assert_int_equal(event.place_count, count);
+    assert_int_equal(kind == HUB_BUS_ASSIGNED ? hub_bus_assign(consumer, event.places, count, NULL)
+                                              : hub_bus_unassign(consumer, event.places, count, NULL),
+                     HUB_OK);
+}
+
+static void members_share_the_partitions_and_those_of_a_sleeper_go_to_others(void **state)
 {
     struct fixture *f = *state;
     const char *const topics[] = {"events", NULL};
     struct hub_bus_consumer_options options = {.group = "g", .topics = topics};
     struct hub_bus_consumer *first = NULL, *second = NULL;
-    struct hub_bus_event event;
+    const struct hub_bus_place second_has = {.topic = "events", .partition = 1, .offset = 5, .leader_epoch = -1};
     assert_int_equal(hub_bus_consumer_open(f->bus, &options, &first, NULL), HUB_OK);
-    assert_int_equal(hub_bus_next(first, 0, &event, NULL), HUB_OK);
-    struct hub_bus_place place = {.topic = "events", .partition = 0, .offset = 0, .leader_epoch = -1};
-    assert_int_equal(hub_bus_assign(first, &place, 1, NULL), HUB_OK);
+    answer(first, HUB_BUS_ASSIGNED, 4);
+    assert_int_equal(hub_bus_commit_offsets(first, &second_has, 1, NULL), HUB_OK);
     assert_int_equal(hub_bus_consumer_open(f->bus, &options, &second, NULL), HUB_OK);
-    assert_int_equal(hub_bus_next(first, 0, &event, NULL), HUB_OK);
-    assert_int_equal(event.kind, HUB_BUS_REVOKED);
-    assert_int_equal(hub_bus_commit_offsets(first, &place, 1, NULL), HUB_DENIED);
+    answer(second, HUB_BUS_ASSIGNED, 0); /* the first still has them */
+    answer(first, HUB_BUS_REVOKED, 2);
+    answer(second, HUB_BUS_ASSIGNED, 2);
+    assert_int_equal(hub_bus_commit_offsets(first, &second_has, 1, NULL), HUB_DENIED);
+    hub_memory_sleep(f->bus, "g", 1);
+    answer(first, HUB_BUS_ASSIGNED, 2);
+    assert_int_equal(hub_bus_commit_offsets(second, &second_has, 1, NULL), HUB_DENIED);
+    hub_memory_wake(f->bus, "g");
+    answer(second, HUB_BUS_LOST, 2);
+    answer(second, HUB_BUS_ASSIGNED, 0);
+    answer(first, HUB_BUS_REVOKED, 2);
+    answer(second, HUB_BUS_ASSIGNED, 2);
     hub_bus_consumer_close(first);
     hub_bus_consumer_close(second);
+}
+
+/* The value of the next record, or of none (NULL). */
+static void expect_next(struct hub_bus_consumer *consumer, const char *value)
+{
+    struct hub_bus_event event;
+    do
+        assert_int_equal(hub_bus_next(consumer, 0, &event, NULL), HUB_OK);
+    while (event.kind == HUB_BUS_AT_END);
+    assert_int_equal(event.kind, value != NULL ? HUB_BUS_MESSAGE : HUB_BUS_IDLE);
+    assert_true(value == NULL || hub_span_is(event.message.value, value));
+}
+
+static void only_committed_records_are_read(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_bus_producer *plain = f->producer;
+    struct hub_bus_producer_options options = {.transactional_id = "t-0", .delivered = on_delivered, .ctx = f};
+    struct hub_bus_consumer *reader = NULL;
+    const struct hub_bus_consumer_options alone = {0};
+    const struct hub_bus_place from = {.topic = "events", .partition = hub_bus_partition(HUB_SPAN("a"), 4), .leader_epoch = -1};
+    int64_t oldest = 0, end = 0;
+    assert_int_equal(hub_bus_consumer_open(f->bus, &alone, &reader, NULL), HUB_OK);
+    assert_int_equal(hub_bus_assign(reader, &from, 1, NULL), HUB_OK);
+    static const struct { /* what the commit says, and whether its record counts */
+        const char *value;
+        bool fails, counts;
+    } cases[] = {{"1", false, true}, {"2", true, false}, {"3", true, true}, {"4", false, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(hub_bus_producer_open(f->bus, &options, 0, &f->producer, NULL), HUB_OK); /* ends what was left open */
+        hub_memory_faults(f->bus, &(struct hub_memory_faults){.commit_after = cases[i].fails, .commit_counts = cases[i].counts});
+        assert_int_equal(hub_bus_begin(f->producer, NULL), HUB_OK);
+        assert_int_equal(send(f, "a", cases[i].value), HUB_OK);
+        assert_int_equal(hub_bus_flush(f->producer, 100, NULL), HUB_OK);
+        expect_next(reader, NULL);
+        assert_int_equal(hub_bus_commit(f->producer, 100, NULL), cases[i].fails ? HUB_CLOSED : HUB_OK);
+        expect_next(reader, cases[i].counts ? cases[i].value : NULL);
+        hub_bus_producer_close(f->producer);
+    }
+    assert_int_equal(hub_bus_offsets(reader, "events", from.partition, 100, &oldest, &end, NULL), HUB_OK);
+    assert_int_equal(end, 8); /* four records, each with a mark behind it */
+    f->producer = plain;
+    hub_bus_consumer_close(reader);
 }
 
 int main(void)
@@ -176,7 +238,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failed_record_is_told_and_may_be_stored, setup, teardown),
         cmocka_unit_test_setup_teardown(the_last_owner_of_a_transactional_id_shuts_the_former_out, setup, teardown),
         cmocka_unit_test_setup_teardown(a_member_answers_its_assignment_with_offsets_of_its_own, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_joins_later_takes_the_partitions_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(members_share_the_partitions_and_those_of_a_sleeper_go_to_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_committed_records_are_read, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
