@@ -112,9 +112,10 @@ enum hub_result hub_unify_open(const struct hub_unify_options *options, struct h
     u->options.folder = u->folder;
     init_locks(u);
     u->parts = hub_mem_array((size_t)options->partitions, sizeof *u->parts);
+    u->all = hub_mem_array((size_t)options->partitions, sizeof *u->all);
     for (int32_t i = 0; u->parts != NULL && i < options->partitions; i++)
         init_part(u, i);
-    enum hub_result result = u->parts != NULL ? unify_identity_open(u, err) : hub_fail(err, HUB_NO_MEMORY, "no memory for the timeline", NULL);
+    enum hub_result result = u->parts != NULL && u->all != NULL ? unify_identity_open(u, err) : hub_fail(err, HUB_NO_MEMORY, "no memory for the timeline", NULL);
     if (result != HUB_OK) {
         hub_unify_close(u);
         return result;
@@ -136,6 +137,7 @@ void hub_unify_close(struct hub_unify *u)
     (void)pthread_mutex_destroy(&u->identity_lock);
     (void)pthread_cond_destroy(&u->changed);
     hub_mem_free(u->parts);
+    hub_mem_free(u->all);
     hub_mem_free(u);
 }
 

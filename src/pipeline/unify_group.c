@@ -274,11 +274,11 @@ static void leave_all(struct hub_unify *u, const struct hub_bus_place *places, s
     }
 }
 
-static void on_assigned(struct hub_unify *u, const struct hub_bus_event *event, struct hub_error *err)
+static enum hub_result on_assigned(struct hub_unify *u, const struct hub_bus_event *event, struct hub_error *err)
 {
     struct hub_bus_place *places = hub_mem_array(event->place_count + 1, sizeof *places);
     if (places == NULL)
-        return;
+        return hub_fail(err, HUB_NO_MEMORY, "no memory for the partitions of the group", NULL);
     for (size_t i = 0; i < event->place_count; i++) {
         places[i] = event->places[i];
         places[i].offset = HUB_BUS_NONE; /* nothing is fetched before the partition says from where */
@@ -291,27 +291,22 @@ static void on_assigned(struct hub_unify *u, const struct hub_bus_event *event, 
         if (p != NULL && !p->owned)
             take_part(p);
     }
-    if (result != HUB_OK)
-        unify_trouble(u, &u->trouble, err, component);
     hub_mem_free(places);
+    return result; /* partitions that nobody reads from: the group is joined anew */
 }
 
-static void on_revoked(struct hub_unify *u, const struct hub_bus_event *event, struct hub_error *err)
+static enum hub_result on_revoked(struct hub_unify *u, const struct hub_bus_event *event, struct hub_error *err)
 {
     leave_all(u, event->places, event->place_count, event->kind == HUB_BUS_LOST ? UNIFY_DROP : UNIFY_LEAVE);
     atomic_fetch_add(&u->rebalances, 1);
-    if (hub_bus_unassign(u->consumer, event->places, event->place_count, err) != HUB_OK)
-        unify_trouble(u, &u->trouble, err, component);
+    return hub_bus_unassign(u->consumer, event->places, event->place_count, err);
 }
 
 static void drop_everything(struct hub_unify *u, enum unify_leave leave)
 {
-    struct hub_bus_place *all = hub_mem_array((size_t)u->options.partitions, sizeof *all);
-    HUB_ASSERT(all != NULL);
     for (int32_t i = 0; i < u->options.partitions; i++)
-        all[i] = (struct hub_bus_place){.topic = u->options.events, .partition = i};
-    leave_all(u, all, (size_t)u->options.partitions, leave);
-    hub_mem_free(all);
+        u->all[i] = (struct hub_bus_place){.topic = u->options.events, .partition = i};
+    leave_all(u, u->all, (size_t)u->options.partitions, leave);
 }
 
 /* --- events --- */
@@ -490,7 +485,7 @@ static void close_group(struct hub_unify *u, enum unify_leave leave)
     u->consumer = NULL;
 }
 
-static void take_event(struct hub_unify *u, const struct hub_bus_event *event, struct hub_error *err)
+static enum hub_result take_event(struct hub_unify *u, const struct hub_bus_event *event, struct hub_error *err)
 {
     switch (event->kind) {
     case HUB_BUS_IDLE:
@@ -499,12 +494,10 @@ static void take_event(struct hub_unify *u, const struct hub_bus_event *event, s
         on_message(u, &event->message, err);
         break;
     case HUB_BUS_ASSIGNED:
-        on_assigned(u, event, err);
-        break;
+        return on_assigned(u, event, err);
     case HUB_BUS_REVOKED:
     case HUB_BUS_LOST:
-        on_revoked(u, event, err);
-        break;
+        return on_revoked(u, event, err);
     case HUB_BUS_AT_END:
         on_end(u, &event->places[0]);
         break;
@@ -512,6 +505,7 @@ static void take_event(struct hub_unify *u, const struct hub_bus_event *event, s
         on_truncated(u, &event->places[0]);
         break;
     }
+    return HUB_OK;
 }
 
 /* As much as there is, then a look around. */
@@ -521,12 +515,13 @@ static enum hub_result step(struct hub_unify *u, struct hub_error *err)
     struct hub_bus_event event = {0};
     enum hub_result result = hub_bus_next(u->consumer, POLL_MS, &event, err);
     for (int i = 0; result == HUB_OK && i < EVENTS_MAX && event.kind != HUB_BUS_IDLE; i++) {
-        take_event(u, &event, err);
+        result = take_event(u, &event, err);
         event = (struct hub_bus_event){0};
-        result = hub_bus_next(u->consumer, 0, &event, err);
+        if (result == HUB_OK)
+            result = hub_bus_next(u->consumer, 0, &event, err);
     }
     if (result == HUB_OK)
-        take_event(u, &event, err);
+        result = take_event(u, &event, err);
     if (result == HUB_OK)
         look_after(u);
     return result;

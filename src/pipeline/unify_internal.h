@@ -123,6 +123,7 @@ struct hub_unify {
     /* the group's thread */
     struct hub_bus_consumer *consumer;
     const char *topics[2]; /* of the group */
+    struct hub_bus_place *all; /* room for each partition: giving back must not fail */
     bool prepared;
     int64_t committed_us, asked_us;
     int32_t asked_part;

@@ -161,32 +161,93 @@ static inline void show(struct site *s)
     }
 }
 
-/* All members have caught up and each partition is with one of them: the sum of their digests. */
-static inline bool try_digest(struct site *s, uint8_t sum[32])
+/* Rebalances so far; false: not all that it has can be read. */
+static inline bool is_ready(struct site *s, size_t number, uint32_t *owned, uint64_t *rebalances)
+{
+    struct hub_unify_stats stats;
+    hub_unify_stats(s->members[number].unify, &stats);
+    *owned += stats.owned;
+    *rebalances += stats.rebalances;
+    return stats.owned == stats.ready;
+}
+
+static inline bool all_ready(struct site *s, uint64_t *rebalances)
 {
     uint32_t owned = 0;
+    bool ready = true;
+    *rebalances = 0;
+    for (size_t i = 0; i < MEMBERS && ready; i++)
+        ready = !s->members[i].running || is_ready(s, i, &owned, rebalances);
+    return ready && owned == PARTITIONS;
+}
+
+/* All members have caught up and each partition is with one of them, before and after: the sum of their digests. */
+static inline bool try_digest(struct site *s, uint8_t sum[32])
+{
+    uint64_t before = 0, after = 0;
     memset(sum, 0, 32);
     for (size_t i = 0; i < MEMBERS; i++) {
-        struct hub_unify_stats stats;
+        if (s->members[i].running && hub_unify_catch_up(s->members[i].unify, 1000, NULL) != HUB_OK)
+            return false;
+    }
+    if (!all_ready(s, &before))
+        return false;
+    for (size_t i = 0; i < MEMBERS; i++) {
+        uint8_t digest[32];
+        unsigned carry = 0;
         if (!s->members[i].running)
             continue;
         if (hub_unify_catch_up(s->members[i].unify, 1000, NULL) != HUB_OK)
             return false;
-        hub_unify_stats(s->members[i].unify, &stats);
-        owned += stats.owned == stats.ready ? stats.owned : PARTITIONS + 1;
-    }
-    for (size_t i = 0; i < MEMBERS && owned == PARTITIONS; i++) {
-        uint8_t digest[32];
-        if (!s->members[i].running)
-            continue;
         assert_int_equal(hub_timelines_state_digest(s->members[i].set, digest, NULL), HUB_OK);
-        unsigned carry = 0;
         for (size_t n = 32; n-- > 0; carry >>= 8) {
             carry += (unsigned)sum[n] + digest[n];
             sum[n] = (uint8_t)carry;
         }
     }
-    return owned == PARTITIONS;
+    return all_ready(s, &after) && before == after;
+}
+
+/* What the member's stores have otherwise than the whole, once it has stopped. */
+static inline void show_difference(struct site *s, size_t number)
+{
+    const struct hub_kv_options options = {.families = hub_timeline_families(), .derived = true};
+    stop_member(s, number);
+    for (int p = 0; p < PARTITIONS; p++) {
+        char path[700];
+        struct hub_kv *kv = NULL;
+        (void)snprintf(path, sizeof path, "%s/%d", s->members[number].folder, p);
+        if (hub_kv_open_rocksdb(path, &options, &kv, NULL) != HUB_OK)
+            continue;
+        for (unsigned family = 0; hub_timeline_families()[family] != NULL; family++) {
+            const char *name = hub_timeline_families()[family];
+            struct hub_kv_iter *iter = hub_kv_iter_new(kv, family, HUB_SPAN_NONE);
+            while (strcmp(name, "meta") != 0 && strcmp(name, "nodes") != 0 && hub_kv_iter_next(iter)) {
+                struct hub_kv_value value = {.owner = NULL};
+                const struct hub_span key = hub_kv_iter_key(iter), here = hub_kv_iter_value(iter);
+                const bool found = hub_kv_get(s->whole.kv, family, key, &value, NULL) == HUB_OK;
+                if (!found || !hub_span_equal(value.bytes, here))
+                    print_error("%d %s %.*s: %.*s\n  whole: %.*s\n", p, name, (int)key.len, (const char *)key.ptr, (int)here.len,
+                                (const char *)here.ptr, found ? (int)value.bytes.len : 0, (const char *)value.bytes.ptr);
+                if (found)
+                    hub_kv_value_free(&value);
+            }
+            hub_kv_iter_free(iter);
+            iter = hub_kv_iter_new(s->whole.kv, family, HUB_SPAN_NONE);
+            while (strcmp(name, "meta") != 0 && strcmp(name, "nodes") != 0 && strcmp(name, "facts") != 0 && hub_kv_iter_next(iter)) {
+                struct hub_kv_value value;
+                const struct hub_span key = hub_kv_iter_key(iter);
+                const uint8_t *slash = memchr(key.ptr, '/', key.len);
+                const struct hub_span token = hub_span_of(key.ptr, slash != NULL ? (size_t)(slash - key.ptr) : key.len);
+                if (hub_kv_get(kv, family, key, &value, NULL) == HUB_OK)
+                    hub_kv_value_free(&value);
+                else if (hub_bus_partition(token, PARTITIONS) == p && strcmp(name, "events") != 0)
+                    print_error("%d lacks %s %.*s\n", p, name, (int)key.len, (const char *)key.ptr);
+            }
+            hub_kv_iter_free(iter);
+        }
+        hub_kv_close(kv);
+    }
 }
 
 static inline void expect_whole(struct site *s)
@@ -200,8 +261,11 @@ static inline void expect_whole(struct site *s)
         }
         (void)usleep(LOOK_US);
     }
-    if (memcmp(sum, s->whole.digest, sizeof sum) != 0)
+    if (memcmp(sum, s->whole.digest, sizeof sum) != 0) {
         show(s);
+        for (size_t i = 0; i < MEMBERS; i++)
+            show_difference(s, i);
+    }
     assert_memory_equal(sum, s->whole.digest, sizeof sum);
 }
 
