@@ -147,11 +147,21 @@ static inline void line_nothing(void *instance)
     (void)instance;
 }
 
+static inline enum hub_result line_reload(void *instance, const struct hub_config *config, const struct hub_feed *feed, struct hub_error *err)
+{
+    (void)instance;
+    (void)config;
+    (void)feed;
+    (void)err;
+    return HUB_OK;
+}
+
 static const struct hub_transport line_transport = {.name = "mllp",
                                                     .start = line_start,
                                                     .resume = line_go_in,
                                                     .drain = line_nothing,
                                                     .idle = line_idle,
+                                                    .reload = line_reload,
                                                     .stop = line_nothing};
 static const struct hub_format *const line_formats[] = {&hub_format_hl7v2, NULL};
 static const struct hub_transport *const line_transports[] = {&line_transport, NULL};
@@ -275,7 +285,7 @@ static inline bool line_open(struct line_child *child)
 struct line_content {
     struct hub *hub;
     struct hub_arena arena;
-    struct hub_json *records[1024];
+    struct hub_json *records[8192];
     size_t count;
     struct hub_opener opener;
     uint8_t *digest;
@@ -313,11 +323,20 @@ static inline bool line_add_chart(void *ctx, const struct hub_chart *chart)
     return true;
 }
 
-static inline void line_look(struct line_child *child)
+static inline void line_digest(struct hub *hub, uint8_t digest[32])
 {
     static struct line_content content;
-    struct hub_commit_stats stats;
     struct hub_error err = {0};
+    content = (struct line_content){.hub = hub, .opener = {line_class_key, line_secret, &content}, .digest = digest};
+    hub_arena_init(&content.arena, 256 << 20);
+    memset(digest, 0, 32);
+    HUB_ASSERT(hub_timeline_each_chart(hub->timeline, line_add_chart, &content, &err) == HUB_OK);
+    hub_arena_deinit(&content.arena);
+}
+
+static inline void line_look(struct line_child *child)
+{
+    struct hub_commit_stats stats;
     bool calm = child->fault->where == LINE_NOTHING;
     for (int i = 0; (calm || i < LINE_APPLY_STEPS) && atomic_load(&child->hub->applied) < hub_log_durable(child->hub->log); i++)
         (void)usleep(2000);
@@ -326,13 +345,8 @@ static inline void line_look(struct line_child *child)
     hub_commit_stats(child->hub->commit, &stats);
     child->report->events = stats.events;
     child->report->dead_letters = stats.dead_letters;
-    if (!child->line->digest)
-        return;
-    content = (struct line_content){.hub = child->hub, .opener = {line_class_key, line_secret, &content}, .digest = child->report->content};
-    hub_arena_init(&content.arena, 256 << 20);
-    memset(child->report->content, 0, sizeof child->report->content);
-    HUB_ASSERT(hub_timeline_each_chart(child->hub->timeline, line_add_chart, &content, &err) == HUB_OK);
-    hub_arena_deinit(&content.arena);
+    if (child->line->digest)
+        line_digest(child->hub, child->report->content);
 }
 
 static inline void line_verify(struct line_child *child)

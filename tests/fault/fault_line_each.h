@@ -67,11 +67,11 @@ static inline const char *line_mixed_answers(const struct line_report *report, s
 
 static const struct line_generation line_mixed = {line_make_mixed, line_mixed_answers, 7, 1};
 
-/* A result in three parts: the last one too early, the first, the middle, the middle again, the last, and both again
- * when they are joined. */
+/* A result in three parts: the last one too early, the first, the middle, the last, and the last two again when they
+ * are joined. */
 static inline void line_make_parts(struct line *line, unsigned g)
 {
-    static const unsigned order[] = {3, 1, 2, 2, 3, 2, 3};
+    static const unsigned order[] = {3, 1, 2, 3, 2, 3};
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         if (order[i] == 1)
             line_put(line, LINE_MSH "ORU^R01^ORU_R01|X%u|P|2.5.1\r" LINE_PID "OBR|1|Q%u^EHR|G%u^LAB|718-7^Hemoglobin^LN|||20261120070000\rDSC|p%u|F\r", g, 6u, g, g, g, g);
@@ -84,9 +84,9 @@ static inline void line_make_parts(struct line *line, unsigned g)
 
 static inline const char *line_parts_answers(const struct line_report *report, size_t i, bool calm)
 {
-    enum { EARLY_AT, FIRST_AT, MIDDLE_AT, MIDDLE_AGAIN_AT, LAST_AT, LATE_AT, END_AT };
+    enum { EARLY_AT, FIRST_AT, MIDDLE_AT, LAST_AT, LATE_AT, END_AT };
     bool first = report->answers[FIRST_AT][0] != '\0';
-    bool middle = report->answers[MIDDLE_AT][0] != '\0' || report->answers[MIDDLE_AGAIN_AT][0] != '\0';
+    bool middle = report->answers[MIDDLE_AT][0] != '\0';
     if (i == EARLY_AT)
         return calm ? "AA AE" : "AE"; /* calm: it may have been joined before */
     if (calm || i == FIRST_AT)
