@@ -179,7 +179,7 @@ static inline struct hub_span event_of(const char *id, const char *subject, cons
     return make_event(&arena, &spec);
 }
 
-static const char *of_subject(int32_t partition)
+static inline const char *of_subject(int32_t partition)
 {
     for (char letter = 'a';; letter++) {
         const char *token = hub_arena_printf(&arena, "1%c", letter);
