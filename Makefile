@@ -58,7 +58,7 @@ fuzz:
 
 # What `make test` does for minutes, for longer. CHARTLINE_SEED repeats a run.
 soak: build
-	@CHARTLINE_KILLS=$${CHARTLINE_KILLS:-200} python3 tests/e2e/kill_test.py
+	@CHARTLINE_KILLS=$${CHARTLINE_KILLS:-1000} python3 tests/e2e/kill_test.py
 
 lint: bootstrap
 	@scripts/lint

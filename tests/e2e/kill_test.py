@@ -2,7 +2,7 @@
 """kill -9 under load: nothing acknowledged is missing, nothing is there twice (guarantees 1 and 2).
 
 The hub dies twice at each named place of src/base/crash.def, which the program itself lists, and for the rest at
-random. CHARTLINE_KILLS says how often in all (default: the named ones and RANDOM_KILLS more; `make soak`: 200).
+random. CHARTLINE_KILLS says how often in all (default: the named ones and RANDOM_KILLS more; where CI is set, 200).
 The seed is printed, so that a failing run can be repeated.
 """
 from harness import *
@@ -193,7 +193,7 @@ def content_digest(hub):
 def killed_hub_loses_and_doubles_nothing():
     points = [p for p in crash_points() if p[1] not in ("shred", "kafka")]  # keys_test.py (they change the content), kafka_group_test.py
     check(len(points) > 10, f"the program lists {len(points)} places")
-    kills = max(int(os.environ.get("CHARTLINE_KILLS", 0)), 2 * len(points) + RANDOM_KILLS)
+    kills = max(int(os.environ.get("CHARTLINE_KILLS", "200" if os.environ.get("CI") else "0")), 2 * len(points) + RANDOM_KILLS)
     print(f"seed {SEED}, {kills} kills, two at each of {len(points)} named places", flush=True)
     killing = Killing(random.Random(SEED))
     hub, calm = killing.hub, Hub()
