@@ -12,7 +12,8 @@ struct hub_diff;
 /* NULL: out of memory. */
 struct hub_diff *hub_diff_new(void);
 void hub_diff_free(struct hub_diff *diff);
-/* Counts what one message's events BEFORE and AFTER differ in. Resources are told apart by their facts, then by what they
+/* Counts what one message's events BEFORE and AFTER differ in, each as hub_protect_clear makes it; the trees are changed on
+ * the way (ids become numbers), so the two sides share none. Resources are told apart by their facts, then by what they
  * say, then by their place. SAMPLE (may be NULL) is called for each difference with the values, NULL where there is none. */
 typedef void (*hub_diff_sample_fn)(void *ctx, struct hub_span path, const struct hub_json *before, const struct hub_json *after);
 enum hub_result hub_diff_add(struct hub_diff *diff, struct hub_arena *arena, struct hub_json *const *before, size_t before_count,
