@@ -97,6 +97,7 @@ static const struct {
     {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "", HUB_TOO_LARGE, "the broker refuses a record of this size",
      "raise max.message.bytes of the topic to twice limits.message_bytes"},
     {RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "", HUB_NOT_FOUND, "a topic is not there", "run `chartline check --connect`"},
+    {RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "", HUB_NOT_FOUND, "a topic is not there", "run `chartline check --connect`"},
     {RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "", HUB_NOT_FOUND, "a topic is not there",
      "run `chartline check --connect`"},
     {RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, "", HUB_BUSY, "too few replicas are in sync",
