@@ -51,6 +51,8 @@ struct hub_commit {
                                             group */
     size_t item_count;
     size_t record_count;    /* of the group, in the log's buffer */
+    bool company;           /* the group before was more than one item */
+    bool stored;            /* something of a message was, in this group */
     bool index_behind;        /* its store failed: nothing is decided before it is brought up to the log's end */
     int64_t index_tried_us;   /* monotonic */
     atomic_bool keys_looked; /* all records of the key store are in the log, as far as known */
@@ -314,6 +316,33 @@ static void leave_index(struct hub_commit *commit, const struct hub_error *err)
     hub_commit_space_ran_out(&commit->space, HUB_ROOM_INDEX, err);
 }
 
+/* Whether something of a message was stored: commands' entries say nothing about room for messages. */
+static bool stored_messages(const struct hub_commit *commit)
+{
+    for (size_t i = 0; i < commit->item_count; i++)
+        if (is_message(commit->items[i]) && commit->items[i]->result == HUB_OK && !commit->items[i]->duplicate)
+            return true;
+    return false;
+}
+
+static void answer_group(struct hub_commit *commit)
+{
+    hub_crash_point(HUB_CRASH_BEFORE_DONE);
+    for (size_t i = 0; i < commit->item_count; i++)
+        done(commit->items[i]);
+    commit->item_count = 0;
+}
+
+/* What is durable may be acknowledged: a group of messages does not wait for the index. Who looks into that waits for the
+ * write (hub_index_hold), so that nobody misses what was acknowledged. Commands' items wait themselves. */
+static void answer_before_index(struct hub_commit *commit)
+{
+    for (size_t i = 0; i < commit->item_count; i++)
+        if (commit->items[i]->work != NULL || !is_message(commit->items[i]))
+            return;
+    answer_group(commit);
+}
+
 /* The whole group from the log's buffer to the index. */
 static enum hub_result store(struct hub_commit *commit, struct hub_error *err)
 {
@@ -323,9 +352,13 @@ static enum hub_result store(struct hub_commit *commit, struct hub_error *err)
         HUB_TRY(hub_log_sync(commit->log, err));
         hub_crash_point(HUB_CRASH_AFTER_SYNC);
     }
+    commit->stored = stored_messages(commit);
+    hub_index_hold(commit->index);
+    answer_before_index(commit);
     hub_crash_point(HUB_CRASH_BEFORE_INDEX);
     if (hub_index_write(commit->index, err) != HUB_OK) /* the records are durable, and the answers good */
         leave_index(commit, err);
+    hub_index_release(commit->index);
     hub_crash_point(HUB_CRASH_AFTER_INDEX);
     return HUB_OK;
 }
@@ -384,8 +417,7 @@ static uint64_t item_bytes(const struct hub_commit_item *item)
 static void collect(struct hub_commit *commit)
 {
     uint64_t bytes = 0;
-    bool waited = commit->options.wait_us == 0 || commit->item_count <= 1 || atomic_load(&commit->closed);
-    commit->item_count = 0;
+    bool waited = commit->options.wait_us == 0 || !commit->company || atomic_load(&commit->closed);
     while (commit->item_count < GROUP_ITEMS_MAX && bytes < GROUP_BYTES_MAX) {
         struct hub_commit_item *item = hub_queue_pop(commit->queue);
         if (item == NULL && commit->item_count != 0 && !waited) {
@@ -403,15 +435,7 @@ static void collect(struct hub_commit *commit)
         commit->items[commit->item_count++] = item;
         bytes += item_bytes(item);
     }
-}
-
-/* Whether something of a message was stored: commands' entries say nothing about room for messages. */
-static bool stored_messages(const struct hub_commit *commit)
-{
-    for (size_t i = 0; i < commit->item_count; i++)
-        if (is_message(commit->items[i]) && commit->items[i]->result == HUB_OK && !commit->items[i]->duplicate)
-            return true;
-    return false;
+    commit->company = commit->item_count > 1;
 }
 
 static void decide_and_store(struct hub_commit *commit, uint64_t coming, struct hub_error *err)
@@ -435,7 +459,7 @@ static void decide_and_store(struct hub_commit *commit, uint64_t coming, struct 
     if (result == HUB_OK)
         result = store(commit, err);
     settle(commit, result, err);
-    if (result == HUB_OK && !commit->index_behind && stored_messages(commit))
+    if (result == HUB_OK && !commit->index_behind && commit->stored)
         hub_commit_space_stored(&commit->space);
 }
 
@@ -450,6 +474,7 @@ static void run_group(struct hub_commit *commit)
     struct hub_error err = {0};
     uint64_t coming = 0;
     commit->record_count = 0;
+    commit->stored = false;
     for (size_t i = 0; i < commit->item_count; i++)
         coming += item_bytes(commit->items[i]);
     if (commit->dead)
@@ -458,9 +483,7 @@ static void run_group(struct hub_commit *commit)
         refuse_group(commit, commit->dead ? HUB_IO : HUB_QUOTA);
     else
         decide_and_store(commit, coming, &err);
-    hub_crash_point(HUB_CRASH_BEFORE_DONE);
-    for (size_t i = 0; i < commit->item_count; i++)
-        done(commit->items[i]);
+    answer_group(commit);
 }
 
 static void *run(void *arg)

@@ -42,7 +42,8 @@ struct hub_commit_item {
                                       dedup.answer is the stored answer. A repeated rejection is no duplicate: answer anew */
     int64_t recorded_us;           /* of the original for a duplicate */
     uint64_t record;               /* number in the event log, likewise; 0: none */
-    /* called once in the committer's thread, in the order of submission; must only hand the item over (a queue) */
+    /* called once in the committer's thread, in the order of submission; must only hand the item over (a queue): the index
+       is not written yet, and readers of it wait */
     void (*done)(struct hub_commit_item *item, void *ctx);
     void *done_ctx;
     void *owner; /* the submitter's own */

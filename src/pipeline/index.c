@@ -67,6 +67,23 @@ static enum hub_result decode(struct hub_span value, struct hub_index_message *o
     return HUB_OK;
 }
 
+void hub_index_hold(struct hub_index *index)
+{
+    (void)pthread_mutex_lock(&index->held);
+}
+
+void hub_index_release(struct hub_index *index)
+{
+    (void)pthread_mutex_unlock(&index->held);
+}
+
+/* Before something is read in any thread: what was answered until now is in the store afterwards. */
+static void catch_answers(struct hub_index *index)
+{
+    (void)pthread_mutex_lock(&index->held);
+    (void)pthread_mutex_unlock(&index->held);
+}
+
 static void stats_words(struct hub_commit_stats *stats, uint64_t *words[STATS_COUNT])
 {
     words[0] = &stats->messages;
@@ -231,6 +248,7 @@ int64_t hub_index_last_recorded(const struct hub_index *index)
 
 void hub_index_stats(struct hub_index *index, struct hub_commit_stats *out)
 {
+    catch_answers(index);
     (void)pthread_mutex_lock(&index->lock);
     *out = index->shown;
     (void)pthread_mutex_unlock(&index->lock);
@@ -239,12 +257,14 @@ void hub_index_stats(struct hub_index *index, struct hub_commit_stats *out)
 enum hub_result hub_index_message(struct hub_index *index, struct hub_span message_id,
                                   struct hub_index_message *out, struct hub_error *err)
 {
+    catch_answers(index);
     return hub_index_read(index, HUB_INDEX_MESSAGE, message_id, out, err);
 }
 
 enum hub_result hub_index_dead_letter(struct hub_index *index, struct hub_span message_id,
                                       struct hub_index_message *out, struct hub_error *err)
 {
+    catch_answers(index);
     return hub_index_read(index, HUB_INDEX_DEAD_LETTER, message_id, out, err);
 }
 
@@ -252,6 +272,7 @@ enum hub_result hub_index_each_control(struct hub_index *index, struct hub_span 
                                        bool (*callback)(void *ctx, struct hub_span message_id), void *ctx,
                                        struct hub_error *err)
 {
+    catch_answers(index);
     uint8_t prefix[HUB_INDEX_CONTROL_KEY_MAX];
     if (control_token.len == 0 || control_token.len > HUB_INDEX_ID_MAX)
         return HUB_OK;
@@ -270,6 +291,7 @@ enum hub_result hub_index_each_revision(struct hub_index *index, struct hub_span
                                         bool (*callback)(void *ctx, uint32_t revision, uint64_t record), void *ctx,
                                         struct hub_error *err)
 {
+    catch_answers(index);
     if (message_id.len != HUB_INDEX_ID_MAX)
         return HUB_OK;
     struct hub_kv_iter *iter = hub_kv_iter_new(index->kv, HUB_INDEX_REVISION, message_id);
@@ -315,6 +337,7 @@ enum hub_result hub_index_each_dead_letter(struct hub_index *index,
                                                             const struct hub_index_message *message),
                                            void *ctx, struct hub_error *err)
 {
+    catch_answers(index);
     struct hub_kv_iter *iter = hub_kv_iter_new(index->kv, HUB_INDEX_DEAD_LETTER, HUB_SPAN_NONE);
     if (iter == NULL)
         return hub_index_no_memory(err);
@@ -335,6 +358,7 @@ enum hub_result hub_index_each_dead_letter(struct hub_index *index,
 enum hub_result hub_index_feed_paused(struct hub_index *index, const char *feed_id, bool *paused,
                                       struct hub_error *err)
 {
+    catch_answers(index);
     char key[HUB_INDEX_FEED_KEY_MAX];
     struct hub_kv_value value;
     *paused = false;
@@ -351,6 +375,7 @@ enum hub_result hub_index_feed_paused(struct hub_index *index, const char *feed_
 enum hub_result hub_index_joined(struct hub_index *index, struct hub_span part_id, char out[33],
                                  struct hub_error *err)
 {
+    catch_answers(index);
     char key[HUB_INDEX_FEED_KEY_MAX];
     struct hub_kv_value value;
     size_t len = hub_index_state_key("part:", part_id, key);
@@ -420,6 +445,7 @@ enum hub_result hub_index_open_kv(struct hub_kv *kv, struct hub_log *log, struct
         return hub_index_no_memory(err);
     }
     index->kv = kv;
+    (void)pthread_mutex_init(&index->held, NULL);
     (void)pthread_mutex_init(&index->lock, NULL);
     hub_log_id(log, index->log_id);
     index->batch = hub_kv_batch_new();
@@ -472,5 +498,6 @@ void hub_index_close(struct hub_index *index)
     hub_mem_free(index->controls);
     hub_mem_free(index->controls_used);
     (void)pthread_mutex_destroy(&index->lock);
+    (void)pthread_mutex_destroy(&index->held);
     hub_mem_free(index);
 }

@@ -24,6 +24,10 @@ enum hub_result hub_index_key_record(struct hub_index *index, struct hub_span js
 /* Writes what was staged, atomically with the position in the log. Not synced: the log is what is durable. */
 enum hub_result hub_index_write(struct hub_index *index, struct hub_error *err) HUB_MUST_USE;
 void hub_index_discard(struct hub_index *index);
+/* From hold to release readers of other threads wait: what stands in the index when it is released is answered already. The
+ * committer's thread, which reads nothing of it meanwhile. */
+void hub_index_hold(struct hub_index *index);
+void hub_index_release(struct hub_index *index);
 /* Staged changes included. */
 int64_t hub_index_last_recorded(const struct hub_index *index);
 /* As written last. Any thread. */

@@ -37,6 +37,7 @@ struct hub_index {
     uint64_t position;             /* staged */
     uint64_t written;              /* the same, as in the store */
     struct hub_commit_stats stats; /* staged */
+    pthread_mutex_t held;          /* while answers are ahead of the store */
     pthread_mutex_t lock;
     struct hub_commit_stats shown; /* under lock */
     /* Hash tables with open addressing, at most half full; USED lists the places taken, so that a small group

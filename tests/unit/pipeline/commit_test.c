@@ -8,6 +8,7 @@
 #include "src/base/diag.h"
 #include "src/codec/encode.h"
 #include "src/codec/json.h"
+#include "src/pipeline/index.h"
 #include "tests/commit_fixture.h"
 #include "tests/fault/fault_disk.h"
 #include "tests/temp_folder.h"
@@ -200,6 +201,49 @@ static void commit_lets_a_repeat_in_flight_share_the_answer(void **state)
             recorded[which] = answer->recorded_us;
         assert_true(answer->recorded_us == recorded[which]);
     }
+}
+
+struct reading {
+    struct hub_index *index;
+    atomic_int begun, read;
+};
+
+static void *read_stats(void *ctx)
+{
+    struct reading *reading = ctx;
+    struct hub_commit_stats stats;
+    atomic_store(&reading->begun, 1);
+    hub_index_stats(reading->index, &stats);
+    atomic_store(&reading->read, 1);
+    return NULL;
+}
+
+/* Answers leave before the index is written: who reads it then must not be told that nothing is there. */
+static void commit_readers_of_the_index_find_what_was_answered(void **state)
+{
+    struct fixture *f = *state;
+    start(f, &plain);
+    for (uint64_t i = 0; i < 200; i++) {
+        char id[20];
+        struct hub_index_message found;
+        struct hub_commit_stats stats;
+        (void)snprintf(id, sizeof id, "message%d", (int)i);
+        (void)send(f, HUB_RECORD_MESSAGE, id, "c", 1);
+        assert_int_equal(hub_index_message(f->index, hub_span_str(id), &found, &f->err), HUB_OK);
+        hub_commit_stats(f->commit, &stats);
+        assert_true(stats.messages == i + 1);
+    }
+    struct reading reading = {.index = f->index};
+    pthread_t thread;
+    hub_index_hold(f->index);
+    assert_int_equal(pthread_create(&thread, NULL, read_stats, &reading), 0);
+    while (atomic_load(&reading.begun) == 0)
+        (void)usleep(100);
+    (void)usleep(20000);
+    assert_int_equal(atomic_load(&reading.read), 0);
+    hub_index_release(f->index);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(atomic_load(&reading.read), 1);
 }
 
 static void commit_keeps_recorded_times_strictly_increasing(void **state)
@@ -625,6 +669,7 @@ int main(void)
         TEST(commit_writes_event_time_hash_and_audit_entry),
         TEST(commit_gives_a_repeat_the_stored_answer_and_writes_nothing),
         TEST(commit_lets_a_repeat_in_flight_share_the_answer),
+        TEST(commit_readers_of_the_index_find_what_was_answered),
         TEST(commit_keeps_recorded_times_strictly_increasing),
         TEST(commit_gives_each_event_of_a_message_its_own_time),
         TEST(commit_keeps_audit_entries_small_for_a_thousand_patients),
