@@ -112,8 +112,19 @@ class Site:
             raise Failed(f"{failed}: {[i.timeline() for i in self.running()]}\n{self.running()[0].log_tail() if self.running() else ''}") from None
 
     def state(self):
-        """Of all instances together."""
-        return sum(i.digest() for i in self.running()) % 2**256
+        """Of all instances together; summed anew when partitions moved meanwhile."""
+        for _ in range(10):
+            before = self.places()
+            total = sum(i.digest() for i in self.running()) % 2**256
+            if self.places() == before:
+                return total
+        raise Failed(f"the partitions do not come to rest: {before}")
+
+    def places(self):
+        """Who has what, and how often that changed."""
+        def of(t):
+            return t["rebalances"], sorted(p["partition"] for p in t["partitions"])
+        return [of(i.timeline()) for i in self.running()]
 
     def undisturbed(self):
         """What one process makes of the same events: the hub itself, from its own log. (state, content)"""
