@@ -23,7 +23,8 @@ struct hub_bus_place {
 };
 
 struct hub_bus_consumer_options { /* strings and lists must outlive the consumer */
-    const char *group; /* NULL: alone; nothing is subscribed, commits are refused */
+    const char *group; /* NULL: alone; nothing is subscribed, commits are refused. With `topics` NULL alone too, but
+                          hub_bus_committed tells what this group has committed */
     const char *instance; /* group.instance.id: a restart within session_ms changes nobody's partitions; NULL: none */
     const char *const *topics; /* of the group, NULL ended */
     uint32_t session_ms;       /* 0: 45 s */

@@ -173,7 +173,7 @@ enum hub_result hub_kafka_consumer_open(struct hub_bus *bus, const struct hub_bu
         return hub_fail(err, HUB_NO_MEMORY, "no memory for a consumer", NULL);
     }
     c->base.ops = &hub_kafka_ops;
-    c->member = options->group != NULL;
+    c->member = options->group != NULL && options->topics != NULL;
     enum hub_result result = open_client(c, (struct hub_kafka_bus *)bus, options, err);
     if (result != HUB_OK) {
         hub_mem_free(c->places);

@@ -16,7 +16,8 @@ struct assigned {
 struct hub_memory_consumer {
     struct hub_bus_consumer base;
     struct hub_memory_bus *bus;
-    struct hub_memory_group *group;
+    struct hub_memory_group *group; /* whose offsets it knows */
+    bool member;                    /* of it */
     const char *const *subscribed;
     bool uncommitted;
     struct assigned assigned[HUB_MEMORY_PLACES_MAX];
@@ -155,10 +156,11 @@ enum hub_result hub_memory_consumer_open(struct hub_bus *bus, const struct hub_b
     c->subscribed = options->topics;
     c->uncommitted = options->uncommitted;
     (void)pthread_mutex_lock(&memory->lock);
-    if (options->group != NULL) {
+    if (options->group != NULL)
         c->group = group_of(memory, options->group);
+    c->member = options->group != NULL && options->topics != NULL;
+    if (c->member)
         join(c);
-    }
     (void)pthread_mutex_unlock(&memory->lock);
     *out = &c->base;
     return HUB_OK;
@@ -168,9 +170,9 @@ void hub_memory_consumer_close(struct hub_bus_consumer *consumer)
 {
     struct hub_memory_consumer *c = of(consumer);
     (void)pthread_mutex_lock(&c->bus->lock);
-    if (c->group != NULL && c->asleep)
+    if (c->member && c->asleep)
         c->group->sleeper = NULL;
-    else if (c->group != NULL)
+    else if (c->member)
         leave(c);
     (void)pthread_mutex_unlock(&c->bus->lock);
     hub_mem_free(c);
@@ -239,7 +241,7 @@ static bool step_to_seen(const struct hub_memory_consumer *c, struct assigned *a
 static bool jumps(struct hub_memory_consumer *c, struct assigned *a)
 {
     struct hub_memory_faults *faults = &c->bus->faults;
-    if (c->group == NULL || faults->jump_after == 0 || --faults->jump_after != 0)
+    if (!c->member || faults->jump_after == 0 || --faults->jump_after != 0)
         return false;
     a->offset = (int64_t)a->topic->partitions[a->partition].count;
     a->ended = false;
@@ -288,7 +290,7 @@ enum hub_result hub_memory_next(struct hub_bus_consumer *consumer, int timeout_m
         if (c->asleep || c->bus->faults.away)
             got = false;
         else
-            got = (c->group != NULL && tell(c, event)) || read_one(c, event);
+            got = (c->member && tell(c, event)) || read_one(c, event);
         (void)pthread_mutex_unlock(&c->bus->lock);
         if (got || left <= 0)
             return HUB_OK;

@@ -25,7 +25,7 @@ const struct hub_cli_option hub_cli_timeline_options[] = {
     {"follow", 0, HUB_CLI_FLAG, &opt.follow, NULL, "go on with entries as they come"},
     {"list", 0, HUB_CLI_FLAG, &opt.list, NULL, "list the charts"},
     {"digest", 0, HUB_CLI_OPTIONAL, &opt.digest, "state|content",
-     "one hex line over all that is stored (state) or said (content)"},
+     "one hex line over all that is stored (state) or said (content); of several processes they add up"},
     HUB_CLI_OPTION_CONFIG,
     HUB_CLI_OPTION_JSON,
     HUB_CLI_OPTION_END,

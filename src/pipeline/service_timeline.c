@@ -4,9 +4,10 @@
 
 #include "src/base/mem.h"
 #include "src/codec/encode.h"
+#include "src/pipeline/elsewhere.h"
 #include "src/query/query.h"
 
-enum { FOLLOW_WAIT_MS = 1000, CHART_ARENA = 1024 * 1024 * 1024 };
+enum { FOLLOW_WAIT_MS = 1000, CHART_ARENA = 1024 * 1024 * 1024, ELSEWHERE_BYTES = 1024 * 1024 * 1024, ELSEWHERE_WAIT_MS = 10000 };
 
 static enum hub_result chart_of(struct hub_request *request, struct hub_span token, struct hub_chart *chart,
                                 struct hub_error *err)
@@ -287,8 +288,11 @@ static enum hub_result own_secret(void *ctx, const struct hub_key_id *id, const 
 
 struct content {
     struct hub *hub;
+    struct hub_elsewhere *others; /* NULL: this process has everything */
     struct hub_arena arena; /* of one chart */
     struct hub_json **records;
+    bool *elsewhere; /* which of them are another process's to count */
+    bool of_others;  /* those that are being collected */
     size_t count, cap;
     struct hub_opener opener;
     uint8_t digest[32];
@@ -296,53 +300,137 @@ struct content {
     struct hub_error *err;
 };
 
+static bool make_room(struct content *content)
+{
+    if (content->count < content->cap)
+        return true;
+    const size_t cap = content->cap != 0 ? content->cap * 2 : 256;
+    struct hub_json **records = hub_mem_resize(content->records, cap * sizeof(struct hub_json *));
+    content->records = records != NULL ? records : content->records;
+    bool *elsewhere = records != NULL ? hub_mem_resize(content->elsewhere, cap * sizeof(bool)) : NULL;
+    if (elsewhere == NULL)
+        return false;
+    content->elsewhere = elsewhere;
+    content->cap = cap;
+    return true;
+}
+
 static bool collect(void *ctx, struct hub_span key, struct hub_span record)
 {
     struct content *content = ctx;
     (void)key;
-    if (content->count == content->cap) {
-        size_t cap = content->cap != 0 ? content->cap * 2 : 256;
-        struct hub_json **grown = hub_mem_resize(content->records, cap * sizeof(struct hub_json *));
-        content->result = grown != NULL ? HUB_OK : HUB_NO_MEMORY;
-        if (grown == NULL)
-            return false;
-        content->records = grown;
-        content->cap = cap;
-    }
+    content->result = make_room(content) ? HUB_OK : HUB_NO_MEMORY;
+    if (content->result != HUB_OK)
+        return false;
+    content->elsewhere[content->count] = content->of_others;
     content->result =
         hub_json_parse(&content->arena, record, &content->records[content->count], content->err);
     content->count++;
     return content->result == HUB_OK;
 }
 
-static bool add_content(void *ctx, const struct hub_chart *chart)
+static enum hub_result moved_on(struct hub_error *err)
+{
+    return hub_fail(err, HUB_BUSY, "partitions or charts moved from process to process meanwhile", "try again");
+}
+
+static enum hub_result collect_token(struct content *content, struct hub_span token, bool here)
+{
+    content->of_others = !here;
+    if (here)
+        return hub_timelines_each_entry(content->hub->timelines, token, collect, content, content->err);
+    enum hub_result result = content->others != NULL ? hub_elsewhere_each(content->others, token, collect, content) : HUB_NOT_FOUND;
+    return result == HUB_NOT_FOUND ? moved_on(content->err) : result;
+}
+
+static bool add_content(void *ctx, const struct hub_chart_part *part)
 {
     struct content *content = ctx;
     content->count = 0;
-    for (size_t i = 0; i < chart->token_count && content->result == HUB_OK; i++) {
-        enum hub_result result =
-            hub_timelines_each_entry(content->hub->timelines, chart->tokens[i], collect, content, content->err);
+    for (size_t i = 0; i < part->token_count && content->result == HUB_OK; i++) {
+        enum hub_result result = collect_token(content, part->tokens[i], part->here[i]);
         content->result = content->result != HUB_OK ? content->result : result;
     }
     if (content->result == HUB_OK)
-        content->result = hub_query_content_digest(&content->arena, content->records, content->count,
+        content->result = hub_query_content_digest(&content->arena, content->records, content->elsewhere, content->count,
                                                    &content->opener, content->digest, content->err);
     hub_arena_reset(&content->arena);
     return content->result == HUB_OK;
+}
+
+/* --- who charts are of that are here only in part --- */
+
+static bool want_others(void *ctx, const struct hub_chart_part *part)
+{
+    struct content *content = ctx;
+    for (size_t i = 0; i < part->token_count && content->result == HUB_OK; i++) {
+        if (!part->here[i])
+            content->result = hub_elsewhere_want(content->others, part->tokens[i], content->err);
+    }
+    return content->result == HUB_OK;
+}
+
+static bool still_asked(void *ctx)
+{
+    struct hub_request *request = ctx;
+    return !atomic_load(&request->hub->stopping) && hub_answer_alive(request);
+}
+
+static enum hub_result read_others(struct hub_request *request, struct content *content, struct hub_error *err)
+{
+    struct hub *hub = request->hub;
+    if (hub->unify == NULL)
+        return HUB_OK;
+    const struct hub_elsewhere_options options = {
+        .bus = hub_bus_setup_bus(hub->bus),
+        .events = hub_bus_setup_topic(hub->bus, HUB_TOPIC_EVENTS),
+        .timeline = hub_bus_setup_topic(hub->bus, HUB_TOPIC_TIMELINE),
+        .group = hub_bus_setup_group(hub->bus),
+        .partitions = (int32_t)hub->config->kafka.topics.partitions,
+        .patience_ms = ELSEWHERE_WAIT_MS,
+        .bytes_max = ELSEWHERE_BYTES,
+        .go_on = still_asked,
+        .ctx = request,
+    };
+    HUB_TRY(hub_elsewhere_new(&options, &content->others, err));
+    enum hub_result result = hub_timelines_each_chart_part(hub->timelines, want_others, content, err);
+    HUB_TRY(content->result != HUB_OK ? content->result : result);
+    return hub_elsewhere_read(content->others, err);
+}
+
+/* --- the sum --- */
+
+/* Of the partitions that were here all the while: one that is being opened again must not be missing unseen. */
+static enum hub_result check_whole(struct hub *hub, uint64_t changes, struct hub_error *err)
+{
+    struct hub_unify_stats stats = {0};
+    if (hub->unify == NULL)
+        return HUB_OK;
+    hub_unify_stats(hub->unify, &stats);
+    const bool all = stats.owned == (uint32_t)hub_timelines_count(hub->timelines);
+    return all && hub_timelines_changes(hub->timelines) == changes ? HUB_OK : moved_on(err);
 }
 
 static enum hub_result content_digest(struct hub_request *request, uint8_t digest[32], struct hub_error *err)
 {
     struct hub *hub = request->hub;
     struct content content = {.hub = hub, .result = HUB_OK, .err = err};
+    const uint64_t changes = hub_timelines_changes(hub->timelines);
     content.opener =
         (struct hub_opener){.class_key = own_class_key, .patient_secret = own_secret, .ctx = hub};
     hub_arena_init(&content.arena, CHART_ARENA);
-    enum hub_result result = hub_timelines_each_chart(hub->timelines, add_content, &content, err);
+    enum hub_result result = read_others(request, &content, err);
+    if (result == HUB_OK)
+        result = hub_timelines_each_chart_part(hub->timelines, add_content, &content, err);
+    result = content.result != HUB_OK ? content.result : result;
+    if (result == HUB_OK || result == HUB_ELSEWHERE) /* it left on the way */
+        result = result == HUB_OK ? check_whole(hub, changes, err) : moved_on(err);
     hub_arena_deinit(&content.arena);
+    hub_elsewhere_free(content.others);
     hub_mem_free(content.records);
+    hub_mem_free(content.elsewhere);
     memcpy(digest, content.digest, sizeof(content.digest));
-    return content.result != HUB_OK ? content.result : result;
+    return result;
 }
 
 enum hub_result hub_service_timeline_digest(struct hub_request *request, struct hub_error *err)

@@ -129,6 +129,8 @@ static enum hub_result add_versions(const struct view *view, struct hub_buf *who
     HUB_TRY(who_text(view, who));
     for (size_t i = 0; i < view->version_count; i++) {
         struct version *v = &view->versions[i];
+        if (v->elsewhere)
+            continue;
         HUB_TRY(resource_text(view, v, what));
         const struct hub_span parts[] = {HUB_SPAN("chartline content 1"),
                                          hub_buf_view(who),
@@ -145,13 +147,14 @@ static enum hub_result add_versions(const struct view *view, struct hub_buf *who
     return HUB_OK;
 }
 
-enum hub_result hub_query_content_digest(struct hub_arena *arena, struct hub_json **records, size_t count,
+enum hub_result hub_query_content_digest(struct hub_arena *arena, struct hub_json **records,
+                                         const bool *elsewhere, size_t count,
                                          const struct hub_opener *opener, uint8_t digest[32],
                                          struct hub_error *err)
 {
     static const struct hub_query everything = {
         .at_us = INT64_MAX, .known_at_us = INT64_MAX, .versions = true};
-    struct view view = {.arena = arena, .query = &everything};
+    struct view view = {.arena = arena, .query = &everything, .elsewhere = elsewhere};
     HUB_TRY(query_read(&view, records, count, opener, err));
     struct hub_buf who;
     struct hub_buf what;

@@ -28,6 +28,9 @@ enum hub_result hub_query_chart(struct hub_arena *arena, struct hub_span chart, 
                                 const struct hub_query *query, const struct hub_opener *opener, struct hub_json **out, struct hub_error *err) HUB_MUST_USE;
 
 /* The content digest of a chart: opened canonical resources, ids and references as ordinals, tokens as
- * identifiers, no recorded or receive times; a sum of hashes, added into DIGEST (mod 2^256, big endian). */
-enum hub_result hub_query_content_digest(struct hub_arena *arena, struct hub_json **records, size_t count, const struct hub_opener *opener,
-                                         uint8_t digest[32], struct hub_error *err) HUB_MUST_USE;
+ * identifiers, no recorded or receive times; a sum of hashes, added into DIGEST (mod 2^256, big endian).
+ * ELSEWHERE[i] (NULL: none): record i is of a token that is another process's to count. It makes no term; the others are as they
+ * are with all the chart's records here, if those elsewhere are all Patient resources and all revision records of such tokens:
+ * nothing else of them says who the chart is of or what was replaced. */
+enum hub_result hub_query_content_digest(struct hub_arena *arena, struct hub_json **records, const bool *elsewhere, size_t count,
+                                         const struct hub_opener *opener, uint8_t digest[32], struct hub_error *err) HUB_MUST_USE;

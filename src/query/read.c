@@ -198,6 +198,7 @@ enum hub_result query_read(struct view *view, struct hub_json **records, size_t 
         if (v->recorded_us > view->query->known_at_us || (v->replaced_by.len != 0 && !view->query->history))
             continue;
         HUB_TRY(read_one(view, records[i], opener, v, err));
+        v->elsewhere = view->elsewhere != NULL && view->elsewhere[i];
         view->version_count++;
     }
     if (view->version_count != 0)

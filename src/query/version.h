@@ -16,6 +16,7 @@ struct version {
     struct hub_span replaced_by; /* event of a revision that took its event's place; empty: in force */
     bool masked;   /* something of it stayed sealed */
     bool shredded; /* its patient's secret is gone for good */
+    bool elsewhere; /* it says who the chart is of, and makes no term of the content digest */
     bool support; /* no entry: something an entry refers to */
     bool retired; /* its subject was merged into another token of the chart */
     bool needed;  /* support: an entry shown refers to it */
@@ -38,6 +39,7 @@ struct fact {
 struct view {
     struct hub_arena *arena;
     const struct hub_query *query;
+    const bool *elsewhere;    /* which of the records are; NULL: none */
     struct version *versions; /* by id */
     size_t version_count;
     struct fact *facts;

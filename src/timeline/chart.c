@@ -111,6 +111,51 @@ out:
     return result;
 }
 
+/* PART of a token's RECORD; *TURN: it is this token's to tell. */
+static enum hub_result fill_part(struct hub_arena *arena, const struct hub_json *record, struct hub_span token, bool (*here)(void *ctx, struct hub_span token),
+                                 void *ctx, struct hub_chart_part *part, bool *turn, struct hub_error *err)
+{
+    struct hub_span *tokens = NULL;
+    size_t count = 0, before = 0;
+    HUB_TRY(read_list(arena, hub_json_get(record, "tokens"), &tokens, &count, err));
+    bool *are_here = HUB_ARENA_ARRAY(arena, bool, count + 1);
+    if (are_here == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    for (size_t i = 0; i < count; i++) {
+        are_here[i] = here(ctx, tokens[i]);
+        before += are_here[i] && hub_span_compare(tokens[i], token) < 0;
+    }
+    *part = (struct hub_chart_part){.tokens = tokens, .here = are_here, .token_count = count};
+    *turn = before == 0;
+    return HUB_OK;
+}
+
+enum hub_result timeline_read_chart_parts(struct hub_timeline *t, bool (*here)(void *ctx, struct hub_span token), bool (*callback)(void *ctx, const struct hub_chart_part *part),
+                                          void *ctx, struct hub_error *err)
+{
+    struct hub_kv_iter *iter = hub_kv_iter_new(t->kv, FAMILY_TOKENS, HUB_SPAN_NONE);
+    if (iter == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    struct hub_arena line;
+    hub_arena_init(&line, LINE_BYTES_MAX);
+    enum hub_result result = HUB_OK;
+    bool more = true;
+    while (more && hub_kv_iter_next(iter)) {
+        struct hub_json *record = NULL;
+        struct hub_chart_part part;
+        bool turn = false;
+        hub_arena_reset(&line);
+        HUB_TRY_OUT(hub_json_parse(&line, hub_kv_iter_value(iter), &record, err));
+        HUB_TRY_OUT(fill_part(&line, record, hub_kv_iter_key(iter), here, ctx, &part, &turn, err));
+        more = !turn || callback(ctx, &part);
+    }
+    result = hub_kv_iter_result(iter, err);
+out:
+    hub_arena_deinit(&line);
+    hub_kv_iter_free(iter);
+    return result;
+}
+
 /* --- of one store --- */
 
 static enum hub_result read_own(void *ctx, struct hub_arena *arena, struct hub_span token, struct hub_json **out,

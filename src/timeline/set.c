@@ -16,6 +16,7 @@ struct hub_timelines {
     pthread_cond_t let_go;
     int32_t (*partition_of)(struct hub_span token, int32_t count);
     int32_t count, here;
+    uint64_t changes;
     struct place *places;
 };
 
@@ -55,6 +56,7 @@ void hub_timelines_add(struct hub_timelines *set, int32_t partition, struct hub_
     HUB_ASSERT(place->timeline == NULL);
     place->timeline = timeline;
     set->here++;
+    set->changes++;
     (void)pthread_mutex_unlock(&set->lock);
 }
 
@@ -65,6 +67,7 @@ void hub_timelines_remove(struct hub_timelines *set, int32_t partition)
     (void)pthread_mutex_lock(&set->lock);
     if (place->timeline != NULL) {
         place->leaving = true;
+        set->changes++;
         while (place->readers != 0)
             (void)pthread_cond_wait(&set->let_go, &set->lock);
         place->timeline = NULL;
@@ -80,6 +83,14 @@ int32_t hub_timelines_count(struct hub_timelines *set)
     const int32_t here = set->here;
     (void)pthread_mutex_unlock(&set->lock);
     return here;
+}
+
+uint64_t hub_timelines_changes(struct hub_timelines *set)
+{
+    (void)pthread_mutex_lock(&set->lock);
+    const uint64_t changes = set->changes;
+    (void)pthread_mutex_unlock(&set->lock);
+    return changes;
 }
 
 /* --- readers --- */
@@ -201,6 +212,65 @@ enum hub_result hub_timelines_each_chart(struct hub_timelines *set, bool (*callb
         left = left || left_out || charts.gone;
     }
     return left && !charts.stopped ? elsewhere(err) : HUB_OK;
+}
+
+/* --- charts in part --- */
+
+struct chart_parts {
+    struct hub_timelines *set;
+    bool *here; /* by partition, as it was at first */
+    int32_t partition;
+    bool gone, stopped;
+    bool (*callback)(void *ctx, const struct hub_chart_part *part);
+    void *ctx;
+};
+
+static bool token_here(void *ctx, struct hub_span token)
+{
+    const struct chart_parts *c = ctx;
+    return c->here[partition_of(c->set, token)];
+}
+
+static bool each_part(void *ctx, const struct hub_chart_part *part)
+{
+    struct chart_parts *c = ctx;
+    c->gone = leaves(c->set, c->partition);
+    c->stopped = !c->gone && !c->callback(c->ctx, part);
+    return !c->gone && !c->stopped;
+}
+
+static void see_here(struct hub_timelines *set, bool *here)
+{
+    (void)pthread_mutex_lock(&set->lock);
+    for (int32_t i = 0; i < set->count; i++)
+        here[i] = set->places[i].timeline != NULL && !set->places[i].leaving;
+    (void)pthread_mutex_unlock(&set->lock);
+}
+
+static enum hub_result each_part_of(struct chart_parts *c, struct hub_error *err)
+{
+    struct hub_timeline *timeline = borrow(c->set, c->partition);
+    if (timeline == NULL)
+        return elsewhere(err);
+    enum hub_result result = timeline_read_chart_parts(timeline, token_here, each_part, c, err);
+    give_back(c->set, c->partition);
+    return result == HUB_OK && c->gone ? elsewhere(err) : result;
+}
+
+enum hub_result hub_timelines_each_chart_part(struct hub_timelines *set, bool (*callback)(void *ctx, const struct hub_chart_part *part), void *ctx, struct hub_error *err)
+{
+    struct chart_parts parts = {.set = set, .callback = callback, .ctx = ctx};
+    enum hub_result result = HUB_OK;
+    parts.here = hub_mem_array((size_t)set->count, sizeof *parts.here);
+    if (parts.here == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    see_here(set, parts.here);
+    for (parts.partition = 0; parts.partition < set->count && result == HUB_OK && !parts.stopped; parts.partition++) {
+        if (parts.here[parts.partition])
+            result = each_part_of(&parts, err);
+    }
+    hub_mem_free(parts.here);
+    return result;
 }
 
 enum hub_result hub_timelines_state_digest(struct hub_timelines *set, uint8_t digest[32], struct hub_error *err)

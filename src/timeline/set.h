@@ -32,5 +32,18 @@ enum hub_result hub_timelines_each_entry(struct hub_timelines *set, struct hub_s
                                          struct hub_error *err) HUB_MUST_USE;
 /* The charts that are here whole; when all were told, HUB_ELSEWHERE if others may be left. */
 enum hub_result hub_timelines_each_chart(struct hub_timelines *set, bool (*callback)(void *ctx, const struct hub_chart *chart), void *ctx, struct hub_error *err) HUB_MUST_USE;
+
+/* A chart of which at least one token is here. Everything is the caller's only during the callback. */
+struct hub_chart_part {
+    const struct hub_span *tokens; /* all of the chart, sorted */
+    const bool *here;              /* which of them are */
+    size_t token_count;
+};
+/* All of them, each once, whether its id is here or not. What is here is what was when it began: a partition that comes later is
+ * not, and one that leaves meanwhile ends it with HUB_ELSEWHERE. */
+enum hub_result hub_timelines_each_chart_part(struct hub_timelines *set, bool (*callback)(void *ctx, const struct hub_chart_part *part), void *ctx,
+                                              struct hub_error *err) HUB_MUST_USE;
+/* Counts partitions that came or left: who reads twice and finds the same number read of the same ones. */
+uint64_t hub_timelines_changes(struct hub_timelines *set);
 /* Of the partitions that are here: the digests of processes add up. */
 enum hub_result hub_timelines_state_digest(struct hub_timelines *set, uint8_t digest[32], struct hub_error *err) HUB_MUST_USE;

@@ -14,7 +14,7 @@ class Instance(Hub):
 
     def __init__(self, cluster, name, user="timeline", keys=None, trust=(), session="6s", facts="30s", partitions=4, extra=""):
         super().__init__()
-        self.name = name
+        self.name, self.stranger = name, keys is None
         with open(os.path.join(self.dir, "hub.yaml"), encoding="utf-8") as f:
             policy = next(line for line in f if line.startswith("policy:"))
         more = f"    instance: {name}\n    timeline: {{session: {session}, facts: {facts}}}\n"
@@ -30,6 +30,15 @@ class Instance(Hub):
         shutil.rmtree(os.path.join(self.dir, "keys"))
         shutil.copytree(os.path.join(hub.dir, "keys"), os.path.join(self.dir, "keys"))
 
+    def keep_only_the_timeline(self):
+        data = os.path.join(self.dir, "data")
+        for name in set(os.listdir(data)) - {"timeline"}:
+            path = os.path.join(data, name)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.remove(path)
+
     def start(self, **options):
         return super().start(roles=ROLE, **options)
 
@@ -43,7 +52,8 @@ class Instance(Hub):
             out, err = run("timeline", "--digest", what, cwd=self.dir, expect=None)
             if out.strip():
                 return int(out.strip(), 16)
-            check("is behind the events on the bus" in err and time.monotonic() < limit, f"no digest: {err}\n{self.timeline()}")
+            busy = "is behind the events on the bus" in err or "moved from process to process" in err
+            check(busy and time.monotonic() < limit, f"no digest: {err}\n{self.timeline()}")
 
 
 class Site:
@@ -112,10 +122,13 @@ class Site:
             raise Failed(f"{failed}: {[i.timeline() for i in self.running()]}\n{self.running()[0].log_tail() if self.running() else ''}") from None
 
     def state(self):
+        return self.total("state")
+
+    def total(self, what):
         """Of all instances together; summed anew when partitions moved meanwhile."""
         for _ in range(10):
             before = self.places()
-            total = sum(i.digest() for i in self.running()) % 2**256
+            total = sum(i.digest(what) for i in self.running()) % 2**256
             if self.places() == before:
                 return total
         raise Failed(f"the partitions do not come to rest: {before}")
@@ -125,6 +138,39 @@ class Site:
         def of(t):
             return t["rebalances"], sorted(p["partition"] for p in t["partitions"])
         return [of(i.timeline()) for i in self.running()]
+
+    def content(self):
+        """Of all instances together, each with the keys of all patients that there are by now."""
+        running = self.running()
+        for one in running:
+            one.stop()
+            one.take_keys(self.hub)
+            if one.stranger:  # what it wrote under keys of its own it could not go on with
+                one.keep_only_the_timeline()
+            one.start()  # within its session: the same partitions
+        self.settled()
+        check(self.across(), "no chart has parts with more than one process: nothing is tried")
+        return self.total("content")
+
+    def across(self):
+        """Charts whose patients are known to more than one process, as lists of tokens."""
+        owner = {p["partition"]: one.name for one in self.running() for p in one.timeline()["partitions"]}
+        charts = {}
+        for key, (partition, value) in self.outputs().items():
+            if b"/" not in key and value is not None:
+                record = json.loads(value)
+                if record["entries"].get("patient", 0) > 0:
+                    charts.setdefault(tuple(record["tokens"]), set()).add(owner.get(partition))
+        return [tokens for tokens, owners in charts.items() if len(owners) > 1]
+
+    def merge_across(self, hospital):
+        """Patients are merged, until a chart has parts with more than one process."""
+        n = hospital.patients
+        self.settled()
+        while not self.across():
+            self.send([encode(lines) for lines in (hospital.adt("A01", n), hospital.adt("A01", n + 1), hospital.merge(n, n + 1))])
+            self.settled()
+            n += 2
 
     def undisturbed(self):
         """What one process makes of the same events: the hub itself, from its own log. (state, content)"""

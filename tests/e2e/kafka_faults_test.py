@@ -27,7 +27,7 @@ class Load:
                 while self.running:
                     if message is None:
                         n = self.sent % PATIENTS
-                        message = encode(self.hospital.oru(n) if self.sent % 3 else self.hospital.adt("A08", n))
+                        message = encode(self.next_message(n))
                         self.sent += 1
                     code, control = ack_code(sender.exchange(message))
                     if code == "AA":
@@ -36,6 +36,11 @@ class Load:
                     time.sleep(0.01)
             except (OSError, IndexError):
                 time.sleep(0.2)  # the hub is down: the same message again
+
+    def next_message(self, n):
+        if self.sent % 40 == 39:
+            return self.hospital.merge(n, (n + 1) % PATIENTS)
+        return self.hospital.oru(n) if self.sent % 3 else self.hospital.adt("A08", n)
 
     def stop(self):
         self.running = False
@@ -140,6 +145,7 @@ def nothing_is_lost_or_out_of_order_whatever_fails():
             until(lambda: answered(loads) > before + 20, f"nothing goes on after cycle {cycle} ({kind}): {hub.json('status')['bus']}", 90)
         for load in loads:
             load.stop()
+        site.merge_across(Hospital(41 + SENDERS, PATIENTS))
         status = check_whole(cluster, hub)
         check(status["events"] >= answered(loads), f"{answered(loads)} answered, {status['events']} stored")
         parts = site.settled(timeout=180)
@@ -148,7 +154,10 @@ def nothing_is_lost_or_out_of_order_whatever_fails():
         print(f"     fenced {[t['fenced'] for t in parts]}, restores {[t['restores'] for t in parts]}, rebalances {[t['rebalances'] for t in parts]}")
         print(f"     {CYCLES} cycles, {answered(loads)} messages answered, {cluster.count('chartline.events')} records for {status['events']} events, "
               f"{status['bus']['retries']} retries, {status['bus']['rebuilds']} rebuilds in the last process")
-        check(state == site.undisturbed()[0], "the timeline is not that of one undisturbed process")
+        content = site.content()
+        expected = site.undisturbed()
+        check(state == expected[0], "the timeline is not that of one undisturbed process")
+        check(content == expected[1], "the contents of the processes do not add up to that of one undisturbed process")
     finally:
         for load in loads:
             load.running = False

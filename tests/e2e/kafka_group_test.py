@@ -60,10 +60,18 @@ def two_share_it_a_third_comes_and_goes_and_one_is_killed():
         site.settled()
         third.kill()  # for longer than its session: the others take over
         site.send(hospital.messages(30))
+        site.merge_across(hospital)
         parts = site.settled()
         state = site.state()
         check(all(t["untrusted"] == 0 and t["unknown_facts"] == 0 and t["unreadable"] == 0 for t in parts), f"{parts}")
-        check(state == site.undisturbed()[0], "the states of the processes do not add up to that of one")
+        content = site.content()
+        site.cluster.nodes[0].pause()
+        out, err = run("timeline", "--digest", "content", cwd=first.dir, expect=None)
+        site.cluster.nodes[0].resume()
+        check(not out.strip() and "try again" in err, f"brokers are away, and a sum is said: {out}{err}")
+        expected = site.undisturbed()
+        check(state == expected[0], "the states of the processes do not add up to that of one")
+        check(content == expected[1], "the contents of the processes do not add up to that of one")
     finally:
         site.close()
 

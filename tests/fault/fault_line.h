@@ -318,7 +318,7 @@ static inline bool line_add_chart(void *ctx, const struct hub_chart *chart)
     content->count = 0;
     for (size_t i = 0; i < chart->token_count; i++)
         HUB_ASSERT(hub_timeline_each_entry(content->hub->timeline, chart->tokens[i], line_take, content, NULL) == HUB_OK);
-    HUB_ASSERT(hub_query_content_digest(&content->arena, content->records, content->count, &content->opener,
+    HUB_ASSERT(hub_query_content_digest(&content->arena, content->records, NULL, content->count, &content->opener,
                                         content->digest, NULL) == HUB_OK);
     return true;
 }

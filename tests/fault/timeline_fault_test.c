@@ -236,7 +236,7 @@ static bool read_chart(void *ctx, const struct hub_chart *chart)
     if (f->result == HUB_OK)
         f->result = hub_query_chart(&f->reading, hub_span_str(chart->id), f->records, f->record_count, &query, NULL, &out, NULL);
     if (f->result == HUB_OK)
-        f->result = hub_query_content_digest(&f->reading, f->records, f->record_count, NULL, f->content, NULL);
+        f->result = hub_query_content_digest(&f->reading, f->records, NULL, f->record_count, NULL, f->content, NULL);
     return f->result == HUB_OK;
 }
 

@@ -84,7 +84,7 @@ static bool read_chart(void *ctx, const struct hub_chart *chart)
         check(hub_query_chart(&reading->arena, hub_span_str(chart->id), reading->records, reading->count, &query, NULL, &out, NULL) == HUB_OK);
     }
     uint8_t digest[32] = {0};
-    check(hub_query_content_digest(&reading->arena, reading->records, reading->count, NULL, digest, NULL) == HUB_OK);
+    check(hub_query_content_digest(&reading->arena, reading->records, NULL, reading->count, NULL, digest, NULL) == HUB_OK);
     return true;
 }
 

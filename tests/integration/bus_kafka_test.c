@@ -405,6 +405,17 @@ static void a_member_commits_and_finds_what_it_committed(void **state)
     assert_int_equal(hub_bus_committed(c, &place, 1, WAIT_MS, NULL), HUB_OK);
     assert_int_equal(place.offset, 7);
     assert_int_equal(place.note, INT64_C(12345678901));
+    const struct hub_bus_consumer_options alone = {.group = "g1"}; /* knows what the group has, and joins it not */
+    struct hub_bus_consumer *other = NULL;
+    assert_int_equal(hub_bus_consumer_open(f->bus, &alone, &other, NULL), HUB_OK);
+    place.offset = place.note = 0;
+    assert_int_equal(hub_bus_committed(other, &place, 1, WAIT_MS, NULL), HUB_OK);
+    assert_int_equal(place.offset, 7);
+    assert_int_equal(place.note, INT64_C(12345678901));
+    assert_int_not_equal(hub_bus_commit_offsets(other, &place, 1, NULL), HUB_OK);
+    hub_bus_consumer_close(other);
+    place.offset = 8;
+    assert_int_equal(hub_bus_commit_offsets(c, &place, 1, NULL), HUB_OK); /* it is a member as before */
     hub_bus_consumer_close(c);
 }
 

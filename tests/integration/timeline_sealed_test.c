@@ -276,7 +276,7 @@ static bool add_chart(void *ctx, const struct hub_chart *chart)
     run->record_count = 0;
     for (size_t i = 0; i < chart->token_count; i++)
         assert_int_equal(hub_timeline_each_entry(run->timeline, chart->tokens[i], take, run, NULL), HUB_OK);
-    return hub_query_content_digest(&run->arena, run->records, run->record_count, &opener, run->digest,
+    return hub_query_content_digest(&run->arena, run->records, NULL, run->record_count, &opener, run->digest,
                                     NULL) == HUB_OK;
 }
 

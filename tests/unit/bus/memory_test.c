@@ -140,6 +140,17 @@ static void a_member_answers_its_assignment_with_offsets_of_its_own(void **state
     mine.offset = 0;
     assert_int_equal(hub_bus_committed(consumer, &mine, 1, 100, NULL), HUB_OK);
     assert_int_equal(mine.offset, 2);
+    struct hub_bus_consumer_options alone = {.group = "g"}; /* knows what the group has, and joins it not */
+    struct hub_bus_consumer *other = NULL;
+    assert_int_equal(hub_bus_consumer_open(f->bus, &alone, &other, NULL), HUB_OK);
+    mine.offset = 0;
+    assert_int_equal(hub_bus_committed(other, &mine, 1, 100, NULL), HUB_OK);
+    assert_int_equal(mine.offset, 2);
+    assert_int_equal(hub_bus_next(other, 0, &event, NULL), HUB_OK);
+    assert_int_equal(event.kind, HUB_BUS_IDLE);
+    assert_int_equal(hub_bus_commit_offsets(other, &mine, 1, NULL), HUB_DENIED);
+    hub_bus_consumer_close(other);
+    assert_int_equal(hub_bus_commit_offsets(consumer, &mine, 1, NULL), HUB_OK);
     hub_memory_rebalance(f->bus, "g", true);
     assert_int_equal(hub_bus_next(consumer, 0, &event, NULL), HUB_OK);
     assert_int_equal(event.kind, HUB_BUS_LOST);

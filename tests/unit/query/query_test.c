@@ -244,7 +244,7 @@ static void query_says_when_memory_is_out(void **state)
 static void digest(uint8_t out[32])
 {
     memset(out, 0, 32);
-    assert_int_equal(hub_query_content_digest(&arena, records, record_count, NULL, out, NULL), HUB_OK);
+    assert_int_equal(hub_query_content_digest(&arena, records, NULL, record_count, NULL, out, NULL), HUB_OK);
 }
 
 static void two_messages(const char *salt, int recorded, const char *value)
@@ -301,6 +301,85 @@ static void query_content_digest_is_of_what_was_said(void **state)
     assert_memory_not_equal(one, two, 32);
 }
 
+/* Somebody with the number VALUE, and an observation of theirs, in records of TOKEN. */
+static void somebody(const char *token, const char *value)
+{
+    demographics(hub_arena_printf(&arena, "p%s", token), token, 10, "fold",
+                 hub_arena_printf(&arena, ",\"identifier\":[{\"system\":\"urn:x\",\"value\":\"%s\"}]", value));
+    say((struct say){.event = hub_arena_printf(&arena, "e-p%s", token),
+                     .time = 10,
+                     .ordinal = 1,
+                     .subject = token,
+                     .entry = {.type = "Observation",
+                               .id = hub_arena_printf(&arena, "o%s", token),
+                               .kind = "observation",
+                               .facts = token,
+                               .class_ = 1,
+                               .body = hub_arena_printf(&arena, ",\"status\":\"final\",\"subject\":{\"reference\":\"Patient/p%s\"}", token)}});
+}
+
+static void replacing(const char *token, const char *event, const char *what)
+{
+    records[record_count++] = parse(hub_arena_printf(&arena, "{\"event\":\"%s\",\"kind\":\"revision\",\"recorded\":\"%s\",\"subject\":\"%s\",\"supersedes\":[\"%s\"]}",
+                                                     event, minute(&arena, 50), token, what));
+}
+
+/* Of a process that has the records of TOKEN and of the others Patient resources and revisions, added into OUT. */
+static void digest_of_part(const char *token, bool others, uint8_t out[32])
+{
+    struct hub_json *part[RECORDS_MAX];
+    bool elsewhere[RECORDS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < record_count; i++) {
+        const bool here = hub_span_is(hub_json_get_span(records[i], "subject"), token);
+        const struct hub_span kind = hub_json_get_span(records[i], "kind");
+        if (!here && (!others || !(hub_span_is(kind, "patient") || hub_span_is(kind, "revision"))))
+            continue;
+        elsewhere[count] = !here;
+        part[count++] = records[i];
+    }
+    assert_int_equal(hub_query_content_digest(&arena, part, elsewhere, count, NULL, out, NULL), HUB_OK);
+}
+
+/* OTHERS_MATTER: a process that knows nothing of the other one's records says something else. */
+static void check_parts(bool others_matter)
+{
+    static const uint8_t nothing[32];
+    uint8_t whole[32], parts[32] = {0}, alone[32] = {0};
+    bool all[RECORDS_MAX];
+    digest(whole);
+    digest_of_part("1a", true, parts);
+    digest_of_part("1b", true, parts);
+    assert_memory_equal(parts, whole, 32);
+    digest_of_part("1a", false, alone);
+    digest_of_part("1b", false, alone);
+    assert_int_equal(memcmp(alone, whole, 32) != 0, others_matter);
+    for (size_t i = 0; i < record_count; i++)
+        all[i] = true;
+    memset(alone, 0, sizeof alone);
+    assert_int_equal(hub_query_content_digest(&arena, records, all, record_count, NULL, alone, NULL), HUB_OK);
+    assert_memory_equal(alone, nothing, 32);
+}
+
+static void query_records_elsewhere_say_who_it_is_and_make_no_terms(void **state)
+{
+    (void)state;
+    uint8_t before[32], after[32];
+    somebody("1a", "7");
+    somebody("1b", "8");
+    check_parts(true);
+    digest(before);
+    replacing("1b", "e9", "e-p1b"); /* a number that does not count any more, nor what was said beside it */
+    check_parts(false);
+    digest(after);
+    assert_memory_not_equal(before, after, 32);
+    record_count--;
+    replacing("1b", "e9", "e-p1a"); /* ... of the other token's event */
+    check_parts(true);
+    digest(before);
+    assert_memory_not_equal(before, after, 32);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -319,6 +398,7 @@ int main(void)
         TEST(query_damaged_records_are_refused),
         TEST(query_says_when_memory_is_out),
         TEST(query_content_digest_is_of_what_was_said),
+        TEST(query_records_elsewhere_say_who_it_is_and_make_no_terms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
