@@ -38,15 +38,6 @@ void hub_blake2b_parts(const uint8_t *key, const struct hub_span *parts, size_t 
 /* BLAKE2b over the bytes as they are. */
 void hub_blake2b(const uint8_t *key, struct hub_span bytes, uint8_t *out, size_t out_len);
 
-/* The same for each of JOBS, several at a time where the processor has the registers for it: for inputs that do not
- * depend on each other. A key may be NULL; OUT has OUT_LEN bytes and is no part of any input. */
-struct hub_blake2b_job {
-    const uint8_t *key;
-    struct hub_span bytes;
-    uint8_t *out;
-};
-void hub_blake2b_many(const struct hub_blake2b_job *jobs, size_t count, size_t out_len);
-
 struct hub_sha256 {
     _Alignas(16) uint8_t opaque[128]; /* copyable: a copy continues on its own */
 };

@@ -22,28 +22,21 @@ struct builder {
     char *at;
     const char *end;
     enum hub_result result; /* the first failure */
-    struct hub_tokens *tokens; /* their places in the text are filled when all are known */
 };
 
 enum { WORDS_MAX = 512 }; /* of tokens, codes and the version; the effective time comes on top */
 
-/* Where LEN characters belong that are the word's value. */
-static char *add_word(struct builder *b, const char *name, size_t len)
+static void add_text(struct builder *b, const char *name, struct hub_span text)
 {
     const size_t name_len = strlen(name);
-    char *value = b->at + name_len + 2;
-    HUB_ASSERT((size_t)(b->end - b->at) > name_len + len + 2);
+    if (text.len == 0)
+        return;
+    HUB_ASSERT((size_t)(b->end - b->at) > name_len + text.len + 2);
     *b->at = ' ';
     memcpy(b->at + 1, name, name_len);
     b->at[1 + name_len] = '=';
-    b->at = value + len;
-    return value;
-}
-
-static void add_text(struct builder *b, const char *name, struct hub_span text)
-{
-    if (text.len != 0)
-        memcpy(add_word(b, name, text.len), text.ptr, text.len);
+    memcpy(b->at + name_len + 2, text.ptr, text.len);
+    b->at += name_len + 2 + text.len;
 }
 
 static void add_code(struct builder *b, const char *name, const char *code)
@@ -57,6 +50,7 @@ static void add_token(struct builder *b, const char *label, const char *word, bo
                       const struct hub_fact_key *key)
 {
     struct hub_span parts[PARTS_MAX];
+    struct hub_hash_token token;
     size_t count = 0;
     if (key->part_count == 0 || b->result != HUB_OK)
         return;
@@ -70,7 +64,8 @@ static void add_token(struct builder *b, const char *label, const char *word, bo
         parts[count++] = hub_span_str(b->p->subject.text);
     for (size_t i = 0; i < key->part_count; i++)
         parts[count++] = key->parts[i];
-    hub_keys_tokens_add(b->p->keys, b->tokens, label, parts, count, add_word(b, label, HUB_RESOURCE_ID_LEN));
+    hub_keys_measure_token(b->p->keys, label, parts, count, &token);
+    add_text(b, label, hub_span_str(token.text));
 }
 
 static void add_time(struct builder *b, const char *name, const struct hub_when *when)
@@ -130,11 +125,8 @@ enum hub_result hub_entry_add(const struct hub_prepared *p, struct hub_resource 
     char *text = hub_arena_bytes(p->arena, cap);
     if (text == NULL)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    struct hub_tokens tokens;
-    struct builder b = {p, text, text + cap, HUB_OK, &tokens};
-    tokens.count = 0;
+    struct builder b = {p, text, text + cap, HUB_OK};
     add_all(&b, entry, sensitive);
-    hub_keys_tokens_make(p->keys, &tokens);
     if (b.result == HUB_OK) /* each word begins with a space: the first one is left out */
         b.result = push_extension(p->arena, resource->json, hub_span_of(text + 1, (size_t)(b.at - text) - 1));
     return b.result == HUB_OK ? HUB_OK : hub_fail(err, b.result, NULL, NULL);

@@ -7,43 +7,22 @@
 #define FIELD_LABEL "chartline field 1"
 #define COMMIT_LABEL "chartline commit 1"
 
-/* COUNT classes from FIRST on, side by side. */
-static enum hub_result derive(struct hub_field_keys *f, unsigned first, unsigned count,
-                              const uint8_t (*class_keys)[HUB_KEY_LEN], const uint8_t secret[HUB_KEY_LEN])
-{
-    uint8_t input[sizeof FIELD_LABEL - 1 + HUB_KEY_LEN], commit[sizeof COMMIT_LABEL - 1 + HUB_SALT_LEN];
-    uint8_t fields[HUB_DATA_CLASSES][HUB_KEY_LEN];
-    struct hub_blake2b_job jobs[HUB_DATA_CLASSES];
-    enum hub_result result = HUB_OK;
-    memcpy(input, FIELD_LABEL, sizeof FIELD_LABEL - 1);
-    memcpy(input + sizeof FIELD_LABEL - 1, secret, HUB_KEY_LEN);
-    memcpy(commit, COMMIT_LABEL, sizeof COMMIT_LABEL - 1);
-    memcpy(commit + sizeof COMMIT_LABEL - 1, f->salt, HUB_SALT_LEN);
-    for (unsigned i = 0; i < count; i++)
-        jobs[i] = (struct hub_blake2b_job){class_keys[i], hub_span_of(input, sizeof input), fields[i]};
-    hub_blake2b_many(jobs, count, HUB_KEY_LEN);
-    for (unsigned i = 0; i < count; i++)
-        jobs[i] = (struct hub_blake2b_job){fields[i], hub_span_of(commit, sizeof commit), f->commitment[first + i]};
-    hub_blake2b_many(jobs, count, HUB_HASH_LEN);
-    for (unsigned i = 0; i < count && result == HUB_OK; i++) {
-        result = hub_suite_key(f->suite, fields[i], f->salt, f->key[first + i]);
-        f->have[first + i] = result == HUB_OK;
-    }
-    hub_mem_wipe(input, sizeof input);
-    hub_mem_wipe(fields, sizeof fields);
-    return result;
-}
-
 enum hub_result hub_field_derive(struct hub_field_keys *f, enum hub_data_class class_,
                                  const uint8_t class_key[HUB_KEY_LEN], const uint8_t secret[HUB_KEY_LEN])
 {
-    return derive(f, class_, 1, (const uint8_t(*)[HUB_KEY_LEN])class_key, secret);
-}
-
-enum hub_result hub_field_derive_all(struct hub_field_keys *f, const uint8_t (*class_keys)[HUB_KEY_LEN],
-                                     const uint8_t secret[HUB_KEY_LEN])
-{
-    return derive(f, HUB_DATA_IDENTITY, HUB_DATA_CLASSES - HUB_DATA_IDENTITY, class_keys, secret);
+    uint8_t input[sizeof FIELD_LABEL - 1 + HUB_KEY_LEN], commit[sizeof COMMIT_LABEL - 1 + HUB_SALT_LEN];
+    uint8_t field[HUB_KEY_LEN];
+    memcpy(input, FIELD_LABEL, sizeof FIELD_LABEL - 1);
+    memcpy(input + sizeof FIELD_LABEL - 1, secret, HUB_KEY_LEN);
+    hub_blake2b(class_key, hub_span_of(input, sizeof input), field, HUB_KEY_LEN);
+    memcpy(commit, COMMIT_LABEL, sizeof COMMIT_LABEL - 1);
+    memcpy(commit + sizeof COMMIT_LABEL - 1, f->salt, HUB_SALT_LEN);
+    hub_blake2b(field, hub_span_of(commit, sizeof commit), f->commitment[class_], HUB_HASH_LEN);
+    enum hub_result result = hub_suite_key(f->suite, field, f->salt, f->key[class_]);
+    f->have[class_] = result == HUB_OK;
+    hub_mem_wipe(input, sizeof input);
+    hub_mem_wipe(field, sizeof field);
+    return result;
 }
 
 /* --- the seal attribute --- */

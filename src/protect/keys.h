@@ -39,24 +39,9 @@ void hub_keys_scoped_token(struct hub_keys *keys, enum hub_token_scope scope, st
 /* Parts: feed id, sender, message bytes; INDEX of the patient; REVISION 0 for the first mapping. */
 void hub_keys_event_id(struct hub_keys *keys, struct hub_span feed_id, struct hub_span sender, struct hub_span message,
                        uint32_t index, uint32_t revision, struct hub_event_id *out);
-/* Of ordinals 0 and up, COUNT of them. */
-void hub_keys_resource_ids(struct hub_keys *keys, const struct hub_event_id *event, uint32_t count, char (*out)[HUB_RESOURCE_ID_LEN + 1]);
+void hub_keys_resource_id(struct hub_keys *keys, const struct hub_event_id *event, uint32_t ordinal, char out[HUB_RESOURCE_ID_LEN + 1]);
 /* Key M over a label ("fact", "measure", "location", "list", "encounter", "control-id") and parts. */
 void hub_keys_measure_token(struct hub_keys *keys, const char *label, const struct hub_span *parts, size_t count, struct hub_hash_token *out);
-/* The same for several that are made together, which takes less time: hub_keys_tokens_add puts down what one is of
- * and where its HUB_RESOURCE_ID_LEN characters go (no end behind them), hub_keys_tokens_make writes all. */
-enum { HUB_TOKENS_MAX = 8, HUB_TOKEN_INPUT_MAX = 256 };
-struct hub_tokens {
-    size_t count;
-    struct {
-        uint8_t input[HUB_TOKEN_INPUT_MAX];
-        size_t len;
-        char *out;
-    } asked[HUB_TOKENS_MAX];
-};
-void hub_keys_tokens_add(struct hub_keys *keys, struct hub_tokens *tokens, const char *label, const struct hub_span *parts,
-                         size_t count, char *out);
-void hub_keys_tokens_make(struct hub_keys *keys, struct hub_tokens *tokens);
 /* 8 characters that two tokens share exactly when they are of one authority. */
 void hub_keys_authority_tag(struct hub_keys *keys, struct hub_span system, char out[9]);
 

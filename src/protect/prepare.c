@@ -38,26 +38,26 @@ static void make_event_id(struct hub_prepared *p, const struct hub_origin *origi
     open_hash(parts, 3, p->id.text);
 }
 
-static void make_resource_ids(const struct hub_prepared *p, uint32_t count)
+static void make_resource_id(const struct hub_prepared *p, uint32_t ordinal,
+                             char out[HUB_RESOURCE_ID_LEN + 1])
 {
     if (p->keys != NULL) {
-        hub_keys_resource_ids(p->keys, &p->id, count, p->ids);
+        hub_keys_resource_id(p->keys, &p->id, ordinal, out);
         return;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t number[4];
-        hub_le32(number, i);
-        const struct hub_span parts[] = {HUB_SPAN("map resource"), hub_span_str(p->id.text),
-                                         hub_span_of(number, 4)};
-        open_hash(parts, 3, p->ids[i]);
-    }
+    uint8_t number[4];
+    hub_le32(number, ordinal);
+    const struct hub_span parts[] = {HUB_SPAN("map resource"), hub_span_str(p->id.text),
+                                     hub_span_of(number, 4)};
+    open_hash(parts, 3, out);
 }
 
 static enum hub_result set_ids(struct hub_prepared *p, const struct hub_event *event)
 {
     p->ids = hub_arena_alloc(p->arena, ((size_t)event->resource_count + 1) * sizeof *p->ids);
     HUB_ENSURE(p->ids != NULL, HUB_NO_MEMORY);
-    make_resource_ids(p, event->resource_count + 1);
+    for (uint32_t i = 0; i <= event->resource_count; i++)
+        make_resource_id(p, i, p->ids[i]);
     for (uint32_t i = 0; i < event->resource_count; i++)
         HUB_TRY(hub_json_set_string(p->arena, event->resources[i].json, "id", hub_span_str(p->ids[i])));
     return HUB_OK;

@@ -22,19 +22,20 @@ struct sealer {
 
 static enum hub_result take_keys(struct sealer *s, struct hub_error *err)
 {
-    uint8_t secret[HUB_KEY_LEN], keys[HUB_DATA_CLASSES][HUB_KEY_LEN];
+    uint8_t secret[HUB_KEY_LEN], key[HUB_KEY_LEN];
     enum hub_result result = s->event->has_patient
                                  ? hub_keys_patient(s->keys, &s->prepared.subject, true, secret,
                                                     &s->field.secret_id, &s->new_secret, err)
                                  : hub_keys_one_off(s->keys, secret, &s->field.secret_id);
     s->field.suite = hub_policy_suite(s->policy);
     hub_random(s->field.salt, sizeof s->field.salt);
-    for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES && result == HUB_OK; c++)
-        result = hub_keys_class_current(s->keys, (enum hub_data_class)c, keys[c], &s->field.class_id[c], err);
-    if (result == HUB_OK)
-        result = hub_field_derive_all(&s->field, (const uint8_t(*)[HUB_KEY_LEN])keys + HUB_DATA_IDENTITY, secret);
+    for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES && result == HUB_OK; c++) {
+        result = hub_keys_class_current(s->keys, (enum hub_data_class)c, key, &s->field.class_id[c], err);
+        if (result == HUB_OK)
+            result = hub_field_derive(&s->field, (enum hub_data_class)c, key, secret);
+    }
     hub_mem_wipe(secret, sizeof secret);
-    hub_mem_wipe(keys, sizeof keys);
+    hub_mem_wipe(key, sizeof key);
     return result;
 }
 

@@ -148,9 +148,6 @@ struct hub_field_keys {
 enum hub_result hub_field_derive(struct hub_field_keys *f, enum hub_data_class class_,
                                  const uint8_t class_key[HUB_KEY_LEN],
                                  const uint8_t secret[HUB_KEY_LEN]) HUB_MUST_USE;
-/* The same for every class there is: CLASS_KEYS begins with that of HUB_DATA_IDENTITY. */
-enum hub_result hub_field_derive_all(struct hub_field_keys *f, const uint8_t (*class_keys)[HUB_KEY_LEN],
-                                     const uint8_t secret[HUB_KEY_LEN]) HUB_MUST_USE;
 /* The `seal` attribute, and back (keys are not filled; HUB_SYNTAX). */
 void hub_field_seal_write(const struct hub_field_keys *f, struct hub_buf *out);
 enum hub_result hub_field_seal_parse(struct hub_span text, struct hub_field_keys *out) HUB_MUST_USE;

@@ -97,33 +97,6 @@ static void crypto_blake2b_parts_prefixes_every_part_with_its_length(void **stat
     assert_memory_not_equal(out, other, sizeof other);
 }
 
-/* Every number of inputs up to three groups of registers, keyed and not, around the ends of blocks. */
-static void crypto_blake2b_many_hashes_each_as_one_alone(void **state)
-{
-    (void)state;
-    enum { MANY = 13, BYTES = 1200 };
-    static const size_t lens[MANY] = {0, 1, 127, 128, 129, 255, 256, 257, 640, 68, 0, 49, 1024};
-    uint8_t key[HUB_KEY_LEN], bytes[BYTES], outs[MANY][64], out[64];
-    struct hub_blake2b_job jobs[MANY];
-    for (unsigned i = 0; i < sizeof key; i++)
-        key[i] = (uint8_t)(i * 3);
-    for (unsigned i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)(i * 37 + i / 256);
-    for (size_t count = 0; count <= MANY; count++) {
-        const size_t out_len = 20 + count * 3;
-        memset(outs, 0x55, sizeof outs);
-        for (size_t i = 0; i < count; i++)
-            jobs[i] = (struct hub_blake2b_job){(count + i) % 3 != 0 ? key : NULL, hub_span_of(bytes + i, lens[i]), outs[i]};
-        hub_blake2b_many(jobs, count, out_len);
-        for (size_t i = 0; i < MANY; i++) {
-            memset(out, 0x55, sizeof out);
-            if (i < count)
-                hub_blake2b(jobs[i].key, jobs[i].bytes, out, out_len);
-            assert_memory_equal(outs[i], out, sizeof out);
-        }
-    }
-}
-
 /* FIPS 180-4 examples. */
 static void crypto_sha256_gives_known_answers(void **state)
 {
@@ -410,7 +383,6 @@ int main(void)
         cmocka_unit_test(crypto_secret_memory_holds_what_is_put_there),
         cmocka_unit_test(crypto_blake2b_gives_known_answers),
         cmocka_unit_test(crypto_blake2b_parts_prefixes_every_part_with_its_length),
-        cmocka_unit_test(crypto_blake2b_many_hashes_each_as_one_alone),
         cmocka_unit_test(crypto_sha256_gives_known_answers),
         cmocka_unit_test(crypto_sha256_copy_of_a_state_continues_on_its_own),
         cmocka_unit_test(crypto_aead_gives_the_drafts_answer),

@@ -114,34 +114,6 @@ static size_t patient_count(struct hub_keys *keys)
     return count;
 }
 
-/* Short inputs are hashed together, the one that is too long for that alone. */
-static void keys_tokens_made_together_are_those_made_alone(void **state)
-{
-    struct test_store *p = *state;
-    static const size_t lens[] = {0, 1, 40, 215, 216, 217, 3000};
-    enum { COUNT = sizeof lens / sizeof lens[0] };
-    static char value[3000];
-    struct hub_keys *keys = test_store_open(p);
-    struct hub_tokens tokens = {0};
-    char outs[COUNT][HUB_RESOURCE_ID_LEN];
-    memset(value, 'v', sizeof value);
-    for (int round = 0; round < 2; round++) { /* it may be used again */
-        for (size_t i = 0; i < COUNT; i++) {
-            const struct hub_span parts[] = {HUB_SPAN("order"), hub_span_of(value, lens[i])};
-            hub_keys_tokens_add(keys, &tokens, "fact", parts, 2, outs[i]);
-        }
-        hub_keys_tokens_make(keys, &tokens);
-        for (size_t i = 0; i < COUNT; i++) {
-            const struct hub_span parts[] = {HUB_SPAN("order"), hub_span_of(value, lens[i])};
-            struct hub_hash_token token;
-            hub_keys_measure_token(keys, "fact", parts, 2, &token);
-            assert_memory_equal(outs[i], token.text, HUB_RESOURCE_ID_LEN);
-        }
-        memset(outs, 0, sizeof outs);
-    }
-    hub_keys_close(keys);
-}
-
 static void keys_patient_secret_survives_only_a_synced_creation(void **state)
 {
     struct test_store *p = *state;
@@ -430,7 +402,6 @@ int main(void)
         T(keys_open_tells_which_role_key_is_missing),
         T(keys_stay_the_same_when_opened_again),
         T(keys_tokens_differ_by_every_part),
-        T(keys_tokens_made_together_are_those_made_alone),
         T(keys_patient_secret_survives_only_a_synced_creation),
         T(keys_cache_gives_every_patient_its_own_secret_back),
         T(keys_threads_agree_on_one_secret_per_patient),
