@@ -34,7 +34,7 @@ struct hub_bus_options {
     const char *compression; /* none, lz4, zstd, ... */
     uint64_t buffer_bytes;   /* records of one producer that wait for the brokers; 0: 64 MiB */
     uint64_t message_bytes;  /* largest record */
-    bool prompt;             /* somebody waits for each delivery: a record waits for others to go along with it 1 ms, not 5 */
+    bool prompt;             /* somebody waits for each delivery: a record waits for others to go along with it 1 ms, not 20 */
     /* Settings of the client library, "name=value", NULL ended; those that guard records are refused. */
     const char *const *properties;
 };

@@ -353,7 +353,7 @@ rd_kafka_conf_t *hub_kafka_conf(struct hub_kafka_bus *bus, enum hub_kafka_kind k
         hub_kafka_set_number(conf, "queue.buffering.max.kbytes", buffer / 1024, &result, err);
         hub_kafka_set(conf, "queue.buffering.max.messages", "1000000", &result, err);
         hub_kafka_set(conf, "compression.codec", o->compression, &result, err);
-        hub_kafka_set(conf, "linger.ms", o->prompt ? "1" : "5", &result, err);
+        hub_kafka_set(conf, "linger.ms", o->prompt ? "1" : "20", &result, err);
     }
     if (o->message_bytes != 0 && kind != HUB_KAFKA_ADMIN)
         hub_kafka_set_number(conf, "message.max.bytes", o->message_bytes, &result, err);

@@ -25,6 +25,7 @@ enum {
     WRITE_CAP = 64 * 1024,
     SEND_TIMEOUT_S = 60, /* a client that does not read must not hold a snapshot of the store for ever */
     BACKLOG = 64,
+    FULL_MS = 5000, /* so long nobody has gone: those who stay do so for long, and others are told */
 };
 
 static const char component[] = "control";
@@ -44,6 +45,8 @@ struct client {
 struct hub_control_server {
     struct hub *hub;
     int dir_fd, listen_fd, stop_fd;
+    int left_fd; /* counts clients that have gone */
+    bool full;   /* all slots were taken for long; the thread of accept_all */
     pthread_t thread;
     bool running;
     pthread_mutex_t lock;
@@ -120,6 +123,13 @@ static void converse(struct client *client, struct hub_session *session)
     hub_buf_deinit(&in);
 }
 
+static void signal_one(int fd)
+{
+    const uint64_t one = 1;
+    ssize_t put = write(fd, &one, sizeof(one));
+    (void)put;
+}
+
 static void *serve(void *ctx)
 {
     struct client *client = ctx;
@@ -135,6 +145,7 @@ static void *serve(void *ctx)
     client->fd = -1;
     client->finished = true;
     (void)pthread_mutex_unlock(&server->lock);
+    signal_one(server->left_fd);
     return NULL;
 }
 
@@ -174,6 +185,27 @@ static struct client *free_slot(struct hub_control_server *server)
     return found;
 }
 
+/* Most are here for a moment: whoever comes while all slots are taken waits for one (those behind wait in the socket's backlog), but not
+ * when nobody has gone for a while, nor when the hub stops. */
+static struct client *slot_in_time(struct hub_control_server *server)
+{
+    struct pollfd wait[2] = {{.fd = server->left_fd, .events = POLLIN}, {.fd = server->stop_fd, .events = POLLIN}};
+    for (;;) {
+        struct client *client = free_slot(server);
+        if (client != NULL)
+            return client;
+        const int count = poll(wait, 2, server->full ? 0 : FULL_MS);
+        if (count < 0 && errno == EINTR)
+            continue;
+        server->full = count == 0;
+        if (count <= 0 || wait[1].revents != 0)
+            return NULL;
+        uint64_t gone = 0;
+        if (read(server->left_fd, &gone, sizeof(gone)) < 0 && errno != EAGAIN)
+            return NULL;
+    }
+}
+
 static void take_client(struct hub_control_server *server, int fd)
 {
     uid_t uid = 0;
@@ -186,7 +218,7 @@ static void take_client(struct hub_control_server *server, int fd)
                    "for the hub's own user\"}}\n");
         return;
     }
-    struct client *client = free_slot(server);
+    struct client *client = slot_in_time(server);
     if (client == NULL) {
         refuse(fd, "{\"error\":{\"code\":\"busy\",\"mend\":\"try again\",\"place\":\"\",\"what\":\"too many "
                    "clients at once\"}}\n");
@@ -265,11 +297,12 @@ enum hub_result hub_control_start(struct hub *hub, struct hub_control_server **o
     server->hub = hub;
     server->dir_fd = -1;
     server->listen_fd = -1;
+    server->left_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     (void)pthread_mutex_init(&server->lock, NULL);
     for (size_t i = 0; i < CLIENTS_MAX; i++)
         server->clients[i].fd = -1;
     server->stop_fd = eventfd(0, EFD_CLOEXEC);
-    enum hub_result result = server->stop_fd >= 0
+    enum hub_result result = server->stop_fd >= 0 && server->left_fd >= 0
                                  ? open_socket(server, err)
                                  : hub_fail_errno(err, HUB_IO, "the control socket cannot be made", errno);
     if (result == HUB_OK) {
@@ -289,9 +322,7 @@ void hub_control_stop(struct hub_control_server *server)
     if (server == NULL)
         return;
     if (server->running) {
-        uint64_t one = 1;
-        ssize_t put = write(server->stop_fd, &one, sizeof(one));
-        (void)put;
+        signal_one(server->stop_fd);
         (void)pthread_join(server->thread, NULL);
     }
     (void)pthread_mutex_lock(&server->lock);
@@ -312,6 +343,8 @@ void hub_control_stop(struct hub_control_server *server)
         (void)close(server->listen_fd);
     if (server->stop_fd >= 0)
         (void)close(server->stop_fd);
+    if (server->left_fd >= 0)
+        (void)close(server->left_fd);
     (void)pthread_mutex_destroy(&server->lock);
     hub_mem_free(server);
 }

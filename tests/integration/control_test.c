@@ -489,6 +489,32 @@ static void too_many_clients_are_told_so(void **state)
     test_hub_remove(&hub);
 }
 
+static void who_comes_while_all_places_are_taken_waits_for_one(void **state)
+{
+    (void)state;
+    enum { ALL = 32, MORE = 8 };
+    struct test_hub hub;
+    struct test_answer answer;
+    struct hub_error err = {0};
+    struct hub_client *clients[ALL], *more[MORE];
+    test_hub_make(&hub);
+    test_hub_start(&hub);
+    test_answer_init(&answer);
+    for (int i = 0; i < ALL; i++)
+        clients[i] = ask_at(&hub);
+    for (int i = 0; i < MORE; i++)
+        more[i] = ask_at(&hub);
+    for (int i = 0; i < ALL; i++)
+        hub_client_close(clients[i]);
+    for (int i = 0; i < MORE; i++) {
+        assert_int_equal(test_ask(more[i], &answer, &err, "{\"op\":\"status\"}"), HUB_OK);
+        hub_client_close(more[i]);
+    }
+    test_answer_deinit(&answer);
+    test_hub_stop(&hub);
+    test_hub_remove(&hub);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -510,6 +536,7 @@ int main(void)
         cmocka_unit_test(keys_are_listed_and_records_name_the_signer),
         cmocka_unit_test(a_long_path_and_a_leftover_socket_are_no_obstacle),
         cmocka_unit_test(too_many_clients_are_told_so),
+        cmocka_unit_test(who_comes_while_all_places_are_taken_waits_for_one),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
