@@ -122,10 +122,11 @@ class Site:
             raise Failed(f"{failed}: {[i.timeline() for i in self.running()]}\n{self.running()[0].log_tail() if self.running() else ''}") from None
 
     def state(self):
+        """Of all instances together."""
         return self.total("state")
 
     def total(self, what):
-        """Of all instances together; summed anew when partitions moved meanwhile."""
+        """The digests added up; summed anew when partitions moved meanwhile."""
         for _ in range(10):
             before = self.places()
             total = sum(i.digest(what) for i in self.running()) % 2**256
@@ -152,25 +153,30 @@ class Site:
         check(self.across(), "no chart has parts with more than one process: nothing is tried")
         return self.total("content")
 
-    def across(self):
-        """Charts whose patients are known to more than one process, as lists of tokens."""
-        owner = {p["partition"]: one.name for one in self.running() for p in one.timeline()["partitions"]}
+    def reach(self):
+        """Of each chart the partitions in which patients of it are known."""
         charts = {}
         for key, (partition, value) in self.outputs().items():
             if b"/" not in key and value is not None:
                 record = json.loads(value)
                 if record["entries"].get("patient", 0) > 0:
-                    charts.setdefault(tuple(record["tokens"]), set()).add(owner.get(partition))
-        return [tokens for tokens, owners in charts.items() if len(owners) > 1]
+                    charts.setdefault(tuple(record["tokens"]), set()).add(partition)
+        return charts.values()
+
+    def across(self):
+        """Whether a chart has parts with more than one process."""
+        owner = {p["partition"]: one.name for one in self.running() for p in one.timeline()["partitions"]}
+        return any(len({owner.get(p) for p in partitions}) > 1 for partitions in self.reach())
 
     def merge_across(self, hospital):
-        """Patients are merged, until a chart has parts with more than one process."""
-        n = hospital.patients
+        """Patients are merged, until a chart has parts in more partitions than one process has of a fair share, wherever they move."""
+        first = n = hospital.patients
+        self.send([encode(hospital.adt("A01", first))])
         self.settled()
-        while not self.across():
-            self.send([encode(lines) for lines in (hospital.adt("A01", n), hospital.adt("A01", n + 1), hospital.merge(n, n + 1))])
+        while not any(len(partitions) > self.partitions // 2 for partitions in self.reach()):
+            n += 1
+            self.send([encode(lines) for lines in (hospital.adt("A01", n), hospital.merge(first, n))])
             self.settled()
-            n += 2
 
     def undisturbed(self):
         """What one process makes of the same events: the hub itself, from its own log. (state, content)"""

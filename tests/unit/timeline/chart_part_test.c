@@ -28,39 +28,6 @@ static void leave_only(struct cluster *c, unsigned here)
     }
 }
 
-static const char *patient(const char *id, const char *token, unsigned number)
-{
-    const struct entry_spec spec = {.type = "Patient",
-                                    .id = id,
-                                    .kind = "patient",
-                                    .facts = hub_arena_printf(&arena, "pat%s", token),
-                                    .class_ = 1,
-                                    .effective = 1,
-                                    .version = -1,
-                                    .body = hub_arena_printf(&arena, ",\"identifier\":[{\"system\":\"urn:x\",\"value\":\"%s-%u\"}]", token, number)};
-    return make_entry(&arena, &spec);
-}
-
-/* Who every token is; of some of them a revision says otherwise. */
-static void name_everybody(struct events *events)
-{
-    for (unsigned i = 0; i < TOKENS; i++) {
-        const char *token = hub_arena_printf(&arena, "1%c", (char)('a' + i));
-        const char *id = hub_arena_printf(&arena, "p%u", i);
-        struct event_spec spec = {.id = id, .subject = token, .time = 5, .recorded = 6, .entries = patient(hub_arena_printf(&arena, "pr%u", i), token, 0)};
-        add(events, &spec);
-        if (i % 3 != 0)
-            continue;
-        spec.origin = spec.supersedes = id;
-        spec.origin_recorded = 6;
-        spec.revision = "1";
-        spec.recorded = 300;
-        spec.id = hub_arena_printf(&arena, "p%u.r1", i);
-        spec.entries = patient(hub_arena_printf(&arena, "pr%u.1", i), token, 1);
-        add(events, &spec);
-    }
-}
-
 static void make_cluster(struct cluster *c, struct whole *whole, unsigned round)
 {
     static struct events events;
