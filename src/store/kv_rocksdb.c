@@ -356,6 +356,16 @@ static enum hub_result sync_store(struct hub_kv *base, struct hub_error *err)
     return message != NULL ? fail(kv->path, message, err) : HUB_OK;
 }
 
+/* Before RocksDB 9 with a number that says whether one call makes up for several that switched them off. */
+static void enable_file_deletions(rocksdb_t *db, char **message)
+{
+#if CHARTLINE_ROCKSDB_FORCES
+    rocksdb_enable_file_deletions(db, 1, message);
+#else
+    rocksdb_enable_file_deletions(db, message);
+#endif
+}
+
 /* What was deleted lies in the write-ahead log, in the memory table and in table files. All families are written
  * out, so that no write-ahead log is needed any more; the files of the range are merged, the last level too; and
  * switching deletions off and on again makes RocksDB remove what it needs no more before it answers, not some
@@ -380,7 +390,7 @@ static enum hub_result erase(struct hub_kv *base, unsigned family, struct hub_sp
     rocksdb_compactoptions_destroy(compact);
     rocksdb_disable_file_deletions(kv->db, &message);
     if (message == NULL)
-        rocksdb_enable_file_deletions(kv->db, 1, &message);
+        enable_file_deletions(kv->db, &message);
     return message != NULL ? fail(kv->path, message, err) : HUB_OK;
 }
 
