@@ -100,16 +100,20 @@ def rotation_under_load_loses_nothing_and_old_events_stay_readable():
     try:
         town = Hospital(11, patients=3)
         messages = town.messages(120)
-        done = threading.Event()
+        done, rotated = threading.Event(), threading.Semaphore(0)
 
         def rotate():
             while not done.is_set():
                 hub.cli("keys", "rotate")
                 hub.cli("keys", "rotate", "clinical")
+                rotated.release()
         thread = threading.Thread(target=rotate)
         thread.start()
         try:
-            acks = send_all(hub, messages)
+            acks = []
+            for first in range(0, len(messages), 30):  # however fast they are taken, some come before a rotation and some after it
+                acks += send_all(hub, messages[first:first + 30])
+                check(rotated.acquire(timeout=30), "no rotation ends")
         finally:
             done.set()
             thread.join()
