@@ -64,6 +64,8 @@ def two_share_it_a_third_comes_and_goes_and_one_is_killed():
         parts = site.settled()
         state = site.state()
         check(all(t["untrusted"] == 0 and t["unknown_facts"] == 0 and t["unreadable"] == 0 for t in parts), f"{parts}")
+        out, err = run("timeline", "--digest", "content", cwd=second.dir, expect=1)
+        check(not out.strip() and "lacks keys" in err, f"a process without the patients' keys gives a digest of something: {out}{err}")
         content = site.content()
         site.cluster.nodes[0].pause()
         out, err = run("timeline", "--digest", "content", cwd=first.dir, expect=None)

@@ -306,6 +306,48 @@ def a_shredded_patient_is_unreadable_everywhere_and_everybody_else_is_not():
         hub.close()
 
 
+def a_content_digest_without_all_the_keys_is_refused():
+    """Not given as a digest of less: nobody could tell. What was shredded is no content, wherever it is asked."""
+    hub = Hub().start()
+    keys = os.path.join(hub.dir, "keys")
+
+    def keep(name):
+        hub.stop()
+        shutil.copytree(keys, os.path.join(hub.base, name))
+        hub.start()
+
+    def put_back(name):
+        hub.stop()
+        shutil.rmtree(keys)
+        shutil.copytree(os.path.join(hub.base, name), keys)
+        hub.start()
+
+    def refused(*words):
+        out, err = run("timeline", "--digest", "content", cwd=hub.dir, expect=1)
+        check(not out.strip() and all(word in err for word in (*words, "lacks keys", "copy")), f"what lacks and the mend are not said: {out}{err}")
+    try:
+        keep("empty")
+        for control, patient in (("ONE", "900"), ("TWO", "901")):
+            check(ack_code(send_all(hub, [adt(control, patient)])[0])[0] == "AA", "refused")
+        keep("secrets")
+        hub.cli("keys", "rotate", "identity")
+        check(ack_code(send_all(hub, [adt("THREE", "901", kind="ADT^A08^ADT_A01")])[0])[0] == "AA", "refused")
+        hub.caught_up()
+        state, content = (hub.cli("timeline", "--digest", what) for what in ("state", "content"))
+        keep("all")
+        put_back("empty")
+        refused("secret ", "2 charts")
+        check(hub.cli("timeline", "--digest", "state") == state, "that of the state needs no key")
+        put_back("secrets")
+        refused("class key ", "1 charts")
+        put_back("all")
+        check(hub.cli("timeline", "--digest", "content") == content, "all keys are back")
+        hub.cli("keys", "shred", hub.json("timeline", "--list")[0]["chart"], "--yes")
+        check(hub.cli("timeline", "--digest", "content") != content, "what was shredded counts as if it were there")
+    finally:
+        hub.close()
+
+
 def what_comes_after_a_shred_is_readable_and_what_was_is_not():
     hub = Hub().start()
     try:
@@ -413,6 +455,7 @@ TESTS = [what_is_sensitive_shows_to_roles_with_sensitive_only,
          a_role_that_is_added_gets_its_keys_without_a_restart,
          a_reload_takes_the_access_policy_as_a_start_does,
          a_shredded_patient_is_unreadable_everywhere_and_everybody_else_is_not,
+         a_content_digest_without_all_the_keys_is_refused,
          what_comes_after_a_shred_is_readable_and_what_was_is_not,
          a_shred_that_is_killed_is_finished_and_audited,
          a_hub_without_its_keys_takes_nothing]
