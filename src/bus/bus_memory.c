@@ -80,7 +80,8 @@ static bool append(struct hub_memory_partition *p, const struct hub_memory_item 
         p->items = items;
         p->cap = cap;
     }
-    p->items[p->count++] = *item;
+    p->items[p->count] = *item;
+    p->items[p->count++].epoch = p->epoch;
     return true;
 }
 
@@ -104,6 +105,22 @@ struct hub_memory_record hub_memory_at(struct hub_bus *base, const char *name, i
     return record;
 }
 
+size_t hub_memory_lose_end(struct hub_bus *base, const char *name, int32_t partition, size_t count)
+{
+    struct hub_memory_bus *bus = bus_of(base);
+    (void)pthread_mutex_lock(&bus->lock);
+    struct hub_memory_partition *p = &hub_memory_find(bus, name)->partitions[partition];
+    count = count < p->count ? count : p->count;
+    struct hub_memory_item *lost = hub_mem_resize(p->lost, (p->lost_count + count + 1) * sizeof *lost);
+    p->lost = lost != NULL ? lost : p->lost;
+    count = lost != NULL ? count : 0;
+    for (size_t i = 0; i < count; i++)
+        p->lost[p->lost_count++] = p->items[--p->count];
+    p->epoch++;
+    (void)pthread_mutex_unlock(&bus->lock);
+    return count;
+}
+
 void hub_memory_faults(struct hub_bus *base, const struct hub_memory_faults *faults)
 {
     struct hub_memory_bus *bus = bus_of(base);
@@ -122,7 +139,10 @@ static void close_bus(struct hub_bus *base)
             struct hub_memory_partition *partition = &bus->topics[t].partitions[p];
             for (size_t i = 0; i < partition->count; i++)
                 free_stored(&partition->items[i].record);
+            for (size_t i = 0; i < partition->lost_count; i++)
+                free_stored(&partition->lost[i].record);
             hub_mem_free(partition->items);
+            hub_mem_free(partition->lost);
         }
         hub_mem_free(bus->topics[t].partitions);
     }

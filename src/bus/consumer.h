@@ -19,7 +19,8 @@ struct hub_bus_place {
     int32_t partition;
     int64_t offset;       /* of the record wanted next */
     int32_t leader_epoch; /* of the record before it, -1: unknown; with it truncation is noticed */
-    int64_t note;         /* a number of the caller's that is committed with the offset; 0: none */
+    int64_t note;         /* numbers of the caller's that are committed with the offset; 0: none */
+    uint64_t fingerprint;
 };
 
 struct hub_bus_consumer_options { /* strings and lists must outlive the consumer */
@@ -87,7 +88,7 @@ enum hub_result hub_bus_pause(struct hub_bus_consumer *consumer, const struct hu
  * is another member's by now. HUB_NETWORK, HUB_TIMEOUT: unknown, may be tried again. */
 enum hub_result hub_bus_commit_offsets(struct hub_bus_consumer *consumer, const struct hub_bus_place *places,
                                        size_t count, struct hub_error *err) HUB_MUST_USE;
-/* Fills the offsets and notes the group has committed; HUB_BUS_NONE where it has none. */
+/* Fills the offsets, leader epochs, notes and fingerprints the group has committed; HUB_BUS_NONE where it has none. */
 enum hub_result hub_bus_committed(struct hub_bus_consumer *consumer, struct hub_bus_place *places, size_t count,
                                   int timeout_ms, struct hub_error *err) HUB_MUST_USE;
 /* Oldest offset kept and the offset behind the newest, asked of the broker. */

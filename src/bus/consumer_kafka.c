@@ -380,21 +380,29 @@ enum hub_result hub_kafka_pause(struct hub_bus_consumer *consumer, const struct 
 /* --- offsets --- */
 
 /* As the offset's metadata: whoever lists the group sees it. The library frees it with the list. */
-static bool set_note(rd_kafka_topic_partition_t *place, int64_t note)
+static bool set_note(rd_kafka_topic_partition_t *place, const struct hub_bus_place *from)
 {
-    enum { NOTE_MAX = 24 };
-    if (note == 0)
+    enum { NOTE_MAX = 48 };
+    if (from->note == 0 && from->fingerprint == 0)
         return true;
     place->metadata = rd_kafka_mem_malloc(NULL, NOTE_MAX);
     if (place->metadata != NULL)
-        place->metadata_size = (size_t)snprintf(place->metadata, NOTE_MAX, "%lld", (long long)note);
+        place->metadata_size =
+            (size_t)snprintf(place->metadata, NOTE_MAX, "%lld %llu", (long long)from->note, (unsigned long long)from->fingerprint);
     return place->metadata != NULL;
 }
 
-static int64_t note_of(const rd_kafka_topic_partition_t *place)
+/* Anything else than what was set is none; a note alone is of an older version. */
+static void read_note(const rd_kafka_topic_partition_t *place, struct hub_bus_place *to)
 {
+    const struct hub_span text = hub_span_of(place->metadata, place->metadata != NULL ? place->metadata_size : 0);
+    const uint8_t *space = text.len != 0 ? memchr(text.ptr, ' ', text.len) : NULL;
+    const size_t len = space != NULL ? (size_t)(space - text.ptr) : text.len;
     uint64_t note = 0;
-    return place->metadata != NULL && hub_span_parse_u64(hub_span_of(place->metadata, place->metadata_size), &note) ? (int64_t)note : 0;
+    to->note = hub_span_parse_u64(hub_span_of(text.ptr, len), &note) ? (int64_t)note : 0;
+    to->fingerprint = 0;
+    if (space != NULL)
+        (void)hub_span_parse_u64(hub_span_of(space + 1, text.len - len - 1), &to->fingerprint);
 }
 
 enum hub_result hub_kafka_commit_offsets(struct hub_bus_consumer *consumer,
@@ -405,7 +413,7 @@ enum hub_result hub_kafka_commit_offsets(struct hub_bus_consumer *consumer,
     HUB_ENSURE(c->member, hub_fail(err, HUB_INTERNAL, "no group to commit for", NULL));
     rd_kafka_topic_partition_list_t *list = list_of(places, count);
     for (size_t i = 0; i < count; i++) {
-        if (!set_note(&list->elems[i], places[i].note)) {
+        if (!set_note(&list->elems[i], &places[i])) {
             rd_kafka_topic_partition_list_destroy(list);
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
         }
@@ -435,7 +443,7 @@ enum hub_result hub_kafka_committed(struct hub_bus_consumer *consumer, struct hu
         code = list->elems[i].err;
         places[i].offset = list->elems[i].offset >= 0 ? list->elems[i].offset : HUB_BUS_NONE;
         places[i].leader_epoch = rd_kafka_topic_partition_get_leader_epoch(&list->elems[i]);
-        places[i].note = note_of(&list->elems[i]);
+        read_note(&list->elems[i], &places[i]);
     }
     rd_kafka_topic_partition_list_destroy(list);
     return code == RD_KAFKA_RESP_ERR_NO_ERROR ? HUB_OK : hub_kafka_explain(err, code, NULL);

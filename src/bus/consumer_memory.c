@@ -43,7 +43,7 @@ static struct hub_memory_group *group_of(struct hub_memory_bus *bus, const char 
     (void)snprintf(group->name, sizeof group->name, "%s", name);
     for (size_t t = 0; t < HUB_MEMORY_TOPICS_MAX; t++)
         for (size_t p = 0; p < HUB_MEMORY_PARTITIONS_MAX; p++)
-            group->committed[t][p].offset = HUB_BUS_NONE;
+            group->committed[t][p] = (struct hub_memory_committed){.offset = HUB_BUS_NONE, .epoch = -1};
     return group;
 }
 
@@ -258,6 +258,7 @@ static bool read_one(struct hub_memory_consumer *c, struct hub_bus_event *event)
         struct hub_bus_place place = {
             .topic = a->topic->name, .partition = a->partition, .offset = a->offset, .leader_epoch = 0};
         if (seen) {
+            place.leader_epoch = a->topic->partitions[a->partition].items[a->offset].epoch;
             c->current = a->topic->partitions[a->partition].items[a->offset++].record;
             a->ended = false;
             event->kind = HUB_BUS_MESSAGE;
@@ -407,7 +408,7 @@ enum hub_result hub_memory_commit_offsets(struct hub_bus_consumer *consumer, con
         if (c->group->owners[hub_memory_find(c->bus, places[i].topic) - c->bus->topics][places[i].partition] != c)
             result = hub_fail(err, HUB_DENIED, "the partition is another member's by now", NULL);
     for (size_t i = 0; i < count && result == HUB_OK; i++)
-        *committed_at(c, places[i].topic, places[i].partition) = (struct hub_memory_committed){places[i].offset, places[i].note};
+        *committed_at(c, places[i].topic, places[i].partition) = (struct hub_memory_committed){places[i].offset, places[i].note, places[i].leader_epoch, places[i].fingerprint};
     (void)pthread_mutex_unlock(&c->bus->lock);
     return result;
 }
@@ -423,6 +424,8 @@ enum hub_result hub_memory_committed(struct hub_bus_consumer *consumer, struct h
         const struct hub_memory_committed *committed = committed_at(c, places[i].topic, places[i].partition);
         places[i].offset = committed->offset;
         places[i].note = committed->note;
+        places[i].leader_epoch = committed->epoch;
+        places[i].fingerprint = committed->fingerprint;
     }
     (void)pthread_mutex_unlock(&c->bus->lock);
     return away ? hub_fail(err, HUB_NETWORK, "no broker can be reached", NULL) : HUB_OK;

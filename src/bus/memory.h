@@ -18,6 +18,10 @@ struct hub_memory_record { /* lives as long as the bus */
 size_t hub_memory_count(struct hub_bus *bus, const char *topic, int32_t partition);
 struct hub_memory_record hub_memory_at(struct hub_bus *bus, const char *topic, int32_t partition, size_t at);
 
+/* A new leader of the partition lacks its last COUNT records, and no reader is told; where what follows grows past them, only the
+ * leader's epoch shows it. How many there were to lose. */
+size_t hub_memory_lose_end(struct hub_bus *bus, const char *topic, int32_t partition, size_t count);
+
 struct hub_memory_faults {
     bool away;        /* nothing gets through, neither way */
     bool broken;      /* the next call of any producer finds itself of no use */

@@ -22,10 +22,12 @@ struct hub_memory_item {
     struct hub_memory_record record; /* heap copies, header names included */
     enum hub_memory_state state;
     size_t id; /* transactional, 1 on; 0: none */
+    int32_t epoch; /* of the leader that took it */
 };
 struct hub_memory_partition {
-    struct hub_memory_item *items;
-    size_t count, cap;
+    struct hub_memory_item *items, *lost; /* LOST: not there any more, kept for those who look at them */
+    size_t count, cap, lost_count;
+    int32_t epoch; /* of its leader */
 };
 struct hub_memory_topic {
     char name[HUB_MEMORY_NAME_MAX];
@@ -34,6 +36,8 @@ struct hub_memory_topic {
 };
 struct hub_memory_committed {
     int64_t offset, note;
+    int32_t epoch;
+    uint64_t fingerprint;
 };
 
 struct hub_memory_group {

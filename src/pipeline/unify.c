@@ -1,3 +1,4 @@
+#include "src/log/crc32c.h"
 #include "src/pipeline/unify_internal.h"
 
 #include <stdio.h>
@@ -51,23 +52,54 @@ struct hub_span unify_value(struct hub_span value)
     return hub_wire_strip(value, &id);
 }
 
+/* Tells records apart; never 0. */
+static uint64_t fingerprint(const struct hub_bus_message *m)
+{
+    const struct hub_span time = hub_span_of(&m->time_us, sizeof m->time_us);
+    const uint64_t named = hub_crc32c(hub_crc32c(0, time), m->key);
+    const uint64_t both = named << 32 | hub_crc32c(0, m->value);
+    return both != 0 ? both : 1;
+}
+
+struct unify_place unify_place_behind(const struct hub_bus_message *m)
+{
+    return (struct unify_place){m->place.offset + 1, m->place.leader_epoch, fingerprint(m)};
+}
+
+enum unify_seen unify_track(struct unify_place *next, bool *compares, const struct hub_bus_message *m)
+{
+    if (m->place.offset < next->offset - (*compares ? 1 : 0))
+        return UNIFY_PASSED;
+    if (*compares) {
+        *compares = false;
+        return m->place.offset < next->offset && fingerprint(m) == next->fingerprint ? UNIFY_PASSED : UNIFY_OTHER_LOG;
+    }
+    if (next->epoch < 0 || m->place.leader_epoch <= next->epoch || next->fingerprint == 0)
+        return UNIFY_WANTED;
+    next->epoch = m->place.leader_epoch;
+    *compares = true;
+    return UNIFY_BACK;
+}
+
 void unify_place_text(const struct unify_place *place, char out[HUB_TIMELINE_MARK_MAX])
 {
-    (void)snprintf(out, HUB_TIMELINE_MARK_MAX, "%lld %d", (long long)place->offset, (int)place->epoch);
+    (void)snprintf(out, HUB_TIMELINE_MARK_MAX, "%lld %d %llu", (long long)place->offset, (int)place->epoch,
+                   (unsigned long long)place->fingerprint);
 }
 
 struct unify_place unify_place_of(struct hub_timeline *timeline, const char *mark)
 {
     char text[HUB_TIMELINE_MARK_MAX];
     char *end = NULL;
-    struct unify_place place = {HUB_BUS_NONE, -1};
+    struct unify_place place = {HUB_BUS_NONE, -1, 0};
     if (hub_timeline_mark(timeline, mark, text, NULL) != HUB_OK)
         return place;
     const long long offset = strtoll(text, &end, 10);
     if (end == text || offset < 0)
         return place;
     place.offset = offset;
-    place.epoch = *end == ' ' ? (int32_t)strtol(end + 1, NULL, 10) : -1;
+    place.epoch = *end == ' ' ? (int32_t)strtol(end + 1, &end, 10) : -1;
+    place.fingerprint = *end == ' ' ? strtoull(end + 1, NULL, 10) : 0; /* an older store has none */
     return place;
 }
 
@@ -79,7 +111,7 @@ static void init_part(struct hub_unify *u, int32_t number)
     pthread_condattr_t monotonic;
     p->unify = u;
     p->number = number;
-    p->settled = p->group = (struct unify_place){HUB_BUS_NONE, -1};
+    p->settled = p->group = (struct unify_place){HUB_BUS_NONE, -1, 0};
     p->end = p->target = HUB_BUS_NONE;
     (void)snprintf(p->folder, sizeof p->folder, "%s/%d", u->options.folder, (int)number);
     (void)pthread_condattr_init(&monotonic);

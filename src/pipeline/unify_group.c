@@ -14,6 +14,7 @@ enum {
     ASK_US = 1000000, /* one partition's end is asked for, in turn */
     QUICK_MS = 3000,
 };
+static const int64_t SHORT_US = 30000000, STUCK_US = 60000000;
 
 static const char component[] = "timeline";
 
@@ -25,7 +26,12 @@ static struct unify_part *part_of(struct hub_unify *u, const struct hub_bus_plac
 static struct hub_bus_place place_of(const struct unify_part *p, const struct unify_place *at)
 {
     return (struct hub_bus_place){
-        .topic = p->unify->options.events, .partition = p->number, .offset = at->offset, .leader_epoch = at->epoch};
+        .topic = p->unify->options.events, .partition = p->number, .offset = at->offset, .leader_epoch = at->epoch, .fingerprint = at->fingerprint};
+}
+
+static struct unify_place place_in(const struct hub_bus_place *place)
+{
+    return (struct unify_place){place->offset, place->leader_epoch, place->fingerprint};
 }
 
 /* --- the group's offsets --- */
@@ -56,7 +62,7 @@ static void commit_offsets(struct hub_unify *u)
         hub_crash_point(HUB_CRASH_BEFORE_OFFSETS);
         const bool done = hub_bus_commit_offsets(u->consumer, places, count, &err) == HUB_OK;
         for (size_t i = 0; done && i < count; i++)
-            u->parts[places[i].partition].group = (struct unify_place){places[i].offset, places[i].leader_epoch};
+            u->parts[places[i].partition].group = place_in(&places[i]);
         hub_crash_point(HUB_CRASH_AFTER_OFFSETS);
     }
     hub_mem_free(places);
@@ -69,7 +75,7 @@ static enum hub_result learn_group_offset(struct unify_part *p, struct hub_error
         return HUB_OK;
     struct hub_bus_place place = place_of(p, &p->group);
     HUB_TRY(hub_bus_committed(p->unify->consumer, &place, 1, QUICK_MS, err));
-    p->group = (struct unify_place){place.offset, place.leader_epoch};
+    p->group = place_in(&place);
     p->group_topic = place.note;
     p->group_known = true;
     return HUB_OK;
@@ -103,7 +109,7 @@ struct beginning {
 /* ADR 0008: at the group's offset, its own where the group has none; its own again after a failure. */
 static struct unify_place choose(const struct unify_part *p, const struct beginning *b)
 {
-    static const struct unify_place start = {0, -1};
+    static const struct unify_place start = {0, -1, 0};
     if (b->from_start)
         return start;
     if (b->from_own && b->from.offset >= 0)
@@ -154,16 +160,18 @@ static enum hub_result begin_events(struct unify_part *p, const struct beginning
         stand_still(p, at.offset, oldest);
         return HUB_OK;
     }
-    if (at.offset > end)
+    if (!b->truncated && (at.offset > end || b->from.offset > end)) /* its own place, where the group's is another */
         atomic_fetch_add(&u->truncations, 1);
     if (at.offset > end || b->truncated) /* how far back is not known: what is read again is known by its id */
-        at = (struct unify_place){oldest, -1};
+        at = (struct unify_place){oldest, -1, 0};
     const struct hub_bus_place place = place_of(p, &at);
     if (b->from_start && p->group.offset > at.offset) /* whoever has the partition next must begin there, too */
         HUB_TRY(commit_one(p, &at, err));
     HUB_TRY(hub_bus_seek(u->consumer, &place, err));
     HUB_TRY(hub_bus_pause(u->consumer, &place, 1, false, err));
-    p->next = at.offset;
+    p->next = at;
+    p->compares = false;
+    p->short_us = p->more_us = 0;
     p->fetching = true;
     p->held = false;
     (void)pthread_mutex_lock(&p->lock);
@@ -221,7 +229,8 @@ static void take_part(struct unify_part *p)
 {
     p->fetching = p->held = p->group_known = false;
     p->hole = HUB_BUS_NONE;
-    p->group = (struct unify_place){HUB_BUS_NONE, -1};
+    p->pokes = 0;
+    p->group = (struct unify_place){HUB_BUS_NONE, -1, 0};
     p->group_topic = 0;
     (void)pthread_mutex_lock(&p->lock);
     p->leave = UNIFY_STAY;
@@ -311,13 +320,13 @@ static void drop_everything(struct hub_unify *u, enum unify_leave leave)
 
 /* --- events --- */
 
-/* Reading goes back to OFFSET, or where it was TRUNCATED to the oldest that is there; what was applied stays. */
-static void read_again(struct unify_part *p, int64_t offset, bool truncated)
+/* Reading goes back to where it was, or where that was TRUNCATED to the oldest that is there; what was applied stays. */
+static void read_again(struct unify_part *p, bool truncated)
 {
     p->fetching = false;
     (void)pthread_mutex_lock(&p->lock);
     if (p->active && !p->seek) { /* else its own thread says, or said, from where */
-        p->from = (struct unify_place){offset, -1};
+        p->from = p->next;
         p->from_own = true;
         p->from_start = false;
         p->truncated = truncated;
@@ -340,38 +349,70 @@ static bool takes_events(struct unify_part *p)
  * lose its place, and no event may be missing for that. What is left out again is not there (a topic that was compacted). */
 static bool left_out(struct unify_part *p, int64_t offset)
 {
-    if (offset <= p->next || offset == p->hole)
+    if (offset <= p->next.offset || offset == p->hole)
         return false;
     p->hole = offset;
     HUB_DIAG(HUB_DIAG_WARNING, component, "events were left out on the way here and are read again", hub_diag_number("partition", p->number),
-             hub_diag_number("from", p->next), hub_diag_number("to", offset));
-    read_again(p, p->next, false);
+             hub_diag_number("from", p->next.offset), hub_diag_number("to", offset));
+    read_again(p, false);
     return true;
+}
+
+/* Records that were read are gone, or such that were not. What was applied stays; it comes again and is known. Where the log ends
+ * now the library does not say. */
+static void lost(struct unify_part *p)
+{
+    atomic_fetch_add(&p->unify->truncations, 1);
+    HUB_DIAG(HUB_DIAG_WARNING, component, "the brokers do not have what was to be read next", hub_diag_number("partition", p->number),
+             hub_diag_number("offset", p->next.offset));
+    read_again(p, true);
+}
+
+static void go_back(struct unify_part *p, struct hub_error *err)
+{
+    struct hub_bus_place before = place_of(p, &p->next);
+    before.offset--;
+    before.leader_epoch = -1;
+    if (hub_bus_seek(p->unify->consumer, &before, err) != HUB_OK)
+        lost(p); /* nobody knows whether it is so */
+}
+
+static void hand_over(struct unify_part *p, const struct hub_bus_message *m, struct hub_error *err)
+{
+    p->next = unify_place_behind(m);
+    if (!unify_part_give(p, m, p->next.fingerprint) && hub_bus_pause(p->unify->consumer, &m->place, 1, true, err) == HUB_OK)
+        p->held = true;
 }
 
 static void on_message(struct hub_unify *u, const struct hub_bus_message *m, struct hub_error *err)
 {
     struct unify_part *p = part_of(u, &m->place);
-    if (p == NULL || !p->owned || !p->fetching || m->place.offset < p->next)
-        return; /* of before a seek */
-    if (!takes_events(p) || left_out(p, m->place.offset))
-        return; /* it is opened anew, and says then from where */
-    p->next = m->place.offset + 1;
-    if (!unify_part_give(p, m) && hub_bus_pause(u->consumer, &m->place, 1, true, err) == HUB_OK)
-        p->held = true;
+    if (p == NULL || !p->owned || !p->fetching || !takes_events(p)) /* it is opened anew, and says then from where */
+        return;
+    p->more_us = 0;
+    p->pokes = 0;
+    if (!p->compares && left_out(p, m->place.offset))
+        return;
+    switch (unify_track(&p->next, &p->compares, m)) {
+    case UNIFY_WANTED:
+        hand_over(p, m, err);
+        break;
+    case UNIFY_PASSED:
+        break;
+    case UNIFY_BACK:
+        go_back(p, err);
+        break;
+    case UNIFY_OTHER_LOG:
+        lost(p);
+        break;
+    }
 }
 
-/* Records that were read are gone, or such that were not. What was applied stays; it comes again and is known. Where the log ends
- * now the library does not say. */
 static void on_truncated(struct hub_unify *u, const struct hub_bus_place *place)
 {
     struct unify_part *p = part_of(u, place);
-    if (p == NULL || !p->owned || !p->fetching)
-        return;
-    atomic_fetch_add(&u->truncations, 1);
-    HUB_DIAG(HUB_DIAG_WARNING, component, "the brokers do not have what was to be read next", hub_diag_number("partition", p->number),
-             hub_diag_number("offset", p->next));
-    read_again(p, p->next, true);
+    if (p != NULL && p->owned && p->fetching && takes_events(p))
+        lost(p);
 }
 
 static void on_end(struct hub_unify *u, const struct hub_bus_place *place)
@@ -389,6 +430,30 @@ static void on_end(struct hub_unify *u, const struct hub_bus_place *place)
 
 /* --- looking after it --- */
 
+/* What the library may not say: the brokers have less than was read (one that does not lead any more may say so for a while), or
+ * they have more and it does not come; each time they are given longer, for it may be large and the network slow. */
+static void watch(struct unify_part *p, int64_t end)
+{
+    const int64_t now = hub_clock_mono_us(hub_clock_system());
+    const bool reads = p->fetching && !p->held && takes_events(p);
+    if (!reads || end >= p->next.offset)
+        p->short_us = 0;
+    else if (p->short_us == 0)
+        p->short_us = now;
+    else if (now - p->short_us > SHORT_US)
+        lost(p);
+    if (!reads || end <= p->next.offset)
+        p->more_us = 0;
+    else if (p->more_us == 0)
+        p->more_us = now;
+    else if (now - p->more_us > STUCK_US << (p->pokes < 4 ? p->pokes : 4)) {
+        p->pokes++;
+        HUB_DIAG(HUB_DIAG_WARNING, component, "the brokers have more events and none comes: reading begins anew",
+                 hub_diag_number("partition", p->number), hub_diag_number("from", p->next.offset));
+        read_again(p, false);
+    }
+}
+
 /* WANTED: somebody waits for what is there now. */
 static bool ask_end(struct unify_part *p, bool wanted)
 {
@@ -401,6 +466,7 @@ static bool ask_end(struct unify_part *p, bool wanted)
     if (wanted)
         p->target = end;
     (void)pthread_mutex_unlock(&p->lock);
+    watch(p, end);
     return true;
 }
 

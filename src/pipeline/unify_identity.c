@@ -88,7 +88,9 @@ enum hub_result unify_identity_open(struct hub_unify *u, struct hub_error *err)
     u->identity_ends = hub_mem_array(count, sizeof *u->identity_ends);
     u->identity_changed = hub_mem_array(count, sizeof *u->identity_changed);
     u->identity_eofs = hub_mem_array(count, sizeof *u->identity_eofs);
-    if (u->identity_places == NULL || u->identity_ends == NULL || u->identity_changed == NULL || u->identity_eofs == NULL)
+    u->identity_compares = hub_mem_array(count, sizeof *u->identity_compares);
+    if (u->identity_places == NULL || u->identity_ends == NULL || u->identity_changed == NULL || u->identity_eofs == NULL ||
+        u->identity_compares == NULL)
         return hub_fail(err, HUB_NO_MEMORY, "no memory for the timeline", NULL);
     HUB_TRY(u->options.disk->ops->mkdir(u->options.disk, u->options.folder, err));
     (void)snprintf(path, sizeof path, "%s/identity", u->options.folder);
@@ -110,6 +112,7 @@ void unify_identity_close(struct hub_unify *u)
     hub_mem_free(u->identity_ends);
     hub_mem_free(u->identity_changed);
     hub_mem_free(u->identity_eofs);
+    hub_mem_free(u->identity_compares);
 }
 
 /* --- records --- */
@@ -145,7 +148,7 @@ static enum hub_result take(struct reader *r, const struct hub_bus_message *m, s
         return result;
     if (result != HUB_OK)
         count_bad(u, result, &m->place);
-    u->identity_places[m->place.partition] = (struct unify_place){m->place.offset + 1, m->place.leader_epoch};
+    u->identity_places[m->place.partition] = unify_place_behind(m);
     u->identity_changed[m->place.partition] = true;
     atomic_fetch_add(&u->identity_read, 1);
     if (atomic_load(&u->identity_lag) != 0)
@@ -263,12 +266,12 @@ static enum hub_result where_to_begin(struct reader *r, int32_t partition, struc
     if (place.offset == HUB_BUS_NONE || place.offset < oldest || place.offset > end) { /* compacted, or lost: facts are known by their keys */
         if (place.offset != HUB_BUS_NONE)
             atomic_fetch_add(&u->truncations, 1);
-        place = (struct unify_place){oldest, -1};
+        place = (struct unify_place){oldest, -1, 0};
     }
     u->identity_places[partition] = place;
     u->identity_ends[partition] = end;
     u->identity_eofs[partition] = HUB_BUS_NONE;
-    u->identity_changed[partition] = false;
+    u->identity_changed[partition] = u->identity_compares[partition] = false;
     const struct hub_bus_place from = {
         .topic = u->options.identity, .partition = partition, .offset = place.offset, .leader_epoch = place.epoch};
     return hub_bus_assign(r->consumer, &from, 1, err);
@@ -305,11 +308,34 @@ static enum hub_result begin_again(struct reader *r, const struct hub_bus_place 
              hub_diag_number("partition", at->partition));
     atomic_fetch_add(&r->u->truncations, 1);
     HUB_TRY(hub_bus_offsets(r->consumer, from.topic, from.partition, UNIFY_NETWORK_MS, &from.offset, &end, err));
-    r->u->identity_places[at->partition] = (struct unify_place){from.offset, -1};
+    r->u->identity_places[at->partition] = (struct unify_place){from.offset, -1, 0};
     r->u->identity_ends[at->partition] = end;
     r->u->identity_eofs[at->partition] = HUB_BUS_NONE;
     r->u->identity_changed[at->partition] = true;
+    r->u->identity_compares[at->partition] = false;
     return hub_bus_seek(r->consumer, &from, err);
+}
+
+/* False: M is not to be taken. */
+static bool is_next(struct reader *r, const struct hub_bus_message *m, enum hub_result *result, struct hub_error *err)
+{
+    struct unify_place *next = &r->u->identity_places[m->place.partition];
+    struct hub_bus_place before = m->place;
+    switch (unify_track(next, &r->u->identity_compares[m->place.partition], m)) {
+    case UNIFY_WANTED:
+        return true;
+    case UNIFY_PASSED:
+        break;
+    case UNIFY_BACK:
+        before.offset = next->offset - 1;
+        before.leader_epoch = -1;
+        *result = hub_bus_seek(r->consumer, &before, err);
+        break;
+    case UNIFY_OTHER_LOG:
+        *result = begin_again(r, &m->place, err);
+        break;
+    }
+    return false;
 }
 
 /* Reads until nothing more is there at once, then writes: nobody waits longer than that for a fact. */
@@ -317,8 +343,11 @@ static enum hub_result step(struct reader *r, struct hub_error *err)
 {
     struct hub_unify *u = r->u;
     struct hub_bus_event event = {0};
+    enum hub_result result = HUB_OK;
     HUB_TRY(hub_bus_next(r->consumer, r->pending != 0 ? 0 : POLL_MS, &event, err));
     if (event.kind == HUB_BUS_MESSAGE) {
+        if (!is_next(r, &event.message, &result, err))
+            return result;
         if (r->pending == 0)
             (void)pthread_mutex_lock(&u->identity_lock);
         r->pending++;

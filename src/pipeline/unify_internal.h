@@ -26,6 +26,7 @@ struct unify_message { /* an event on its way to its partition */
     struct unify_message *next;
     int64_t offset, time_us;
     int32_t epoch;
+    uint64_t fingerprint;
     size_t len;
     uint8_t bytes[];
 };
@@ -43,7 +44,8 @@ enum unify_state { UNIFY_OPENING, UNIFY_RESTORING, UNIFY_WAITING, UNIFY_READY, U
 
 struct unify_place {
     int64_t offset; /* of the record wanted next; HUB_BUS_NONE: none known */
-    int32_t epoch;
+    int32_t epoch;  /* of the leader that wrote the record before it, -1: unknown */
+    uint64_t fingerprint; /* of that record, 0: unknown */
 };
 
 struct unify_part {
@@ -58,8 +60,12 @@ struct unify_part {
     struct unify_place group;  /* committed */
     int64_t group_topic;       /* with it: behind this offset of `timeline` lies what the events before that place made */
     bool group_known;
-    int64_t next;              /* offset of the event that is handed over next */
+    struct unify_place next;   /* of the event that is handed over next */
+    bool compares;             /* the one before it is read once more */
     int64_t hole;              /* what came before this offset did not come, though it was asked for */
+    int64_t short_us;          /* since then the brokers say that they have less than was read, 0: they do not */
+    int64_t more_us;           /* since then they say that they have more, and nothing comes; 0: it does */
+    unsigned pokes;            /* how often reading began anew for that */
     /* under lock */
     pthread_mutex_t lock;
     pthread_cond_t woken; /* the partition's thread, and whoever waits for room */
@@ -116,6 +122,7 @@ struct hub_unify {
     struct hub_timeline *identity;
     pthread_mutex_t identity_lock; /* from the first record of a batch to its write: no partition looks charts up then */
     struct unify_place *identity_places; /* thread of identity */
+    bool *identity_compares;             /* the record before the place is read once more */
     int64_t *identity_ends;              /* of the topic when it was asked last: of the start, that must be read before anything is applied */
     int64_t *identity_eofs;              /* where nothing more came */
     bool *identity_changed;              /* since the last write */
@@ -152,9 +159,22 @@ void unify_trouble(struct hub_unify *u, struct hub_error *slot, const struct hub
 void unify_changed(struct hub_unify *u);
 /* Asks for all that there is now; its number. */
 uint64_t unify_ask(struct hub_unify *u);
+/* The record that was just read, as what lies before the next. */
+struct unify_place unify_place_behind(const struct hub_bus_message *message);
+/* What MESSAGE is to a reader who wants NEXT. A record that another leader wrote than the one before it may be of another log: one that
+ * lost what was read, and grew past it. The library compares epochs, too, but not always (a partition that was assigned anew, one
+ * whose leader it did not know just then). So the record before it is read once more, COMPARES meanwhile, and what is there must be
+ * what was there. */
+enum unify_seen {
+    UNIFY_WANTED,
+    UNIFY_PASSED,   /* read before */
+    UNIFY_BACK,     /* go back by one record: COMPARES is set */
+    UNIFY_OTHER_LOG /* or the record before it was removed since, and it cannot be told any more */
+};
+enum unify_seen unify_track(struct unify_place *next, bool *compares, const struct hub_bus_message *message);
 /* A record's value without what a schema registry's clients put before it: zero and four bytes of the schema's number. */
 struct hub_span unify_value(struct hub_span value);
-/* "<offset> <epoch>", as marks hold places. */
+/* "<offset> <epoch> <fingerprint>", as marks hold places. */
 void unify_place_text(const struct unify_place *place, char out[HUB_TIMELINE_MARK_MAX]);
 struct unify_place unify_place_of(struct hub_timeline *timeline, const char *mark);
 
@@ -172,7 +192,7 @@ void unify_part_chart(struct unify_part *p, struct hub_span token, struct hub_sp
 /* It shall look all charts up anew: it may have been told of some that are not so. */
 void unify_part_charts_anew(struct unify_part *p);
 /* Takes MESSAGE; waits a little for room. False: the queue is full (it has the message all the same). */
-bool unify_part_give(struct unify_part *p, const struct hub_bus_message *message);
+bool unify_part_give(struct unify_part *p, const struct hub_bus_message *message, uint64_t fingerprint);
 /* It is asked to end; the group's thread joins it. */
 void unify_part_leave(struct unify_part *p, enum unify_leave leave);
 /* Forgets what waits. After the thread has ended, or under its lock. */

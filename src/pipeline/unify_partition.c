@@ -139,7 +139,7 @@ static struct timespec after_ms(int64_t ms)
     return at;
 }
 
-bool unify_part_give(struct unify_part *p, const struct hub_bus_message *m)
+bool unify_part_give(struct unify_part *p, const struct hub_bus_message *m, uint64_t fingerprint)
 {
     const struct hub_span value = unify_value(m->value);
     struct unify_message *message = hub_mem_alloc(sizeof *message + value.len);
@@ -153,6 +153,7 @@ bool unify_part_give(struct unify_part *p, const struct hub_bus_message *m)
     }
     message->offset = m->place.offset;
     message->epoch = m->place.leader_epoch;
+    message->fingerprint = fingerprint;
     message->time_us = m->time_us;
     message->len = value.len;
     if (value.len != 0)
@@ -217,7 +218,7 @@ static enum hub_result apply_one(struct unify_part *p, const struct unify_messag
         say_unreadable(p, m);
     else if (result != HUB_OK)
         return result;
-    p->place = (struct unify_place){m->offset + 1, m->epoch};
+    p->place = (struct unify_place){m->offset + 1, m->epoch, m->fingerprint};
     p->moved = true;
     note_pending(p, m->len);
     atomic_fetch_add(&u->applied, 1);
@@ -461,7 +462,7 @@ void *unify_part_run(void *ctx)
     struct unify_part *p = ctx;
     unsigned failures = 0;
     p->own_place = p->rebuilt = false;
-    p->place = (struct unify_place){HUB_BUS_NONE, -1};
+    p->place = (struct unify_place){HUB_BUS_NONE, -1, 0};
     while (!unify_part_leaving(p)) {
         struct hub_error err = {0};
         unify_part_state(p, UNIFY_OPENING, NULL);

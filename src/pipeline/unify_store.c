@@ -114,7 +114,7 @@ static enum hub_result on_settle(void *ctx, struct hub_error *err)
     hub_crash_point(HUB_CRASH_AFTER_OUTPUTS);
     if (p->delivered == HUB_BUS_NONE)
         return HUB_OK;
-    const struct unify_place behind = {p->delivered + 1, -1};
+    const struct unify_place behind = {p->delivered + 1, -1, 0};
     p->topic_end = behind.offset;
     return set_place(p, topic_mark, &behind, err);
 }
@@ -123,7 +123,7 @@ static enum hub_result on_settle(void *ctx, struct hub_error *err)
 
 static enum hub_result set_written(struct unify_part *p, struct hub_error *err)
 {
-    const struct unify_place now = {hub_clock_wall_us(p->unify->options.clock) / 1000000, 0};
+    const struct unify_place now = {hub_clock_wall_us(p->unify->options.clock) / 1000000, 0, 0};
     return set_place(p, written_mark, &now, err);
 }
 
@@ -256,7 +256,7 @@ static enum hub_result restore_one(struct restoring *r, const struct hub_bus_mes
         return result;
     }
     atomic_fetch_add(&r->p->unify->restored, 1);
-    r->place = (struct unify_place){m->place.offset + 1, m->place.leader_epoch};
+    r->place = unify_place_behind(m);
     r->any = true;
     r->records++;
     r->bytes += m->key.len + m->value.len;
@@ -317,7 +317,7 @@ static enum hub_result restore_from(struct unify_part *p, struct hub_bus_consume
     HUB_TRY(ask_ends(p, consumer, least, &oldest, &r.end, err));
     p->rebuilt = p->rebuilt || (!known && r.end == 0); /* whatever the group has: nothing of it is here */
     if (!known || r.place.offset < oldest)
-        r.place = (struct unify_place){oldest, -1};
+        r.place = (struct unify_place){oldest, -1, 0};
     if (r.place.offset < r.end) {
         const struct hub_bus_place from = {.topic = p->unify->options.timeline,
                                            .partition = p->number,

@@ -91,6 +91,71 @@ static void events_that_a_reader_jumped_over_are_read_again(void **state)
     expect_whole_from_topic(*state);
 }
 
+/* The brokers lose the last of EVENTS that the first member has read, STOPPED or not, and get more than those. */
+static void lose_what_was_read(struct site *s, bool stopped)
+{
+    size_t before[PARTITIONS];
+    unsigned grown = 0;
+    some_events(s);
+    start_member(s, 0);
+    send_up_to(s, s->events.count / 2);
+    assert_int_equal(hub_unify_catch_up(s->members[0].unify, WAIT_MS, NULL), HUB_OK);
+    if (stopped)
+        stop_member(s, 0);
+    for (int32_t p = 0; p < PARTITIONS; p++) {
+        before[p] = hub_memory_count(s->bus, EVENTS_TOPIC, p);
+        (void)hub_memory_lose_end(s->bus, EVENTS_TOPIC, p, 2);
+    }
+    send_up_to(s, s->events.count);
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        grown += before[p] >= 2 && hub_memory_count(s->bus, EVENTS_TOPIC, p) > before[p];
+    assert_true(grown > 0); /* else it is no other log to see */
+    if (stopped)
+        start_member(s, 0);
+    expect_whole(s);
+    assert_int_equal(stats_of(s, 0).truncations, grown);
+    expect_whole_from_topic(s);
+}
+
+static void another_log_under_what_was_read_is_noticed(void **state)
+{
+    lose_what_was_read(*state, false);
+}
+
+static void another_log_is_noticed_by_who_was_away(void **state)
+{
+    lose_what_was_read(*state, true);
+}
+
+static void another_log_of_identity_is_noticed(void **state)
+{
+    struct site *s = *state;
+    some_events(s);
+    start_member(s, 0);
+    send_up_to(s, s->events.count / 2);
+    assert_int_equal(hub_unify_catch_up(s->members[0].unify, WAIT_MS, NULL), HUB_OK);
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        (void)hub_memory_lose_end(s->bus, IDENTITY_TOPIC, p, 2);
+    send_up_to(s, s->events.count);
+    expect_whole(s); /* all facts that came: what it has read before it keeps */
+    assert_true(stats_of(s, 0).truncations > 0);
+}
+
+static void another_leader_of_the_same_log_changes_nothing(void **state)
+{
+    struct site *s = *state;
+    some_events(s);
+    start_member(s, 0);
+    for (size_t i = 1; i <= 6; i++) {
+        send_up_to(s, s->events.count * i / 6);
+        assert_int_equal(hub_unify_catch_up(s->members[0].unify, WAIT_MS, NULL), HUB_OK);
+        for (int32_t p = 0; p < PARTITIONS; p++)
+            (void)hub_memory_lose_end(s->bus, i % 2 != 0 ? EVENTS_TOPIC : IDENTITY_TOPIC, p, 0);
+    }
+    expect_whole(s);
+    assert_int_equal(stats_of(s, 0).truncations, 0);
+}
+
 static void who_slept_writes_nothing_and_begins_anew(void **state)
 {
     struct site *s = *state;
@@ -306,6 +371,10 @@ int main(void)
         TEST(a_transaction_of_which_nobody_heard_counts_once),
         TEST(a_record_that_fails_takes_its_transaction_along),
         TEST(events_that_a_reader_jumped_over_are_read_again),
+        TEST(another_log_under_what_was_read_is_noticed),
+        TEST(another_log_is_noticed_by_who_was_away),
+        TEST(another_log_of_identity_is_noticed),
+        TEST(another_leader_of_the_same_log_changes_nothing),
         TEST(who_slept_writes_nothing_and_begins_anew),
         TEST(partitions_that_come_and_go_lose_nothing),
         TEST(an_event_waits_for_its_facts_and_takes_its_chart_along),
