@@ -121,6 +121,14 @@ size_t hub_memory_lose_end(struct hub_bus *base, const char *name, int32_t parti
     return count;
 }
 
+void hub_memory_compact(struct hub_bus *base, const char *name, int32_t partition, size_t at)
+{
+    struct hub_memory_bus *bus = bus_of(base);
+    (void)pthread_mutex_lock(&bus->lock);
+    hub_memory_find(bus, name)->partitions[partition].items[at].state = HUB_MEMORY_ABORTED;
+    (void)pthread_mutex_unlock(&bus->lock);
+}
+
 void hub_memory_faults(struct hub_bus *base, const struct hub_memory_faults *faults)
 {
     struct hub_memory_bus *bus = bus_of(base);

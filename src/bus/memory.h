@@ -21,6 +21,8 @@ struct hub_memory_record hub_memory_at(struct hub_bus *bus, const char *topic, i
 /* A new leader of the partition lacks its last COUNT records, and no reader is told; where what follows grows past them, only the
  * leader's epoch shows it. How many there were to lose. */
 size_t hub_memory_lose_end(struct hub_bus *bus, const char *topic, int32_t partition, size_t count);
+/* The record AT is not there any more, as after compaction; the others stay where they are. */
+void hub_memory_compact(struct hub_bus *bus, const char *topic, int32_t partition, size_t at);
 
 struct hub_memory_faults {
     bool away;        /* nothing gets through, neither way */

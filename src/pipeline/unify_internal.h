@@ -20,6 +20,8 @@ enum {
     UNIFY_BATCH_BYTES = 4 * 1024 * 1024,
     UNIFY_NETWORK_MS = 10000,
     UNIFY_PATH_MAX = 4200,
+    UNIFY_LAST_HASH = 32, /* hex digits */
+    UNIFY_RECORD_BYTES_MAX = INT32_MAX, /* the bus takes far less */
 };
 
 struct unify_message { /* an event on its way to its partition */
@@ -46,6 +48,11 @@ struct unify_place {
     int64_t offset; /* of the record wanted next; HUB_BUS_NONE: none known */
     int32_t epoch;  /* of the leader that wrote the record before it, -1: unknown */
     uint64_t fingerprint; /* of that record, 0: unknown */
+};
+
+struct unify_last { /* a record of `timeline` */
+    int64_t offset; /* HUB_BUS_NONE: none known */
+    char key[UNIFY_LAST_HASH + 1], value[UNIFY_LAST_HASH + 1];
 };
 
 struct unify_part {
@@ -101,8 +108,11 @@ struct unify_part {
     bool begun;        /* a transaction is open */
     bool failed;       /* a record of it */
     int64_t topic_end; /* the state contains `timeline` up to there */
-    int64_t delivered; /* offset in `timeline` of the last record delivered, HUB_BUS_NONE */
+    int64_t delivered, delivered_first; /* offsets in `timeline` of the transaction's last record and its first, HUB_BUS_NONE */
+    struct hub_buf sent;                /* its last record: the key, then the value */
+    size_t sent_key;                    /* bytes of the key */
     bool rebuilt;      /* the topic lost records: all events are applied anew, until a part of them is written */
+    bool unproven;     /* the place in the topic that the store has is not to be found any more, though nothing need be lost */
     bool own_place;    /* written in this ownership: it counts then, not the group's */
     struct unify_place place; /* behind what is applied */
     bool moved;               /* there, since it was opened: until then events may come from further on */
@@ -200,6 +210,15 @@ void unify_part_clear(struct unify_part *p);
 bool unify_part_leaving(struct unify_part *p);
 bool unify_part_dropped(struct unify_part *p);
 void unify_part_state(struct unify_part *p, enum unify_state state, const struct hub_error *err);
+
+/* --- unify_last.c: the record before a store's place in `timeline`, as the store's mark holds it --- */
+
+void unify_last_make(int64_t offset, struct hub_span key, struct hub_span value, struct unify_last *out);
+/* Offset HUB_BUS_NONE: the store has none. */
+struct unify_last unify_last_of(struct hub_timeline *timeline);
+enum hub_result unify_last_set(struct hub_timeline *timeline, const struct unify_last *last, struct hub_error *err) HUB_MUST_USE;
+bool unify_last_is(const struct unify_last *last, const struct hub_bus_message *m);
+bool unify_last_same_key(const struct unify_last *last, const struct hub_bus_message *m);
 
 /* --- unify_store.c: the store of a partition, its producer, and how it is put back --- */
 

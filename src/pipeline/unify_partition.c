@@ -462,6 +462,7 @@ void *unify_part_run(void *ctx)
     struct unify_part *p = ctx;
     unsigned failures = 0;
     p->own_place = p->rebuilt = false;
+    hub_buf_init(&p->sent, UNIFY_RECORD_BYTES_MAX, false);
     p->place = (struct unify_place){HUB_BUS_NONE, -1, 0};
     while (!unify_part_leaving(p)) {
         struct hub_error err = {0};

@@ -16,11 +16,12 @@ enum {
     RESTORE_POLL_MS = 100,
     LOST_US = 30000000, /* brokers say for that long that records are not there: then they are not */
     WAIT_MS = 20,
-    RECORD_BYTES_MAX = INT32_MAX, /* the bus takes far less */
+    SENT_BYTES_KEPT = 64 * 1024,
 };
 
 static const char component[] = "timeline";
-static const char events_mark[] = "events", topic_mark[] = "timeline", written_mark[] = "written";
+static const char events_mark[] = "events", topic_mark[] = "timeline", written_mark[] = "written",
+                  rebuild_mark[] = "rebuild"; /* 1: all events shall be applied anew */
 
 /* --- outputs: records of a transaction, so that a former owner is shut out --- */
 
@@ -28,8 +29,18 @@ static void on_delivered(void *ctx, const struct hub_bus_delivery *delivery)
 {
     struct unify_part *p = ctx;
     p->failed = p->failed || delivery->result != HUB_OK;
-    if (delivery->offset != HUB_BUS_NONE && delivery->offset > p->delivered)
+    if (delivery->offset == HUB_BUS_NONE)
+        return;
+    if (delivery->offset > p->delivered)
         p->delivered = delivery->offset;
+    if (p->delivered_first == HUB_BUS_NONE || delivery->offset < p->delivered_first)
+        p->delivered_first = delivery->offset;
+}
+
+static enum hub_result lost_records(struct unify_part *p, struct hub_error *err)
+{
+    atomic_fetch_add(&p->unify->truncations, 1);
+    return hub_fail(err, HUB_CORRUPT, "the topic timeline lost records: what they said is made anew from the events", NULL);
 }
 
 static enum hub_result begin(struct unify_part *p, struct hub_error *err)
@@ -38,7 +49,30 @@ static enum hub_result begin(struct unify_part *p, struct hub_error *err)
     HUB_TRY(hub_bus_begin(p->producer, err));
     p->begun = true;
     p->failed = false;
+    p->delivered = p->delivered_first = HUB_BUS_NONE;
     return HUB_OK;
+}
+
+/* The last record of a transaction is the one that the store's place will lie behind. */
+static enum hub_result keep_sent(struct unify_part *p, const struct hub_bus_record *record, struct hub_error *err)
+{
+    hub_buf_reset(&p->sent);
+    hub_buf_append_span(&p->sent, record->key);
+    hub_buf_append_span(&p->sent, record->value);
+    p->sent_key = record->key.len;
+    return hub_buf_result(&p->sent) == HUB_OK ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+}
+
+static struct unify_last take_sent(struct unify_part *p)
+{
+    struct unify_last last;
+    const struct hub_span all = hub_buf_view(&p->sent);
+    unify_last_make(p->delivered, hub_span_of(all.ptr, p->sent_key), hub_span_of(all.ptr + p->sent_key, all.len - p->sent_key), &last);
+    if (all.len > SENT_BYTES_KEPT) {
+        hub_buf_deinit(&p->sent);
+        hub_buf_init(&p->sent, UNIFY_RECORD_BYTES_MAX, false);
+    }
+    return last;
 }
 
 static enum hub_result send(struct unify_part *p, const struct hub_bus_record *record, struct hub_error *err)
@@ -68,10 +102,12 @@ static enum hub_result on_record(void *ctx, struct hub_span key, struct hub_span
     };
     if (!p->begun)
         HUB_TRY(begin(p, err));
-    hub_buf_init(&room, RECORD_BYTES_MAX, false);
+    hub_buf_init(&room, UNIFY_RECORD_BYTES_MAX, false);
     enum hub_result result = hub_wire_put(o->schema_id != NULL ? o->schema_id(o->ctx) : 0, &room, &record, err);
     if (result == HUB_OK)
         result = send(p, &record, err);
+    if (result == HUB_OK)
+        result = keep_sent(p, &record, err);
     hub_buf_deinit(&room);
     return result;
 }
@@ -114,8 +150,14 @@ static enum hub_result on_settle(void *ctx, struct hub_error *err)
     hub_crash_point(HUB_CRASH_AFTER_OUTPUTS);
     if (p->delivered == HUB_BUS_NONE)
         return HUB_OK;
+    if (p->delivered_first < p->topic_end) { /* nobody else writes there */
+        p->rebuilt = true;
+        return lost_records(p, err);
+    }
     const struct unify_place behind = {p->delivered + 1, -1, 0};
+    const struct unify_last last = take_sent(p);
     p->topic_end = behind.offset;
+    HUB_TRY(unify_last_set(p->timeline, &last, err));
     return set_place(p, topic_mark, &behind, err);
 }
 
@@ -131,6 +173,8 @@ enum hub_result unify_store_flush(struct unify_part *p, bool sync, struct hub_er
 {
     if (p->place.offset >= 0)
         HUB_TRY(set_place(p, events_mark, &p->place, err));
+    if (p->moved && p->rebuilt)
+        HUB_TRY(set_place(p, rebuild_mark, &(struct unify_place){0, 0, 0}, err)); /* the group's offset says where to go on now */
     HUB_TRY(set_written(p, err));
     HUB_TRY(hub_timeline_flush(p->timeline, p->place.offset >= 0 ? (uint64_t)p->place.offset : 0, sync, err));
     p->pending = p->pending_bytes = 0;
@@ -220,7 +264,7 @@ static enum hub_result open_producer(struct unify_part *p, struct hub_error *err
     (void)snprintf(id, sizeof id, "%s%d", p->unify->options.transactions, (int)p->number);
     const struct hub_bus_producer_options options = {.transactional_id = id, .delivered = on_delivered, .ctx = p};
     p->begun = p->failed = false;
-    p->delivered = HUB_BUS_NONE;
+    p->delivered = p->delivered_first = HUB_BUS_NONE;
     return hub_bus_producer_open(p->unify->options.bus, &options, UNIFY_NETWORK_MS, &p->producer, err);
 }
 
@@ -233,11 +277,15 @@ struct restoring {
     int64_t end;
     size_t records, bytes; /* since the last write */
     bool any;
+    struct unify_last last; /* record that was read, of before too */
+    bool checking;          /* the last one of before is to be found first */
+    bool missing, replaced; /* it is not at its place; a later one has its key */
 };
 
 static enum hub_result restore_flush(struct restoring *r, struct hub_error *err)
 {
     HUB_TRY(set_place(r->p, topic_mark, &r->place, err));
+    HUB_TRY(unify_last_set(r->p->timeline, &r->last, err));
     HUB_TRY(set_written(r->p, err));
     HUB_TRY(hub_timeline_flush(r->p->timeline, 0, false, err));
     hub_crash_point(HUB_CRASH_MID_RESTORE);
@@ -257,26 +305,50 @@ static enum hub_result restore_one(struct restoring *r, const struct hub_bus_mes
     }
     atomic_fetch_add(&r->p->unify->restored, 1);
     r->place = unify_place_behind(m);
+    unify_last_make(m->place.offset, m->key, m->value, &r->last);
     r->any = true;
     r->records++;
     r->bytes += m->key.len + m->value.len;
     return r->records >= RESTORE_RECORDS || r->bytes >= RESTORE_BYTES ? restore_flush(r, err) : HUB_OK;
 }
 
+/* The last record of before must be where it was: a topic that lost its end and grew past the store's place lacks what the store has, and
+ * has what the store lacks, and both unseen. Compaction may take a record out, but leaves a later one of the same key. */
+static enum hub_result check_last(struct restoring *r, const struct hub_bus_message *m, struct hub_error *err)
+{
+    if (!r->missing && m->place.offset == r->last.offset) {
+        r->checking = false;
+        return unify_last_is(&r->last, m) ? HUB_OK : lost_records(r->p, err);
+    }
+    r->missing = true;
+    r->replaced = r->replaced || unify_last_same_key(&r->last, m);
+    return HUB_OK;
+}
+
+static enum hub_result not_found(struct restoring *r, struct hub_error *err)
+{
+    if (!r->replaced)
+        return lost_records(r->p, err);
+    r->p->unproven = true; /* whoever wrote after it had to see that nothing is missing before: the topic is whole */
+    return hub_fail(err, HUB_CORRUPT, "where the store left off in the topic timeline is not to be found any more", NULL);
+}
+
 static enum hub_result restore_all(struct restoring *r, struct hub_error *err)
 {
-    while (r->place.offset < r->end) {
+    while (r->checking || r->place.offset < r->end) {
         struct hub_bus_event event = {0};
         if (unify_part_leaving(r->p))
             return hub_fail(err, HUB_CLOSED, "the partition is given back", NULL);
         HUB_TRY(hub_bus_next(r->consumer, RESTORE_POLL_MS, &event, err));
         if (event.kind == HUB_BUS_MESSAGE)
-            HUB_TRY(restore_one(r, &event.message, err));
+            HUB_TRY(r->checking ? check_last(r, &event.message, err) : restore_one(r, &event.message, err));
         else if (event.kind == HUB_BUS_TRUNCATED)
-            return hub_fail(err, HUB_CORRUPT, "the topic timeline lost records", NULL);
+            return lost_records(r->p, err);
         else if (event.kind == HUB_BUS_AT_END && event.places[0].offset >= r->end)
             break; /* what is left are marks of transactions */
     }
+    if (r->checking)
+        return not_found(r, err);
     if (r->place.offset < r->end)
         r->place.offset = r->end;
     return restore_flush(r, err);
@@ -293,7 +365,7 @@ static enum hub_result ask_ends(struct unify_part *p, struct hub_bus_consumer *c
         if (*end >= least)
             return HUB_OK;
         if (hub_clock_mono_us(hub_clock_system()) - since > LOST_US)
-            return hub_fail(err, HUB_CORRUPT, "the topic timeline lost records", NULL);
+            return lost_records(p, err);
         if (unify_part_leaving(p) || !unify_pause(p->unify, RESTORE_POLL_MS))
             return hub_fail(err, HUB_CLOSED, "the partition is given back", NULL);
     }
@@ -310,7 +382,8 @@ static int64_t needed(struct unify_part *p)
 /* Nobody writes to the partition but this owner now: what is there to its end is all there will be. */
 static enum hub_result restore_from(struct unify_part *p, struct hub_bus_consumer *consumer, struct hub_error *err)
 {
-    struct restoring r = {.p = p, .consumer = consumer, .place = unify_place_of(p->timeline, topic_mark)};
+    struct restoring r = {
+        .p = p, .consumer = consumer, .place = unify_place_of(p->timeline, topic_mark), .last = unify_last_of(p->timeline)};
     int64_t oldest = 0, least = p->rebuilt ? 0 : needed(p);
     const bool known = r.place.offset != HUB_BUS_NONE;
     least = known && r.place.offset > least ? r.place.offset : least;
@@ -318,10 +391,11 @@ static enum hub_result restore_from(struct unify_part *p, struct hub_bus_consume
     p->rebuilt = p->rebuilt || (!known && r.end == 0); /* whatever the group has: nothing of it is here */
     if (!known || r.place.offset < oldest)
         r.place = (struct unify_place){oldest, -1, 0};
-    if (r.place.offset < r.end) {
+    r.checking = known && r.last.offset >= oldest && r.last.offset < r.place.offset;
+    if (r.checking || r.place.offset < r.end) {
         const struct hub_bus_place from = {.topic = p->unify->options.timeline,
                                            .partition = p->number,
-                                           .offset = r.place.offset,
+                                           .offset = r.checking ? r.last.offset : r.place.offset,
                                            .leader_epoch = r.place.epoch};
         HUB_TRY(hub_bus_assign(consumer, &from, 1, err));
         HUB_TRY(restore_all(&r, err));
@@ -377,18 +451,35 @@ static enum hub_result sync_charts(struct unify_part *p, struct hub_error *err)
 
 /* --- the whole --- */
 
-enum hub_result unify_store_open(struct unify_part *p, struct hub_error *err)
+/* That all events are to be applied anew is not forgotten when the process ends meanwhile. */
+static enum hub_result remember_rebuild(struct unify_part *p, struct hub_error *err)
+{
+    p->rebuilt = p->rebuilt || unify_place_of(p->timeline, rebuild_mark).offset == 1;
+    if (!p->rebuilt)
+        return HUB_OK;
+    HUB_TRY(set_place(p, rebuild_mark, &(struct unify_place){1, 0, 0}, err));
+    return hub_timeline_flush(p->timeline, 0, false, err);
+}
+
+static enum hub_result open_and_restore(struct unify_part *p, struct hub_error *err)
 {
     if (p->timeline == NULL)
         HUB_TRY(open_store(p, err));
-    HUB_TRY(open_producer(p, err));
-    enum hub_result result = restore(p, err);
+    if (p->producer == NULL)
+        HUB_TRY(open_producer(p, err));
+    HUB_TRY(remember_rebuild(p, err));
+    return restore(p, err);
+}
+
+enum hub_result unify_store_open(struct unify_part *p, struct hub_error *err)
+{
+    p->unproven = false;
+    enum hub_result result = open_and_restore(p, err);
     if (result == HUB_CORRUPT) { /* the store, or the topic beneath it: both are made anew from the events */
         HUB_DIAG(HUB_DIAG_WARNING, component, "a partition is built anew", hub_diag_number("partition", p->number), hub_diag_error(err));
-        p->rebuilt = true;
+        p->rebuilt = p->rebuilt || !p->unproven;
         unify_store_remove(p);
-        HUB_TRY(open_store(p, err));
-        result = restore(p, err);
+        result = open_and_restore(p, err);
     }
     HUB_TRY(result);
     HUB_TRY(sync_charts(p, err));
@@ -401,5 +492,6 @@ void unify_store_close(struct unify_part *p)
 {
     hub_bus_producer_close(p->producer);
     p->producer = NULL;
+    hub_buf_deinit(&p->sent);
     close_kv(p);
 }

@@ -124,14 +124,14 @@ def batches(path):
     return found
 
 
-def lose_the_end(place, count):
-    """The broker loses its power, and of each partition of `events` the last COUNT records or a few more, the last of them half: what a disk
+def lose_the_end(place, count, topic="events"):
+    """The broker loses its power, and of each partition of TOPIC the last COUNT records or a few more, the last of them half: what a disk
     had not written yet, acknowledged or not. Returns how many."""
     node = cluster().nodes[0]
     node.kill()
     lost = 0
     for partition in range(place.partitions):
-        path = os.path.join(node.folder, "log", f"{place.topic('events')}-{partition}", "0" * 20 + ".log")
+        path = os.path.join(node.folder, "log", f"{place.topic(topic)}-{partition}", "0" * 20 + ".log")
         gone, found = 0, batches(path)
         while found and gone < count:
             gone += found[-1][2]
@@ -184,6 +184,48 @@ def brokers_that_lost_the_end_of_the_events_take_nothing_from_the_timeline():
         check(len(there) == events, f"{len(there)} of {events} events came again")
         check(place.state() == state, "what came again changed something")
         as_one(place, state, f"{lost} events lost")
+    finally:
+        place.close()
+
+
+def a_timeline_topic_that_lost_its_end_gets_it_again():
+    """What stores have and the topic lost is no application's to see, until it is written again: by the owner, who writes where the lost
+    records lay, and by whoever comes next. A store of before does not go on at a place that holds another record."""
+    place = site("out.")
+    try:
+        place.start_hub()
+        one = place.add("one").start()
+        hospital = Hospital(87, 6)
+        place.send(hospital.messages(40) + [encode(hospital.merge(1, 2))])
+        place.settled()
+        one.stop()
+        one.start()  # what it writes next is the first of a producer: the brokers take it wherever the log ends (or it opens anew: half a minute)
+        place.settled()
+        before = set(place.outputs())
+        check(lose_the_end(place, 8, "timeline") >= 8 and before - set(place.outputs()), "nothing was lost")
+        place.send(hospital.messages(40))
+        place.forwarded()
+        until(lambda: one.timeline()["truncations"] > 0, "the owner does not notice that the log ended earlier", 90)
+        place.settled()
+        check(not before - set(place.outputs()), f"not written again: {before - set(place.outputs())}")
+        one.stop()
+        before = set(place.outputs())
+        check(lose_the_end(place, 8, "timeline") >= 8 and before - set(place.outputs()), "nothing was lost")
+        two = place.add("two").start()  # the brokers do not have what the group says is there: half a minute
+        until(lambda: two.timeline()["truncations"] > 0, "who takes over does not notice", 90)
+        place.send(hospital.messages(40))  # past what the stopped process had
+        place.settled()
+        check(not before - set(place.outputs()), f"not written again: {before - set(place.outputs())}")
+        two.stop()
+        one.start()
+        place.settled()
+        state = place.state()
+        one.stop()
+        shutil.rmtree(os.path.join(one.dir, "data", "timeline"))  # the topic alone
+        one.start()
+        place.settled()
+        check(place.state() == state and one.timeline()["applied"] == 0, "the topic is not what the store was")
+        as_one(place, state, "the end of the timeline lost twice")
     finally:
         place.close()
 
@@ -277,7 +319,7 @@ if __name__ == "__main__":
     needed()
     try:
         main([a_full_disk_of_a_timeline_process_is_said_and_waited_for, a_long_outage_costs_disk_and_no_memory_and_drains_in_order,
-              brokers_that_lost_the_end_of_the_events_take_nothing_from_the_timeline, events_deleted_before_they_were_read_are_counted_and_come_back,
+              brokers_that_lost_the_end_of_the_events_take_nothing_from_the_timeline, a_timeline_topic_that_lost_its_end_gets_it_again, events_deleted_before_they_were_read_are_counted_and_come_back,
               an_owner_that_stalls_inside_a_transaction_writes_nothing_more])
     finally:
         if brokers is not None:

@@ -83,6 +83,116 @@ static void a_record_that_fails_takes_its_transaction_along(void **state)
     expect_whole_from_topic(*state);
 }
 
+/* --- the topic itself --- */
+
+/* One member has half of the events. */
+static void begin_with_half(struct site *s)
+{
+    some_events(s);
+    start_member(s, 0);
+    send_up_to(s, s->events.count / 2);
+    wait_while(first_has_not_all, s);
+    assert_int_equal(hub_unify_catch_up(s->members[0].unify, WAIT_MS, NULL), HUB_OK);
+}
+
+static size_t newest_seen(struct site *s, int32_t partition)
+{
+    size_t at = hub_memory_count(s->bus, TIMELINE_TOPIC, partition);
+    while (at != 0 && hub_memory_at(s->bus, TIMELINE_TOPIC, partition, at - 1).hidden)
+        at--;
+    assert_true(at != 0);
+    return at - 1;
+}
+
+/* As if another one had written it again. */
+static void write_again(struct site *s, int32_t partition, size_t at)
+{
+    const struct hub_memory_record from = hub_memory_at(s->bus, TIMELINE_TOPIC, partition, at);
+    const uint8_t *slash = memchr(from.key.ptr, '/', from.key.len);
+    const struct hub_bus_record record = {.topic = TIMELINE_TOPIC,
+                                          .key = from.key,
+                                          .subject = slash != NULL ? hub_span_of(from.key.ptr, (size_t)(slash - from.key.ptr)) : from.key,
+                                          .value = from.value};
+    assert_int_equal(hub_bus_send(s->producer, &record, NULL), HUB_OK);
+    assert_int_equal(hub_bus_flush(s->producer, WAIT_MS, NULL), HUB_OK);
+}
+
+static void lose(struct site *s, size_t count)
+{
+    for (int32_t i = 0; i < PARTITIONS; i++)
+        (void)hub_memory_lose_end(s->bus, TIMELINE_TOPIC, i, count);
+}
+
+static void what_the_topic_loses_under_its_owner_is_made_again(void **state)
+{
+    struct site *s = *state;
+    begin_with_half(s);
+    lose(s, 6);
+    send_up_to(s, s->events.count);
+    expect_whole(s);
+    assert_true(stats_of(s, 0).truncations != 0);
+    assert_string_equal(stats_of(s, 0).state, "ok");
+    expect_whole_from_topic(s);
+}
+
+static bool first_is_not_rebuilt(struct site *s)
+{
+    return stats_of(s, 0).rebuilt == 0;
+}
+
+static void a_topic_that_grew_past_the_place_of_a_store_after_it_lost_its_end_is_noticed(void **state)
+{
+    struct site *s = *state;
+    begin_with_half(s);
+    stop_member(s, 0);
+    lose(s, 6);
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        const size_t last = newest_seen(s, i);
+        for (size_t n = 0; n < 12; n++)
+            write_again(s, i, last);
+    }
+    start_member(s, 0);
+    wait_while(first_is_not_rebuilt, s);
+    assert_true(stats_of(s, 0).truncations != 0);
+    stop_member(s, 0); /* in the midst of it */
+    start_member(s, 0);
+    send_up_to(s, s->events.count);
+    expect_whole(s);
+    expect_whole_from_topic(s);
+}
+
+static void a_place_that_compaction_took_away_costs_a_store_and_no_events(void **state)
+{
+    struct site *s = *state;
+    begin_with_half(s);
+    stop_member(s, 0);
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        const size_t last = newest_seen(s, i);
+        write_again(s, i, last);
+        hub_memory_compact(s->bus, TIMELINE_TOPIC, i, last);
+    }
+    start_member(s, 0);
+    wait_while(first_has_not_all, s);
+    assert_int_equal(stats_of(s, 0).rebuilt, PARTITIONS);
+    assert_int_equal(stats_of(s, 0).truncations, 0);
+    assert_int_equal(stats_of(s, 0).applied, 0);
+    send_up_to(s, s->events.count);
+    expect_whole(s);
+    expect_whole_from_topic(s);
+}
+
+static void a_store_that_is_where_it_was_is_not_read_anew(void **state)
+{
+    struct site *s = *state;
+    begin_with_half(s);
+    stop_member(s, 0);
+    start_member(s, 0);
+    wait_while(first_has_not_all, s);
+    assert_int_equal(stats_of(s, 0).rebuilt + stats_of(s, 0).truncations + stats_of(s, 0).restored, 0);
+    send_up_to(s, s->events.count);
+    expect_whole(s);
+}
+
 /* --- the group --- */
 
 static void events_that_a_reader_jumped_over_are_read_again(void **state)
@@ -370,6 +480,10 @@ int main(void)
         TEST(outputs_of_a_transaction_that_came_to_nothing_come_again),
         TEST(a_transaction_of_which_nobody_heard_counts_once),
         TEST(a_record_that_fails_takes_its_transaction_along),
+        TEST(what_the_topic_loses_under_its_owner_is_made_again),
+        TEST(a_topic_that_grew_past_the_place_of_a_store_after_it_lost_its_end_is_noticed),
+        TEST(a_place_that_compaction_took_away_costs_a_store_and_no_events),
+        TEST(a_store_that_is_where_it_was_is_not_read_anew),
         TEST(events_that_a_reader_jumped_over_are_read_again),
         TEST(another_log_under_what_was_read_is_noticed),
         TEST(another_log_is_noticed_by_who_was_away),
