@@ -11,7 +11,6 @@ enum {
     POLL_MS = 20,
     AGAIN_MS = 500,
     REOPEN_AFTER = 3,
-    ARENA_BYTES = 4 * 1024 * 1024,
     IDENTITY_CACHE = 64 * 1024 * 1024,
     SAY_EVERY = 1000,
     QUICK_MS = 3000,
@@ -404,7 +403,7 @@ void *unify_identity_run(void *ctx)
 {
     struct reader r = {.u = ctx};
     struct hub_unify *u = r.u;
-    hub_arena_init(&r.arena, ARENA_BYTES);
+    hub_arena_init(&r.arena, HUB_SIGNED_ARENA_BYTES);
     while (!unify_stopping(u) && !atomic_load(&u->sick)) {
         struct hub_error err = {0};
         enum hub_result result = r.consumer == NULL ? open_reader(&r, &err) : HUB_OK;

@@ -2,8 +2,6 @@
 
 #include "src/codec/encode.h"
 
-enum { RECORD_BYTES_MAX = 1024 * 1024 };
-
 static enum hub_result set_base64(struct hub_arena *arena, struct hub_json *object, const char *key,
                                   struct hub_span bytes)
 {
@@ -33,7 +31,7 @@ enum hub_result hub_signed_write(struct hub_arena *arena, const char *label, str
     struct hub_buf buf;
     uint8_t signature[HUB_SIGNATURE_LEN];
     enum hub_result result;
-    hub_buf_init(&buf, RECORD_BYTES_MAX, false);
+    hub_buf_init(&buf, HUB_SIGNED_BYTES_MAX, false);
     HUB_TRY_OUT(set_base64(arena, object, "signer", hub_span_of(signer->public_key, HUB_SIGN_PUBLIC_LEN)));
     HUB_TRY_OUT(signed_bytes(label, object, &buf));
     signer->sign(signer->ctx, hub_buf_view(&buf), signature);
@@ -45,6 +43,8 @@ enum hub_result hub_signed_write(struct hub_arena *arena, const char *label, str
     result = line->ptr != NULL ? HUB_OK : HUB_NO_MEMORY;
 out:
     hub_buf_deinit(&buf);
+    if (result == HUB_TOO_LARGE)
+        return hub_fail(err, result, "a record to sign that is larger than any reader takes", NULL);
     return result == HUB_OK ? HUB_OK : hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
 }
 
@@ -70,12 +70,14 @@ enum hub_result hub_signed_read_any(struct hub_arena *arena, const char *label, 
 {
     uint8_t signer[HUB_SIGN_PUBLIC_LEN], signature[HUB_SIGNATURE_LEN];
     struct hub_buf buf;
+    if (line.len > HUB_SIGNED_BYTES_MAX)
+        return hub_fail(err, HUB_SYNTAX, "larger than any signed record is", NULL);
     HUB_TRY(hub_json_parse(arena, line, object, err));
     if (!get_base64(*object, "signer", signer, sizeof signer) ||
         !get_base64(*object, "signature", signature, sizeof signature) || !is_trusted(signer, trusted, count))
         return hub_fail(err, HUB_CRYPTO, "a record that no trusted hub signed", NULL);
     struct hub_json *kept = hub_json_remove(*object, "signature");
-    hub_buf_init(&buf, RECORD_BYTES_MAX, false);
+    hub_buf_init(&buf, SIZE_MAX / 2, false); /* the canonical form may be longer than what was given */
     enum hub_result result = signed_bytes(label, *object, &buf);
     if (result == HUB_OK)
         result = hub_sign_verify(signer, hub_buf_view(&buf), signature);

@@ -299,6 +299,32 @@ static void partitions_that_come_and_go_lose_nothing(void **state)
 
 /* --- who is who --- */
 
+static void send_identity_text(struct site *s, size_t len)
+{
+    char *text = hub_arena_bytes(&arena, len);
+    assert_non_null(text);
+    for (size_t i = 0; i < len; i++)
+        text[i] = i % 2 == 0 ? '0' : ',';
+    text[0] = '[';
+    text[len - 1] = ']';
+    const struct hub_bus_record record = {
+        .topic = IDENTITY_TOPIC, .key = HUB_SPAN("e0/0"), .subject = HUB_SPAN("1a"), .value = hub_span_of(text, len)};
+    assert_int_equal(hub_bus_send(s->producer, &record, NULL), HUB_OK);
+}
+
+static void identity_records_of_any_size_that_are_none_stop_nothing(void **state)
+{
+    struct site *s = *state;
+    some_events(s);
+    start_member(s, 0);
+    send_up_to(s, s->events.count / 2);
+    send_identity_text(s, HUB_SIGNED_BYTES_MAX - 1); /* tens of MiB to read */
+    send_identity_text(s, 5 * HUB_SIGNED_BYTES_MAX);
+    send_up_to(s, s->events.count);
+    expect_whole(s);
+    assert_int_equal(stats_of(s, 0).unreadable + stats_of(s, 0).untrusted, 2);
+}
+
 static struct hub_span event_with_link(const char *id, const char *a, const char *b)
 {
     const struct entry_spec plain = {.type = "Observation", .id = hub_arena_printf(&arena, "r%s", id), .kind = "observation", .facts = "f", .class_ = 1,
@@ -491,6 +517,7 @@ int main(void)
         TEST(another_leader_of_the_same_log_changes_nothing),
         TEST(who_slept_writes_nothing_and_begins_anew),
         TEST(partitions_that_come_and_go_lose_nothing),
+        TEST(identity_records_of_any_size_that_are_none_stop_nothing),
         TEST(an_event_waits_for_its_facts_and_takes_its_chart_along),
         TEST(after_catching_up_all_charts_are_what_the_facts_make_them),
         TEST(a_lag_is_that_of_now_when_it_was_asked_for),
