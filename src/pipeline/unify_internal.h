@@ -218,6 +218,7 @@ void unify_last_make(int64_t offset, struct hub_span key, struct hub_span value,
 struct unify_last unify_last_of(struct hub_timeline *timeline);
 enum hub_result unify_last_set(struct hub_timeline *timeline, const struct unify_last *last, struct hub_error *err) HUB_MUST_USE;
 bool unify_last_is(const struct unify_last *last, const struct hub_bus_message *m);
+bool unify_last_tombstone(const struct unify_last *last);
 bool unify_last_same_key(const struct unify_last *last, const struct hub_bus_message *m);
 
 /* --- unify_store.c: the store of a partition, its producer, and how it is put back --- */

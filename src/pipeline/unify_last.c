@@ -54,6 +54,13 @@ bool unify_last_same_key(const struct unify_last *last, const struct hub_bus_mes
     return strcmp(other.key, last->key) == 0;
 }
 
+bool unify_last_tombstone(const struct unify_last *last)
+{
+    char none[UNIFY_LAST_HASH + 1];
+    hash(HUB_SPAN_NONE, none);
+    return strcmp(none, last->value) == 0;
+}
+
 bool unify_last_is(const struct unify_last *last, const struct hub_bus_message *m)
 {
     struct unify_last other;

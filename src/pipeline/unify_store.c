@@ -327,7 +327,7 @@ static enum hub_result check_last(struct restoring *r, const struct hub_bus_mess
 
 static enum hub_result not_found(struct restoring *r, struct hub_error *err)
 {
-    if (!r->replaced)
+    if (!r->replaced && !unify_last_tombstone(&r->last)) /* compaction takes tombstones, too, when they are old */
         return lost_records(r->p, err);
     r->p->unproven = true; /* whoever wrote after it had to see that nothing is missing before: the topic is whole */
     return hub_fail(err, HUB_CORRUPT, "where the store left off in the topic timeline is not to be found any more", NULL);

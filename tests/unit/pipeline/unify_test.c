@@ -117,6 +117,18 @@ static void write_again(struct site *s, int32_t partition, size_t at)
     assert_int_equal(hub_bus_flush(s->producer, WAIT_MS, NULL), HUB_OK);
 }
 
+/* Of an entry that there never was, of a patient of the partition. */
+static void write_tombstone(struct site *s, int32_t partition)
+{
+    const struct hub_memory_record of = hub_memory_at(s->bus, TIMELINE_TOPIC, partition, newest_seen(s, partition));
+    const uint8_t *slash = memchr(of.key.ptr, '/', of.key.len);
+    const struct hub_span subject = slash != NULL ? hub_span_of(of.key.ptr, (size_t)(slash - of.key.ptr)) : of.key;
+    const char *key = hub_arena_printf(&arena, "%.*s/gone", (int)subject.len, (const char *)subject.ptr);
+    const struct hub_bus_record record = {.topic = TIMELINE_TOPIC, .key = hub_span_str(key), .subject = subject, .value = HUB_SPAN_NONE};
+    assert_int_equal(hub_bus_send(s->producer, &record, NULL), HUB_OK);
+    assert_int_equal(hub_bus_flush(s->producer, WAIT_MS, NULL), HUB_OK);
+}
+
 static void lose(struct site *s, size_t count)
 {
     for (int32_t i = 0; i < PARTITIONS; i++)
@@ -179,6 +191,26 @@ static void a_place_that_compaction_took_away_costs_a_store_and_no_events(void *
     send_up_to(s, s->events.count);
     expect_whole(s);
     expect_whole_from_topic(s);
+}
+
+static void a_tombstone_that_compaction_took_away_is_no_loss(void **state)
+{
+    struct site *s = *state;
+    begin_with_half(s);
+    stop_member(s, 0);
+    for (int32_t i = 0; i < PARTITIONS; i++)
+        write_tombstone(s, i);
+    start_member(s, 0);
+    wait_while(first_has_not_all, s);
+    assert_int_equal(stats_of(s, 0).rebuilt, 0);
+    stop_member(s, 0);
+    for (int32_t i = 0; i < PARTITIONS; i++)
+        hub_memory_compact(s->bus, TIMELINE_TOPIC, i, newest_seen(s, i));
+    start_member(s, 0);
+    wait_while(first_has_not_all, s);
+    assert_int_equal(stats_of(s, 0).truncations, 0);
+    send_up_to(s, s->events.count);
+    expect_whole(s);
 }
 
 static void a_store_that_is_where_it_was_is_not_read_anew(void **state)
@@ -509,6 +541,7 @@ int main(void)
         TEST(what_the_topic_loses_under_its_owner_is_made_again),
         TEST(a_topic_that_grew_past_the_place_of_a_store_after_it_lost_its_end_is_noticed),
         TEST(a_place_that_compaction_took_away_costs_a_store_and_no_events),
+        TEST(a_tombstone_that_compaction_took_away_is_no_loss),
         TEST(a_store_that_is_where_it_was_is_not_read_anew),
         TEST(events_that_a_reader_jumped_over_are_read_again),
         TEST(another_log_under_what_was_read_is_noticed),
