@@ -22,7 +22,7 @@ void hub_buf_deinit(struct hub_buf *buf)
 
 void hub_buf_reset(struct hub_buf *buf)
 {
-    if (buf->wipe && buf->ptr != NULL)
+    if (buf->wipe && buf->len != 0)
         hub_mem_wipe(buf->ptr, buf->len);
     buf->len = 0;
     buf->failed = HUB_OK;
@@ -62,12 +62,10 @@ static bool grow(struct hub_buf *buf, size_t need)
     return true;
 }
 
-uint8_t *hub_buf_reserve(struct hub_buf *buf, size_t len)
+uint8_t *hub_buf_grow(struct hub_buf *buf, size_t len)
 {
     if (buf->failed != HUB_OK)
         return NULL;
-    if (len <= buf->cap - buf->len && buf->cap != 0)
-        return buf->ptr + buf->len;
     if (len > buf->bytes_max || buf->len > buf->bytes_max - len) {
         buf->failed = HUB_TOO_LARGE;
         return NULL;
@@ -82,34 +80,6 @@ uint8_t *hub_buf_reserve(struct hub_buf *buf, size_t len)
         return NULL;
     }
     return buf->ptr + buf->len;
-}
-
-void hub_buf_append(struct hub_buf *buf, const void *bytes, size_t len)
-{
-    uint8_t *to = hub_buf_reserve(buf, len);
-    if (to == NULL || len == 0)
-        return;
-    memcpy(to, bytes, len);
-    buf->len += len;
-}
-
-void hub_buf_append_span(struct hub_buf *buf, struct hub_span bytes)
-{
-    hub_buf_append(buf, bytes.ptr, bytes.len);
-}
-
-void hub_buf_append_str(struct hub_buf *buf, const char *str)
-{
-    hub_buf_append(buf, str, strlen(str));
-}
-
-void hub_buf_append_byte(struct hub_buf *buf, uint8_t byte)
-{
-    uint8_t *to = hub_buf_reserve(buf, 1);
-    if (to != NULL) {
-        *to = byte;
-        buf->len++;
-    }
 }
 
 void hub_buf_append_u64(struct hub_buf *buf, uint64_t number)

@@ -27,12 +27,38 @@ void hub_buf_deinit(struct hub_buf *buf);
 void hub_buf_reset(struct hub_buf *buf);
 enum hub_result hub_buf_result(const struct hub_buf *buf) HUB_MUST_USE;
 
+/* The slow way of hub_buf_reserve: more memory, or a failure. */
+uint8_t *hub_buf_grow(struct hub_buf *buf, size_t len);
 /* Room for LEN more bytes; returns where to write them, NULL when failed. Does not change len. */
-uint8_t *hub_buf_reserve(struct hub_buf *buf, size_t len);
-void hub_buf_append(struct hub_buf *buf, const void *bytes, size_t len);
-void hub_buf_append_span(struct hub_buf *buf, struct hub_span bytes);
-void hub_buf_append_str(struct hub_buf *buf, const char *str);
-void hub_buf_append_byte(struct hub_buf *buf, uint8_t byte);
+static inline uint8_t *hub_buf_reserve(struct hub_buf *buf, size_t len)
+{
+    const bool room = buf->failed == HUB_OK && buf->cap != 0 && len <= buf->cap - buf->len;
+    return room ? buf->ptr + buf->len : hub_buf_grow(buf, len);
+}
+static inline void hub_buf_append(struct hub_buf *buf, const void *bytes, size_t len)
+{
+    uint8_t *to = hub_buf_reserve(buf, len);
+    if (to == NULL || len == 0)
+        return;
+    memcpy(to, bytes, len);
+    buf->len += len;
+}
+static inline void hub_buf_append_span(struct hub_buf *buf, struct hub_span bytes)
+{
+    hub_buf_append(buf, bytes.ptr, bytes.len);
+}
+static inline void hub_buf_append_str(struct hub_buf *buf, const char *str)
+{
+    hub_buf_append(buf, str, strlen(str));
+}
+static inline void hub_buf_append_byte(struct hub_buf *buf, uint8_t byte)
+{
+    uint8_t *to = hub_buf_reserve(buf, 1);
+    if (to != NULL) {
+        *to = byte;
+        buf->len++;
+    }
+}
 void hub_buf_append_u64(struct hub_buf *buf, uint64_t number); /* decimal */
 void hub_buf_append_be16(struct hub_buf *buf, uint16_t number);
 void hub_buf_append_be32(struct hub_buf *buf, uint32_t number);
