@@ -52,7 +52,7 @@ void hub_time_civil_from_days(int64_t days, int64_t *year, unsigned *month, unsi
     *year = yoe + era * 400 + (*month <= 2);
 }
 
-static void put(char *out, int64_t number, int width)
+static void put(char *out, uint32_t number, int width)
 {
     for (int i = width - 1; i >= 0; i--) {
         out[i] = (char)('0' + number % 10);
@@ -77,19 +77,19 @@ void hub_time_format(int64_t wall_us, char out[HUB_TIME_TEXT_LEN + 1])
         hub_time_format(year < 0 ? INT64_C(-62167219200000000) : INT64_C(253402300799999999), out);
         return;
     }
-    put(out, year, 4);
+    put(out, (uint32_t)year, 4);
     out[4] = '-';
     put(out + 5, month, 2);
     out[7] = '-';
     put(out + 8, day, 2);
     out[10] = 'T';
-    put(out + 11, rest / 3600000000, 2);
+    put(out + 11, (uint32_t)(rest / 3600000000), 2);
     out[13] = ':';
-    put(out + 14, rest / 60000000 % 60, 2);
+    put(out + 14, (uint32_t)(rest / 60000000 % 60), 2);
     out[16] = ':';
-    put(out + 17, rest / 1000000 % 60, 2);
+    put(out + 17, (uint32_t)(rest / 1000000 % 60), 2);
     out[19] = '.';
-    put(out + 20, rest % 1000000, 6);
+    put(out + 20, (uint32_t)(rest % 1000000), 6);
     out[26] = 'Z';
     out[27] = '\0';
 }
