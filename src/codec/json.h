@@ -76,6 +76,11 @@ struct hub_json *hub_json_number(struct hub_arena *arena, struct hub_span text);
 struct hub_json *hub_json_number_i64(struct hub_arena *arena, int64_t number);
 struct hub_json *hub_json_bool(struct hub_arena *arena, bool value);
 
+static inline struct hub_json_key hub_json_key_of(const struct hub_json *member)
+{
+    return (struct hub_json_key){member->key, member->key_len, member->key_head};
+}
+
 /* The member named KEY, NULL when absent or OBJECT is no object (or NULL). */
 struct hub_json *hub_json_member(const struct hub_json *object, struct hub_json_key key);
 static inline struct hub_json *hub_json_get_n(const struct hub_json *object, const char *key, size_t key_len)
@@ -171,6 +176,10 @@ enum { HUB_JSON_DEPTH_MAX = 64 };
 enum hub_result hub_json_parse(struct hub_arena *arena, struct hub_span text, struct hub_json **out, struct hub_error *err) HUB_MUST_USE;
 /* Appends the canonical form; check hub_buf_result afterwards. */
 void hub_json_write(struct hub_buf *out, const struct hub_json *node);
+/* "NAME":VALUE of a member. */
+void hub_json_write_member(struct hub_buf *out, const struct hub_json *member);
+/* [STR,NODE] */
+void hub_json_write_pair(struct hub_buf *out, struct hub_span str, const struct hub_json *node);
 /* For people: two spaces of indentation, "resourceType" first. Ends without a newline. */
 void hub_json_write_pretty(struct hub_buf *out, const struct hub_json *node);
 /* Appends STR as a JSON string with quotes. STR must be UTF-8. */

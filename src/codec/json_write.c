@@ -247,6 +247,35 @@ void hub_json_write(struct hub_buf *out, const struct hub_json *node)
         end_at(out, put_node(out, to, node));
 }
 
+/* NAME, SIGN and the node behind it. There is room for them but for what the node's children and escapes take. */
+static uint8_t *put_named(struct hub_buf *out, uint8_t *to, struct hub_span name, char sign, const struct hub_json *node)
+{
+    to = put_text(out, to, (const char *)name.ptr, name.len, node->len + 2 * AROUND);
+    if (to == NULL)
+        return NULL;
+    *to++ = (uint8_t)sign;
+    return put_node(out, to, node);
+}
+
+void hub_json_write_member(struct hub_buf *out, const struct hub_json *member)
+{
+    uint8_t *to = hub_buf_reserve(out, (size_t)member->key_len + member->len + 3 * AROUND);
+    if (to != NULL)
+        end_at(out, put_named(out, to, hub_span_of(member->key, member->key_len), ':', member));
+}
+
+void hub_json_write_pair(struct hub_buf *out, struct hub_span str, const struct hub_json *node)
+{
+    uint8_t *to = hub_buf_reserve(out, str.len + node->len + 3 * AROUND);
+    if (to == NULL)
+        return;
+    *to++ = '[';
+    if ((to = put_named(out, to, str, ',', node)) == NULL)
+        return;
+    *to++ = ']';
+    end_at(out, to);
+}
+
 void hub_json_write_string(struct hub_buf *out, struct hub_span str)
 {
     uint8_t *to = hub_buf_reserve(out, str.len + AROUND);

@@ -68,24 +68,23 @@ enum hub_suite hub_policy_suite(const struct hub_policy *policy)
     return policy->suite;
 }
 
-const struct hub_policy_node *hub_policy_child(const struct hub_policy_node *node, const char *name,
-                                               size_t name_len)
+const struct hub_policy_node *hub_policy_member(const struct hub_policy_node *node, struct hub_json_key name)
 {
-    if (node == NULL || name_len > UINT32_MAX)
+    if (node == NULL || node->slots == NULL)
         return NULL;
-    size_t low = 0, high = node->child_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct hub_policy_node *child = node->children[middle];
-        int d = hub_policy_name_compare(name, (uint32_t)name_len, child->name, child->name_len);
-        if (d == 0)
-            return child;
-        if (d < 0)
-            high = middle;
-        else
-            low = middle + 1;
+    const uint64_t brief = hub_policy_brief(name);
+    for (uint32_t at = hub_policy_slot(brief);; at++) { /* an empty slot is always met */
+        const struct hub_policy_child *child = &node->slots[at & node->slot_mask];
+        if (child->node == NULL)
+            return NULL;
+        if (child->brief == brief && (name.len <= 4 || memcmp(name.ptr + 4, child->node->name + 4, name.len - 4) == 0))
+            return child->node;
     }
-    return NULL;
+}
+
+const struct hub_policy_node *hub_policy_child(const struct hub_policy_node *node, const char *name, size_t name_len)
+{
+    return name_len <= UINT32_MAX ? hub_policy_member(node, hub_json_key(name, name_len)) : NULL;
 }
 
 const struct hub_policy_node *hub_policy_resource(const struct hub_policy *policy, const char *resource_type)

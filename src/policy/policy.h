@@ -5,6 +5,7 @@
 #include "src/base/problem.h"
 #include "src/base/result.h"
 #include "src/base/span.h"
+#include "src/codec/json.h"
 
 enum hub_data_class { /* the number is the class byte of sealed fields */
     HUB_DATA_CLEAR = 0,
@@ -46,6 +47,7 @@ enum hub_suite hub_policy_suite(const struct hub_policy *policy);
  * what its subtree has unless a deeper node says otherwise. */
 const struct hub_policy_node *hub_policy_resource(const struct hub_policy *policy, const char *resource_type);
 const struct hub_policy_node *hub_policy_child(const struct hub_policy_node *node, const char *name, size_t name_len);
+const struct hub_policy_node *hub_policy_member(const struct hub_policy_node *node, struct hub_json_key name);
 enum hub_data_class hub_policy_node_class(const struct hub_policy_node *node); /* NULL: HUB_DATA_CLINICAL */
 /* Taking the element whole would be wrong: a deeper rule differs, or it must stay and needs children that are masked. */
 bool hub_policy_node_mixed(const struct hub_policy_node *node);

@@ -255,33 +255,35 @@ static void load_facts(struct loader *l, const char *file)
 
 /* --- compiling --- */
 
-static int child_order(const void *a, const void *b)
+static bool make_slots(struct loader *l, struct hub_policy_node *node)
 {
-    const struct hub_policy_node *x = *(struct hub_policy_node *const *)a;
-    const struct hub_policy_node *y = *(struct hub_policy_node *const *)b;
-    return hub_policy_name_compare(x->name, x->name_len, y->name, y->name_len);
+    uint32_t count = 2;
+    while (count < 2 * node->child_count)
+        count *= 2;
+    node->slots = HUB_ARENA_ARRAY(&l->policy->arena, struct hub_policy_child, count);
+    node->slot_mask = count - 1;
+    for (const struct hub_policy_node *c = node->first; c != NULL && node->slots != NULL; c = c->next) {
+        const uint64_t brief = hub_policy_brief(hub_json_key(c->name, c->name_len));
+        uint32_t at = hub_policy_slot(brief);
+        while (node->slots[at & node->slot_mask].node != NULL)
+            at++;
+        node->slots[at & node->slot_mask] = (struct hub_policy_child){brief, c};
+    }
+    return node->slots != NULL;
 }
 
 static void compile(struct loader *l, struct hub_policy_node *node, enum hub_data_class inherited)
 {
     if (!node->ruled)
         node->class_ = inherited;
-    node->children = HUB_ARENA_ARRAY(&l->policy->arena, struct hub_policy_node *, node->child_count);
-    if (node->children == NULL) {
+    if (node->child_count != 0 && !make_slots(l, node))
         l->out_of_memory = true;
-        node->child_count = 0;
-        return;
-    }
-    size_t i = 0;
     bool masked_below = false;
     for (struct hub_policy_node *c = node->first; c != NULL; c = c->next) {
         compile(l, c, node->class_);
         node->differs = node->differs || c->differs || c->class_ != node->class_;
         masked_below = masked_below || c->masked;
-        node->children[i++] = c;
     }
-    if (node->child_count > 1)
-        qsort(node->children, node->child_count, sizeof *node->children, child_order);
     node->keeps = node->masked && masked_below;
     node->mixed = node->differs || node->keeps;
 }

@@ -17,10 +17,27 @@ struct hub_policy_node {
     bool keeps;   /* what must stay itself and needs children of its own cannot be one placeholder */
     bool mixed;   /* differs or keeps */
     uint32_t child_count;
-    struct hub_policy_node **children; /* sorted by length, then bytes, once compiled */
+    struct hub_policy_child *slots;    /* the children by hash once compiled, a power of two and at most half of them full */
+    uint32_t slot_mask;
     struct hub_policy_node *first;     /* in the order of the file */
     struct hub_policy_node *next;
 };
+
+struct hub_policy_child {
+    uint64_t brief;                     /* of the name: tells most names apart */
+    const struct hub_policy_node *node; /* NULL: the slot is empty */
+};
+
+/* The length and the first four bytes as a number. */
+static inline uint64_t hub_policy_brief(struct hub_json_key name)
+{
+    return (uint64_t)name.len << 32 | name.head;
+}
+
+static inline uint32_t hub_policy_slot(uint64_t brief)
+{
+    return (uint32_t)(brief * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+}
 
 struct hub_policy_code {
     struct hub_span system;
@@ -67,14 +84,6 @@ bool hub_policy_codes_have(const struct hub_policy_codes *codes, struct hub_span
 /* Adds the codes of a list file (its TEXT). False: out of memory. */
 bool hub_policy_codes_load(struct hub_arena *arena, struct hub_arena *scratch, const char *file, struct hub_span text,
                            struct hub_policy_codes *codes, struct hub_problems *problems);
-
-/* Order of children: shorter names first, so that most comparisons end at the length. */
-static inline int hub_policy_name_compare(const char *a, uint32_t a_len, const char *b, uint32_t b_len)
-{
-    if (a_len != b_len)
-        return a_len < b_len ? -1 : 1;
-    return memcmp(a, b, a_len);
-}
 
 static inline int hub_policy_code_compare(const struct hub_policy_code *a, const struct hub_policy_code *b)
 {

@@ -84,7 +84,7 @@ static enum hub_result write_letter(struct hub_field_keys *field, const struct h
     const size_t begin = json->len;
     if (hub_buf_reserve(json, hub_encoded_len(HUB_BASE64, room.len) + LETTER_TEXT_MAX) == NULL)
         return hub_buf_result(json);
-    HUB_TRY(hub_gap_write(json, letter, HUB_SPAN("sealed"), &gap));
+    HUB_TRY(hub_gap_write(json, letter, hub_json_key("sealed", 6), &gap));
     letter_place(id, subject, hub_span_of(json->ptr + begin, json->len - begin), &place);
     HUB_TRY(hub_gap_open_text(json, &gap, HUB_SPAN("sealed"), &room));
     room.bytes[HUB_SEALED_HEAD] = 'B';

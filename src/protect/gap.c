@@ -8,22 +8,28 @@
 #define ITEM_TAIL "\"}"
 #define LIST_HEAD "\"extension\":["
 
-enum hub_result hub_gap_write(struct hub_buf *json, const struct hub_json *object, struct hub_span key,
+/* Where a member stands to KEY: mostly its head tells. */
+static inline int order_of(const struct hub_json *m, struct hub_json_key key)
+{
+    if (m->key_head != key.head)
+        return m->key_head < key.head ? -1 : 1;
+    return hub_span_compare(hub_span_of(m->key, m->key_len), hub_span_of(key.ptr, key.len));
+}
+
+enum hub_result hub_gap_write(struct hub_buf *json, const struct hub_json *object, struct hub_json_key key,
                               struct hub_gap *gap)
 {
     bool first = true, found = false;
     hub_buf_append_byte(json, '{');
     for (const struct hub_json *m = object->first; m != NULL; m = m->next, first = false) {
-        const int order = found ? 1 : hub_span_compare(hub_span_of(m->key, m->key_len), key);
+        const int order = found ? 1 : order_of(m, key);
         if (!found && order > 0) {
             *gap = (struct hub_gap){json->len, false, first};
             found = true;
         }
         if (!first)
             hub_buf_append_byte(json, ',');
-        hub_json_write_string(json, hub_span_of(m->key, m->key_len));
-        hub_buf_append_byte(json, ':');
-        hub_json_write(json, m);
+        hub_json_write_member(json, m);
         if (order == 0) {
             HUB_ENSURE(m->type == HUB_JSON_ARRAY && m->len != 0, HUB_TYPE);
             *gap = (struct hub_gap){json->len - 1, true, false};

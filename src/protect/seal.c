@@ -66,7 +66,7 @@ static enum hub_result write_sealed(struct sealer *s, const struct hub_json *res
     struct hub_gap gap;
     size_t count = 0;
     const size_t begin = json->len;
-    HUB_TRY(hub_gap_write(json, resource, HUB_SPAN("extension"), &gap));
+    HUB_TRY(hub_gap_write(json, resource, hub_json_key("extension", 9), &gap));
     for (unsigned c = HUB_DATA_IDENTITY; c < HUB_DATA_CLASSES; c++) {
         if (s->take.lists[c].len != 0)
             rooms[count++].len = hub_field_sealed_len(s->take.lists[c].len);
@@ -140,7 +140,7 @@ static enum hub_result write_binary(struct sealer *s, const struct hub_json *bin
     for (size_t i = 0; i < sizeof content->parts / sizeof content->parts[0]; i++)
         len += content->parts[i].len;
     struct hub_gap_room room = {.len = hub_field_sealed_len(len)};
-    HUB_TRY(hub_gap_write(json, binary, HUB_SPAN("data"), &gap));
+    HUB_TRY(hub_gap_write(json, binary, hub_json_key("data", 4), &gap));
     place_of(s, hub_json_get_span(binary, "id"), hub_span_of(json->ptr + begin, json->len - begin), &place);
     HUB_TRY(hub_gap_open_text(json, &gap, HUB_SPAN("data"), &room));
     const enum hub_result result = put_content(content, room.bytes + HUB_SEALED_HEAD, len);

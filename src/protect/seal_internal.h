@@ -73,7 +73,7 @@ struct hub_gap {
 };
 /* Appends OBJECT in canonical form and says where its member KEY belongs. A list under KEY stays; nothing else may be
  * there. OBJECT must have a member behind KEY. */
-enum hub_result hub_gap_write(struct hub_buf *json, const struct hub_json *object, struct hub_span key,
+enum hub_result hub_gap_write(struct hub_buf *json, const struct hub_json *object, struct hub_json_key key,
                               struct hub_gap *gap) HUB_MUST_USE;
 /* Opens the gap for items of `extension`, or for the member KEY. Each has room for the base64 of LEN bytes, which are to be
  * put at BYTES, its end, and encoded with hub_encode_over(TEXT, LEN) before anything else is written to JSON. */

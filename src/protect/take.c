@@ -77,8 +77,9 @@ static bool special(const struct hub_take *t, const struct hub_json *node, const
     if (node->type != HUB_JSON_OBJECT && node->type != HUB_JSON_ARRAY)
         return false;
     const bool list = node->type == HUB_JSON_ARRAY;
+    const bool classes = list && (key_is(key, key_len, "security") || key_is(key, key_len, "extension"));
     for (const struct hub_json *c = node->first; c != NULL; c = c->next) {
-        if (list && item_class(t, key, key_len, c, class_) != class_)
+        if (classes && item_class(t, key, key_len, c, class_) != class_)
             return true;
         if (c->type == HUB_JSON_STRING ? is_reference(t, c) /* as most are: without a call */
                                        : special(t, c, list ? key : c->key, list ? key_len : c->key_len, class_))
@@ -89,21 +90,44 @@ static bool special(const struct hub_take *t, const struct hub_json *node, const
 
 enum { SYST = 0x73797374, CODE = 0x636f6465 }; /* how names begin (hub_json_key) */
 
-bool hub_take_lifts(const struct hub_policy *policy, const struct hub_json *node)
+static bool lifts(const struct hub_policy *policy, const struct hub_json *node);
+
+static inline bool is_container(const struct hub_json *node)
 {
-    struct hub_span system = HUB_SPAN_NONE, code = HUB_SPAN_NONE;
-    for (const struct hub_json *c = node->first; c != NULL; c = c->next) {
-        if (c->type == HUB_JSON_OBJECT || c->type == HUB_JSON_ARRAY) {
-            if (hub_take_lifts(policy, c))
+    return node->type == HUB_JSON_OBJECT || node->type == HUB_JSON_ARRAY;
+}
+
+static bool object_lifts(const struct hub_policy *policy, const struct hub_json *object)
+{
+    const struct hub_json *system = NULL, *code = NULL;
+    for (const struct hub_json *c = object->first; c != NULL; c = c->next) {
+        if (is_container(c)) {
+            if (lifts(policy, c))
                 return true;
-        } else if (c->type == HUB_JSON_STRING && node->type == HUB_JSON_OBJECT) {
-            if (c->key_head == SYST && key_is(c->key, c->key_len, "system"))
-                system = hub_json_span(c);
-            else if (c->key_head == CODE && c->key_len == 4)
-                code = hub_json_span(c);
+        } else if (c->key_head == CODE && c->key_len == 4) {
+            code = c;
+        } else if (c->key_head == SYST && key_is(c->key, c->key_len, "system")) {
+            system = c;
         }
     }
-    return system.len != 0 && code.len != 0 && hub_policy_lifts(policy, system, code);
+    return system != NULL && code != NULL && system->type == HUB_JSON_STRING && code->type == HUB_JSON_STRING &&
+           system->len != 0 && code->len != 0 && hub_policy_lifts(policy, hub_json_span(system), hub_json_span(code));
+}
+
+static bool lifts(const struct hub_policy *policy, const struct hub_json *node)
+{
+    if (node->type == HUB_JSON_OBJECT)
+        return object_lifts(policy, node);
+    for (const struct hub_json *c = node->first; c != NULL; c = c->next) {
+        if (is_container(c) && lifts(policy, c))
+            return true;
+    }
+    return false;
+}
+
+bool hub_take_lifts(const struct hub_policy *policy, const struct hub_json *node)
+{
+    return is_container(node) && lifts(policy, node);
 }
 
 /* --- paths and lists --- */
@@ -117,16 +141,24 @@ static bool is_plain(const char *key, size_t len)
     return !any;
 }
 
-static enum hub_result path_push(struct hub_take *t, const char *key, size_t len, size_t *mark)
+/* Without escapes, as names of the policy and indexes are. */
+static enum hub_result path_push_plain(struct hub_take *t, const char *key, size_t len, size_t *mark)
 {
     *mark = t->path_len;
     HUB_ENSURE(len < sizeof t->path / 2 && t->path_len + 2 * len + 1 <= sizeof t->path, HUB_TOO_LARGE);
     t->path[t->path_len++] = '/';
-    if (is_plain(key, len)) {
-        memcpy(t->path + t->path_len, key, len);
-        t->path_len += len;
-        return HUB_OK;
-    }
+    memcpy(t->path + t->path_len, key, len);
+    t->path_len += len;
+    return HUB_OK;
+}
+
+static enum hub_result path_push(struct hub_take *t, const char *key, size_t len, size_t *mark)
+{
+    if (is_plain(key, len))
+        return path_push_plain(t, key, len, mark);
+    *mark = t->path_len;
+    HUB_ENSURE(len < sizeof t->path / 2 && t->path_len + 2 * len + 1 <= sizeof t->path, HUB_TOO_LARGE);
+    t->path[t->path_len++] = '/';
     for (size_t i = 0; i < len; i++) {
         if (key[i] == '~' || key[i] == '/') {
             t->path[t->path_len++] = '~';
@@ -146,20 +178,22 @@ static enum hub_result path_push_index(struct hub_take *t, uint32_t index, size_
         text[--at] = (char)('0' + index % 10);
         index /= 10;
     } while (index != 0);
-    return path_push(t, text + at, sizeof text - at, mark);
+    return path_push_plain(t, text + at, sizeof text - at, mark);
 }
 
 /* [path,value], or [path] when what stands at the path now has to go. */
 static void emit(struct hub_take *t, enum hub_data_class class_, const struct hub_json *value)
 {
     struct hub_buf *list = &t->lists[class_];
-    hub_buf_append(list, list->len == 0 ? "[[" : ",[", 2);
-    hub_json_write_string(list, hub_span_of(t->path, t->path_len));
+    const struct hub_span path = hub_span_of(t->path, t->path_len);
+    hub_buf_append_byte(list, list->len == 0 ? '[' : ',');
     if (value != NULL) {
-        hub_buf_append_byte(list, ',');
-        hub_json_write(list, value);
+        hub_json_write_pair(list, path, value);
+    } else {
+        hub_buf_append_byte(list, '[');
+        hub_json_write_string(list, path);
+        hub_buf_append_byte(list, ']');
     }
-    hub_buf_append_byte(list, ']');
     t->taken |= 1u << class_;
 }
 
@@ -423,8 +457,8 @@ static enum hub_result take_member(struct hub_take *t, struct hub_json *object, 
                                    const struct hub_policy_node *parent, enum hub_data_class inherited)
 {
     const bool shadow = member->key_len != 0 && member->key[0] == '_';
-    const struct hub_policy_node *node =
-        hub_policy_child(parent, member->key + shadow, (size_t)member->key_len - shadow);
+    const struct hub_policy_node *node = shadow ? hub_policy_child(parent, member->key + 1, member->key_len - 1u)
+                                                : hub_policy_member(parent, hub_json_key_of(member));
     const bool needed = hub_policy_node_needed(node);
     enum hub_data_class class_ = node != NULL ? hub_policy_node_class(node) : inherited;
     size_t mark;
@@ -432,7 +466,8 @@ static enum hub_result take_member(struct hub_take *t, struct hub_json *object, 
         class_ = HUB_DATA_SENSITIVE;
     if (member->type == HUB_JSON_STRING && is_reference(t, member))
         return HUB_OK;
-    HUB_TRY(path_push(t, member->key, member->key_len, &mark));
+    HUB_TRY(node != NULL ? path_push_plain(t, member->key, member->key_len, &mark)
+                         : path_push(t, member->key, member->key_len, &mark));
     enum hub_result result = HUB_OK;
     if (needed && !shadow) {
         if (member->type == HUB_JSON_OBJECT) {
