@@ -44,7 +44,7 @@ void hub_keys_resource_id(struct hub_keys *keys, const struct hub_event_id *even
 {
     uint8_t number[4];
     hub_le32(number, ordinal);
-    const struct hub_span parts[] = {HUB_SPAN("resource"), hub_span_str(event->text), hub_span_of(number, 4)};
+    const struct hub_span parts[] = {HUB_SPAN("resource"), hub_span_of(event->text, HUB_EVENT_ID_LEN), hub_span_of(number, 4)};
     token_of(keys->secrets->r, parts, 3, out);
 }
 

@@ -44,8 +44,8 @@ static enum hub_result take_keys(struct sealer *s, struct hub_error *err)
 static void place_of(const struct sealer *s, struct hub_span id, struct hub_span remainder,
                      struct hub_field_place *place)
 {
-    place->event_id = hub_span_str(s->prepared.id.text);
-    place->subject = hub_span_str(s->prepared.subject.text);
+    place->event_id = hub_span_of(s->prepared.id.text, HUB_EVENT_ID_LEN);
+    place->subject = hub_span_of(s->prepared.subject.text, HUB_TOKEN_LEN);
     place->resource_id = id;
     hub_blake2b(NULL, remainder, place->remainder, HUB_HASH_LEN);
 }
@@ -230,10 +230,12 @@ static enum hub_result write_resource(struct sealer *s, uint32_t ordinal, struct
 
 static void begin_entry(struct hub_buf *json, bool first, const char *type, const char *id)
 {
-    hub_buf_append_str(json, first ? "{\"fullUrl\":\"" HUB_FULL_URL : ",{\"fullUrl\":\"" HUB_FULL_URL);
+    if (!first)
+        hub_buf_append_byte(json, ',');
+    hub_buf_append_str(json, "{\"fullUrl\":\"" HUB_FULL_URL);
     hub_buf_append_str(json, type);
     hub_buf_append_byte(json, '/');
-    hub_buf_append_str(json, id);
+    hub_buf_append(json, id, HUB_RESOURCE_ID_LEN);
     hub_buf_append_str(json, "\",\"resource\":");
 }
 

@@ -88,6 +88,7 @@ static bool special(const struct hub_take *t, const struct hub_json *node, const
     return false;
 }
 
+enum { LIST_FIRST = 1024 };
 enum { SYST = 0x73797374, CODE = 0x636f6465 }; /* how names begin (hub_json_key) */
 
 static bool lifts(const struct hub_policy *policy, const struct hub_json *node);
@@ -186,6 +187,8 @@ static void emit(struct hub_take *t, enum hub_data_class class_, const struct hu
 {
     struct hub_buf *list = &t->lists[class_];
     const struct hub_span path = hub_span_of(t->path, t->path_len);
+    if (list->cap == 0) /* at once what most need, for growing means copying and wiping */
+        (void)hub_buf_reserve(list, LIST_FIRST);
     hub_buf_append_byte(list, list->len == 0 ? '[' : ',');
     if (value != NULL) {
         hub_json_write_pair(list, path, value);
