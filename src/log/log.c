@@ -7,6 +7,7 @@
 #include "src/base/crash.h"
 #include "src/base/diag.h"
 #include "src/base/mem.h"
+#include "src/log/recent.h"
 #include "src/log/state.h"
 
 enum {
@@ -240,6 +241,7 @@ void hub_log_close(struct hub_log *log, bool clean)
     for (size_t i = log->segment_head; i < log->segment_count; i++)
         hub_mem_free(log->segments[i].marks);
     hub_mem_free(log->segments);
+    hub_log_recent_free(log);
     hub_mem_free(log->start.runs);
     hub_mem_free(log->folder);
     hub_buf_deinit(&log->buf);
@@ -279,13 +281,18 @@ static enum hub_result write_out(struct hub_log *log, struct hub_error *err)
     if (result != HUB_OK)
         return broken(log, err);
     log->written += bytes.len;
+    return HUB_OK;
+}
+
+/* What is in it was written. */
+static void empty_buffer(struct hub_log *log)
+{
     hub_buf_reset(&log->buf);
     if (log->buf.cap > KEPT_BYTES) { /* one large message must not hold its room for ever */
         const size_t bytes_max = log->buf.bytes_max;
         hub_buf_deinit(&log->buf);
         hub_buf_init(&log->buf, bytes_max, false);
     }
-    return HUB_OK;
 }
 
 /* Segments end only where everything is durable, so that a damaged record in any but the last is damage. */
@@ -391,7 +398,11 @@ enum hub_result hub_log_append(struct hub_log *log, const struct hub_span *parts
     for (size_t i = 0; i < count; i++)
         hub_buf_append_span(payload, parts[i]);
     HUB_TRY(hub_log_end(log, number, err));
-    return log->buf.len >= WRITE_THROUGH_BYTES ? write_out(log, err) : HUB_OK;
+    if (log->buf.len < WRITE_THROUGH_BYTES)
+        return HUB_OK;
+    HUB_TRY(write_out(log, err));
+    empty_buffer(log);
+    return HUB_OK;
 }
 
 static void publish(struct hub_log *log)
@@ -414,9 +425,14 @@ enum hub_result hub_log_sync(struct hub_log *log, struct hub_error *err)
         return refused(err);
     if (log->next - 1 == hub_log_durable(log))
         return HUB_OK;
+    const uint64_t start = log->segments[log->segment_count - 1].bytes;
+    const bool whole = log->written == start; /* nothing of the group was written before */
     HUB_TRY(write_out(log, err));
     if (log->disk->ops->sync(log->disk, log->fd, err) != HUB_OK)
         return broken(log, err);
+    if (whole)
+        hub_log_recent_add(log, hub_log_durable(log) + 1, log->next - 1, start);
+    empty_buffer(log);
     publish(log);
     return HUB_OK;
 }

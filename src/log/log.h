@@ -16,6 +16,7 @@ struct hub_log_reader;
 struct hub_log_options {
     uint64_t segment_bytes;    /* a segment ends at the first group that starts past this; 0 = 64 MiB */
     uint64_t record_bytes_max; /* 0 = 256 MiB */
+    uint64_t recent_bytes;     /* memory for what was written last, for readers that follow close behind; 0 = none */
 };
 
 /* Opens and recovers (guarantee 1): a torn tail is cut, damage before the tail is HUB_CORRUPT with file and
@@ -114,8 +115,8 @@ bool hub_log_retired_by(struct hub_log *log, uint64_t number, struct hub_log_run
 /* FROM is the first record number wanted; it need not be there yet. One thread at a time, files of its own. */
 enum hub_result hub_log_reader_open(struct hub_log *log, uint64_t from, struct hub_log_reader **out, struct hub_error *err) HUB_MUST_USE;
 void hub_log_reader_close(struct hub_log_reader *reader);
-/* HUB_END: nothing durable beyond (yet). HUB_NOT_FOUND: the record was retired; seek to hub_log_first. PAYLOAD is valid until the next call. Checksums and the chain are
- * verified: HUB_CORRUPT with file and offset. */
+/* HUB_END: nothing durable beyond (yet). HUB_NOT_FOUND: the record was retired; seek to hub_log_first. PAYLOAD is valid until the next call. Checksums and the chain of
+ * what is read from the files are verified: HUB_CORRUPT with file and offset. */
 enum hub_result hub_log_reader_next(struct hub_log_reader *reader, uint64_t *number, struct hub_span *payload, struct hub_error *err) HUB_MUST_USE;
 /* The next record read is NUMBER. */
 enum hub_result hub_log_reader_seek(struct hub_log_reader *reader, uint64_t number, struct hub_error *err) HUB_MUST_USE;

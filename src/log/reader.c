@@ -1,5 +1,5 @@
 #include "src/base/mem.h"
-#include "src/log/state.h"
+#include "src/log/recent.h"
 
 /* Reads only below what LOG has shown to be durable: the limit of the window moves with the log. */
 struct hub_log_reader {
@@ -13,6 +13,9 @@ struct hub_log_reader {
     uint64_t at;         /* its number */
     uint64_t prev_chain; /* what it must carry */
     uint64_t marked;     /* offset of the last mark given to the log */
+    struct hub_log_group *group; /* at hand in memory, or NULL */
+    size_t group_offset;         /* of the record in it that comes next */
+    uint64_t group_at;           /* its number */
 };
 
 static enum hub_result damaged(const struct hub_log_reader *reader, struct hub_error *err)
@@ -59,6 +62,7 @@ void hub_log_reader_close(struct hub_log_reader *reader)
     if (reader == NULL)
         return;
     leave_segment(reader);
+    hub_log_recent_give(reader->log, reader->group);
     hub_segment_window_deinit(&reader->window);
     hub_mem_free(reader);
 }
@@ -173,6 +177,37 @@ static enum hub_result step(struct hub_log_reader *reader, struct hub_segment_he
     return HUB_OK;
 }
 
+/* From what the log keeps in memory; false: it has to be read. Where the file goes on is known afterwards. */
+static bool remembered(struct hub_log_reader *reader, struct hub_span *payload)
+{
+    struct hub_log_group *group = reader->group;
+    struct hub_segment_head head;
+    if (group == NULL || reader->next < reader->group_at || reader->next > group->last) {
+        hub_log_recent_give(reader->log, group);
+        reader->group = group = hub_log_recent_take(reader->log, reader->next);
+        if (group == NULL)
+            return false;
+        reader->group_offset = 0;
+        reader->group_at = group->first;
+    }
+    do {
+        const uint8_t *bytes = group->bytes.ptr + reader->group_offset;
+        const bool good = hub_segment_head_decode(bytes, reader->log->seed, &head);
+        HUB_ASSERT(good && head.number == reader->group_at);
+        *payload = hub_span_of(bytes + HUB_SEGMENT_HEAD_LEN, head.len);
+        reader->group_offset += HUB_SEGMENT_HEAD_LEN + (size_t)hub_segment_body_len(head.len);
+        HUB_ASSERT(reader->group_offset <= group->bytes.len);
+        reader->group_at++;
+    } while (head.number != reader->next);
+    if (reader->segment != group->segment)
+        leave_segment(reader);
+    reader->segment = group->segment;
+    reader->offset = group->offset + reader->group_offset;
+    reader->at = reader->group_at;
+    reader->prev_chain = hub_segment_chain(&head);
+    return true;
+}
+
 enum hub_result hub_log_reader_next(struct hub_log_reader *reader, uint64_t *number, struct hub_span *payload,
                                     struct hub_error *err)
 {
@@ -183,6 +218,10 @@ enum hub_result hub_log_reader_next(struct hub_log_reader *reader, uint64_t *num
     /* what is read already of a segment stays readable; another one is not entered behind the log's start */
     if (reader->next < hub_log_first(reader->log) && (reader->window.fd < 0 || reader->offset >= reader->window.limit))
         return retired(reader, err);
+    if (reader->log->options.recent_bytes != 0 && remembered(reader, payload)) {
+        *number = reader->next++;
+        return HUB_OK;
+    }
     for (;;) {
         if (reader->window.fd < 0)
             HUB_TRY(enter_segment(reader, err));

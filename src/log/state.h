@@ -36,6 +36,14 @@ struct hub_log_segment {
     size_t mark_count, mark_cap;
 };
 
+enum { HUB_LOG_RECENT_MAX = 1024 };
+struct hub_log_group;
+struct hub_log_recent { /* under lock; a ring, oldest first (recent.h) */
+    struct hub_log_group *groups[HUB_LOG_RECENT_MAX];
+    size_t head, count;
+    size_t bytes; /* of memory */
+};
+
 struct hub_log {
     struct hub_disk *disk;
     char *folder;
@@ -65,6 +73,7 @@ struct hub_log {
     struct hub_log_follower followers[HUB_LOG_FOLLOWERS_MAX]; /* under lock */
     size_t follower_count;
     struct hub_log_start start; /* under lock */
+    struct hub_log_recent recent;
 };
 
 /* Adds a segment to the list. */

@@ -14,6 +14,7 @@
 #include "src/store/kv.h"
 
 enum {
+    LOG_RECENT_BYTES = 16 * 1024 * 1024, /* timeline and audit log follow closer than that */
     RECORD_BASE = 16 * 1024 * 1024,
     RECORD_FACTOR = 8,
     TIMELINE_CACHE = 64 * 1024 * 1024,
@@ -117,7 +118,8 @@ static enum hub_result open_log(struct hub *hub, struct hub_error *err)
 {
     char path[HUB_PATH_MAX];
     struct hub_log_options options = {.segment_bytes = hub->config->limits.segment_bytes,
-                                      .record_bytes_max = record_bytes_max(hub->config)};
+                                      .record_bytes_max = record_bytes_max(hub->config),
+                                      .recent_bytes = LOG_RECENT_BYTES};
     HUB_TRY(hub_path(hub, "log", path, err));
     return hub_log_open(path, hub->disk, &options, &hub->log, err);
 }

@@ -17,7 +17,7 @@ enum {
     RETRY_WAIT_MS = 500,
     RETRY_SLOW = 10, /* from so many tries in a row on, as many times as long between them */
     REOPEN_AFTER = 3,
-    AUDIT_STEP_MS = 200,
+    AUDIT_STEP_MS = 50,
     NICE_APPLIER = 10,
     NICE_AUDITOR = 5,
     AUDIT_PATIENCE_US = 60 * 1000000,
