@@ -1,9 +1,12 @@
 #include "src/base/mem.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     MAP_BYTES = 4 * 1024 * 1024, /* larger blocks are mapped, and given back at once */
@@ -48,6 +51,38 @@ void hub_mem_fail_when(bool (*fails)(void))
     (void)hub_mem_fail_nth(0, 0);
     atomic_store(&fail_when, fails);
     atomic_store(&fail_at, fails != NULL ? 1 : 0);
+}
+
+/* Not where they are given to all (nothing to ask for) or to none. */
+static bool pages_on_request(void)
+{
+    char text[64];
+    const int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+    const ssize_t len = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        (void)close(fd);
+    text[len > 0 ? len : 0] = '\0';
+    return strstr(text, "[madvise]") != NULL;
+}
+
+void hub_mem_large_pages(char *const *argv)
+{
+#ifdef __GLIBC__
+    static const char name[] = "GLIBC_TUNABLES", tunable[] = "glibc.malloc.hugetlb";
+    char value[1024], program[4096];
+    const char *before = getenv(name);
+    if ((before != NULL && strstr(before, tunable) != NULL) || !pages_on_request())
+        return;
+    /* first in the list: glibc cuts it at the first colon, for later readers */
+    const int len = snprintf(value, sizeof value, "%s=1%s%s", tunable, before != NULL ? ":" : "", before != NULL ? before : "");
+    const ssize_t path_len = readlink("/proc/self/exe", program, sizeof program - 1); /* its own name, for `ps` */
+    if (len >= (int)sizeof value || path_len <= 0 || setenv(name, value, 1) != 0)
+        return;
+    program[path_len] = '\0';
+    (void)execv(program, argv);
+#else
+    (void)argv;
+#endif
 }
 
 void *hub_mem_alloc(size_t size)

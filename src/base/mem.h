@@ -9,6 +9,10 @@
 /* Once, before the first thread: blocks of the size of a message are kept by the heap, not given back to the system and
  * faulted in again for the next one. */
 void hub_mem_init(void);
+/* First of all in a program that runs long: where the system gives large pages to who asks (transparent_hugepage
+ * "madvise"), the heap is made to ask. glibc reads that (GLIBC_TUNABLES, glibc.malloc.hugetlb) before main alone, so the
+ * program is started anew in its place, once, with ARGV. Returns where that is not to be, or cannot be: it is only slower. */
+void hub_mem_large_pages(char *const *argv);
 void *hub_mem_alloc(size_t size);
 /* COUNT * SIZE with an overflow check. */
 void *hub_mem_array(size_t count, size_t size);

@@ -182,6 +182,8 @@ int main(int argc, char **argv)
     const struct hub_cli_command *command = find(argc, argv, &words);
     if (command == NULL)
         return unknown_command(argv[1]);
+    if (strcmp(command->name, "run") == 0)
+        hub_mem_large_pages(argv);
     int code = run(command, argc - words, argv + words);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (!reader_left())

@@ -520,6 +520,32 @@ def without_space_nothing_is_answered_and_reads_go_on():
         hub.close()
 
 
+def the_heap_asks_for_large_pages_where_the_system_gives_them_on_request():
+    given = "glibc.malloc.arena_max=8"
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as f:
+            asked = "[madvise]" in f.read()
+    except OSError:
+        asked = False
+    hub = Hub()
+    try:
+        hub.start({"GLIBC_TUNABLES": given})
+        accepted(hub, "PAGES")
+        with open(f"/proc/{hub.process.pid}/environ", "rb") as f:
+            told = f.read().replace(b"\0", b":").decode(errors="replace")  # glibc cuts the list when it has read it
+        check(("GLIBC_TUNABLES=glibc.malloc.hugetlb=1:" if asked else "GLIBC_TUNABLES=") + given in told, "the heap is not told, or not what the operator said")
+        with open(f"/proc/{hub.process.pid}/comm", encoding="ascii") as f:
+            check(f.read().strip() == os.path.basename(os.path.realpath(PROGRAM))[:15], "the process has another name")
+        hub.stop()
+        hub.start({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"})
+        with open(f"/proc/{hub.process.pid}/environ", "rb") as f:
+            check(b"GLIBC_TUNABLES=glibc.malloc.hugetlb=0\0" in f.read() + b"\0", "what the operator chose does not stand")
+        accepted(hub, "CHOSEN")
+        hub.stop()
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
     if shutil.which("openssl") is None:
         skip_all("no openssl program (package openssl)")
@@ -532,4 +558,5 @@ if __name__ == "__main__":
           all_dead_letters_are_replayed_in_the_order_they_came,
           a_resolved_dead_letter_is_off_the_list_and_its_reason_not_in_the_clear,
           watching_prints_a_line_for_each_change_and_ends_with_its_reader, watching_redraws_on_a_terminal,
-          without_space_nothing_is_answered_and_reads_go_on])
+          without_space_nothing_is_answered_and_reads_go_on,
+          the_heap_asks_for_large_pages_where_the_system_gives_them_on_request])
