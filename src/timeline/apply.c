@@ -249,7 +249,7 @@ static enum hub_result add_entries(struct hub_timeline *t, const struct event *e
     const struct hub_span end = hub_arena_copy(&t->scratch, hub_buf_view(&t->text));
     if (end.ptr == NULL || hub_buf_result(&t->text) != HUB_OK)
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    timeline_group_begin(t);
+    const bool kept_apart = timeline_group_begin(t, end);
     for (size_t i = 0; i < e->text.count; i++) {
         const struct timeline_resource *part = &e->text.resources[i];
         if (!is_entry(e, part))
@@ -261,7 +261,7 @@ static enum hub_result add_entries(struct hub_timeline *t, const struct event *e
             .id = part->id,
             .test = e->text.test,
         };
-        write_record(timeline_group_record(t, part->id), e, part, &entry, end);
+        write_record(timeline_group_record(t, part->id), e, part, &entry, kept_apart ? HUB_SPAN_NONE : end);
         HUB_TRY(timeline_group_end(t, e->subject, e->id, err));
         HUB_TRY(timeline_token_count(t, token, &entry, superseded, err));
     }

@@ -48,7 +48,7 @@ static enum hub_result renew_entries(struct hub_timeline *t, struct hub_span sub
         return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
     struct timeline_entries entries;
     timeline_entries_init(&entries, iter);
-    timeline_group_begin(t);
+    (void)timeline_group_begin(t, HUB_SPAN_NONE);
     enum hub_result result = timeline_group_remove(t, subject, event, err);
     while (result == HUB_OK && timeline_entries_next(&entries)) {
         if (timeline_group_is(hub_kv_iter_key(iter), prefix))

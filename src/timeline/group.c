@@ -44,17 +44,28 @@ static bool take_counted(struct hub_span *from, unsigned bytes, struct hub_span 
 
 /* --- writing --- */
 
-void timeline_group_begin(struct hub_timeline *t)
+bool timeline_group_begin(struct hub_timeline *t, struct hub_span end)
 {
     hub_buf_reset(&t->group.records);
     t->group.count = 0;
     t->group.number = 0;
+    t->group.end = timeline_tells(t) ? HUB_SPAN_NONE : end; /* who is told gets records whole */
+    return t->group.end.len != 0;
+}
+
+static void write_head(struct hub_buf *out, struct hub_span end)
+{
+    hub_buf_append_byte(out, GROUP_MARK);
+    hub_buf_append_be32(out, (uint32_t)end.len);
+    hub_buf_append_span(out, end);
 }
 
 struct hub_buf *timeline_group_record(struct hub_timeline *t, struct hub_span id)
 {
     struct hub_buf *out = &t->group.records;
     HUB_ASSERT(id.len <= ID_MAX);
+    if (t->group.end.len != 0 && t->group.count == 0) /* the value as it will be stored */
+        write_head(out, t->group.end);
     hub_buf_append_be16(out, (uint16_t)id.len);
     hub_buf_append_span(out, id);
     hub_buf_append_be32(out, 0);
@@ -79,22 +90,24 @@ static size_t common_end(struct hub_span a, struct hub_span b, size_t most)
     return n;
 }
 
-/* The group's value into t->text; t->group.records holds the records whole. */
-static enum hub_result write_value(struct hub_timeline *t)
+/* The group's value into *VALUE. Unless their end was known, t->group.records holds the records whole. */
+static enum hub_result write_value(struct hub_timeline *t, struct hub_span *value)
 {
     const struct timeline_group *group = &t->group;
+    *value = hub_buf_view(&group->records);
+    if (group->end.len != 0)
+        return hub_buf_result(&group->records);
     struct hub_span rest = hub_buf_view(&group->records), id, record;
     struct hub_buf *out = &t->text;
     hub_buf_reset(out);
-    hub_buf_append_byte(out, GROUP_MARK);
-    hub_buf_append_be32(out, (uint32_t)group->end_len);
-    hub_buf_append(out, group->records.ptr + group->first + group->first_len - group->end_len, group->end_len);
+    write_head(out, hub_span_of(group->records.ptr + group->first + group->first_len - group->end_len, group->end_len));
     while (take_counted(&rest, ID_LEN_BYTES, &id) && take_counted(&rest, LEN_BYTES, &record)) {
         hub_buf_append_be16(out, (uint16_t)id.len);
         hub_buf_append_span(out, id);
         hub_buf_append_be32(out, (uint32_t)(record.len - group->end_len));
         hub_buf_append(out, record.ptr, record.len - group->end_len);
     }
+    *value = hub_buf_view(out);
     return hub_buf_result(out);
 }
 
@@ -113,14 +126,14 @@ enum hub_result timeline_group_close(struct hub_timeline *t, struct hub_span sub
 {
     if (t->group.count == 0)
         return HUB_OK;
-    struct hub_span key = group_key(t, subject, event);
-    enum hub_result result = key.ptr != NULL ? write_value(t) : HUB_NO_MEMORY;
+    struct hub_span key = group_key(t, subject, event), value;
+    enum hub_result result = key.ptr != NULL ? write_value(t, &value) : HUB_NO_MEMORY;
     if (result != HUB_OK)
         return hub_fail(err, result, NULL, NULL);
     if (t->restoring) /* may be read back before it is written */
-        HUB_TRY(timeline_put(t, FAMILY_ENTRIES, key, hub_buf_view(&t->text), err));
+        HUB_TRY(timeline_put(t, FAMILY_ENTRIES, key, value, err));
     else
-        timeline_add(t, FAMILY_ENTRIES, key, hub_buf_view(&t->text));
+        timeline_add(t, FAMILY_ENTRIES, key, value);
     hub_buf_reset(&t->group.records);
     t->group.count = 0;
     t->group.number++;
@@ -148,7 +161,9 @@ enum hub_result timeline_group_end(struct hub_timeline *t, struct hub_span subje
     put_be(group->records.ptr + group->at - LEN_BYTES, len, LEN_BYTES);
     const uint8_t *id = group->records.ptr + group->at - LEN_BYTES - group->id_len;
     HUB_TRY(tell(t, subject, hub_span_of(id, group->id_len), record, err));
-    if (group->count++ == 0) {
+    if (group->end.len != 0) {
+        group->count++;
+    } else if (group->count++ == 0) {
         group->first = group->at;
         group->first_len = len;
         group->end_len = 0;

@@ -5,7 +5,9 @@
 #include "src/timeline/state.h"
 
 /* --- writing: begin, for each record (record, its text, end), close --- */
-void timeline_group_begin(struct hub_timeline *t);
+/* END is what all records will end with, NONE: not known; it must stay until the group is closed. True: the records' texts
+ * are to be appended without it. */
+bool timeline_group_begin(struct hub_timeline *t, struct hub_span end);
 /* Where the text of entry ID's record is appended. */
 struct hub_buf *timeline_group_record(struct hub_timeline *t, struct hub_span id);
 enum hub_result timeline_group_end(struct hub_timeline *t, struct hub_span subject, struct hub_span event, struct hub_error *err) HUB_MUST_USE;

@@ -191,7 +191,7 @@ static void settle_records(struct timeline_gather *g)
 
 static enum hub_result write_groups(struct hub_timeline *t, const struct timeline_gather *g, size_t before, struct hub_error *err)
 {
-    timeline_group_begin(t);
+    (void)timeline_group_begin(t, HUB_SPAN_NONE);
     for (size_t i = 0; i < g->count; i++) {
         hub_buf_append_span(timeline_group_record(t, g->records[i].id), g->records[i].text);
         HUB_TRY(timeline_group_end(t, g->subject, g->event, err));

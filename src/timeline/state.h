@@ -38,6 +38,7 @@ struct timeline_group {
     size_t first, first_len; /* the group's first record */
     size_t end_len;          /* bytes that all its records end with */
     size_t count, number;    /* records in the group, groups before it */
+    struct hub_span end;     /* what all records end with, where the caller knows; they are written without it */
 };
 
 struct timeline_gather;

@@ -39,18 +39,23 @@ static void record_text(char *out, size_t cap, const char *event, int number, in
                    number, len, number, event);
 }
 
-static void add_event(struct fixture *f, const char *event, int records, int len)
+static void add_with_end(struct fixture *f, const char *event, int records, int len, struct hub_span end)
 {
-    timeline_group_begin(f->timeline);
+    assert_int_equal(timeline_group_begin(f->timeline, end), end.len != 0);
     for (int i = 0; i < records; i++) {
         char id[32], text[8192];
         (void)snprintf(id, sizeof id, "%s-%d", event, i);
         record_text(text, sizeof text, event, i, len);
-        hub_buf_append_str(timeline_group_record(f->timeline, hub_span_str(id)), text);
+        hub_buf_append(timeline_group_record(f->timeline, hub_span_str(id)), text, strlen(text) - end.len);
         assert_int_equal(timeline_group_end(f->timeline, HUB_SPAN("1a"), hub_span_str(event), NULL), HUB_OK);
     }
     assert_int_equal(timeline_group_close(f->timeline, HUB_SPAN("1a"), hub_span_str(event), NULL), HUB_OK);
     assert_int_equal(timeline_write_pending(f->timeline, false, NULL), HUB_OK);
+}
+
+static void add_event(struct fixture *f, const char *event, int records, int len)
+{
+    add_with_end(f, event, records, len, HUB_SPAN_NONE);
 }
 
 static size_t values(struct fixture *f)
@@ -102,6 +107,21 @@ static void group_gives_back_every_record(void **state)
     expect_event(f, "some", 7, 100);
 }
 
+static void group_whose_end_is_known_is_read_like_any_other(void **state)
+{
+    struct fixture *f = *state;
+    add_with_end(f, "none", 0, 0, HUB_SPAN("\"}"));
+    assert_int_equal(values(f), 0);
+    add_with_end(f, "one", 1, 10, HUB_SPAN("\",\"seal\":\"of one\",\"trigger\":\"ADT^A01\"}"));
+    add_with_end(f, "some", 7, 100, HUB_SPAN("\"}"));
+    assert_int_equal(values(f), 2);
+    add_with_end(f, "many", 400, 4000, HUB_SPAN("\",\"seal\":\"of many\",\"trigger\":\"ADT^A01\"}"));
+    assert_in_range(values(f), 2 + 4, 2 + 20);
+    expect_event(f, "one", 1, 10);
+    expect_event(f, "some", 7, 100);
+    expect_event(f, "many", 400, 4000);
+}
+
 static void group_of_no_record_is_no_value(void **state)
 {
     struct fixture *f = *state;
@@ -120,7 +140,7 @@ static void group_of_many_records_is_several_values(void **state)
 static void group_of_records_without_a_common_end_stays_whole(void **state)
 {
     struct fixture *f = *state;
-    timeline_group_begin(f->timeline);
+    assert_false(timeline_group_begin(f->timeline, HUB_SPAN_NONE));
     static const char *const texts[] = {"{\"a\":1}", "[2]", ""};
     for (size_t i = 0; i < 3; i++) {
         hub_buf_append_str(timeline_group_record(f->timeline, HUB_SPAN("r")), texts[i]);
@@ -205,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_large_event_leaves_the_next_one_room),
         T(group_gives_back_every_record),
+        T(group_whose_end_is_known_is_read_like_any_other),
         T(group_of_no_record_is_no_value),
         T(group_of_many_records_is_several_values),
         T(group_of_records_without_a_common_end_stays_whole),
