@@ -22,7 +22,9 @@ enum {
     BLOOM_BITS = 10,
     LEVELS = 7,
     LEVELS_PLAIN = 2,   /* young files: written and merged often, so not compressed */
-    LEVEL0_FILES = 8,   /* merged at this many, of a store of many writes */
+    LEVEL0_FILES = 16,  /* of a store of many writes: merged at this many, ... */
+    LEVEL0_SLOW = 32,   /* ... which may take longer than writing so many more ... */
+    LEVEL0_STOP = 48,   /* ... and then so many */
     INFO_LOG_FATAL = 4, /* rocksdb::InfoLogLevel::FATAL_LEVEL */
 };
 
@@ -166,6 +168,10 @@ static void set_options(struct rocks_kv *kv, const struct hub_kv_options *option
         rocksdb_writeoptions_disable_WAL(kv->write_sync, 1);
         rocksdb_options_set_write_buffer_size(kv->options, WRITE_BUFFER_DERIVED);
         rocksdb_options_set_level0_file_num_compaction_trigger(kv->options, LEVEL0_FILES);
+        rocksdb_options_set_level0_slowdown_writes_trigger(kv->options, LEVEL0_SLOW);
+        rocksdb_options_set_level0_stop_writes_trigger(kv->options, LEVEL0_STOP);
+        /* what young files are merged with is no larger than they are */
+        rocksdb_options_set_max_bytes_for_level_base(kv->options, (uint64_t)LEVEL0_FILES * WRITE_BUFFER_DERIVED);
     } else {
         rocksdb_writeoptions_set_sync(kv->write_sync, 1);
         /* hardly ever are there two writers of one store, and one alone inserts faster without guarding against others
