@@ -345,11 +345,7 @@ static enum hub_result add_revision(struct hub_timeline *t, const struct event *
     const size_t in_force = timeline_superseded(seen) ? 0 : e->fact_count;
     HUB_TRY(timeline_supersede(t, e->id, &e->revision, e->facts, in_force, err));
     const struct timeline_event_name name = name_of(e);
-    struct hub_span key = timeline_key(t, e->subject, e->id);
-    if (key.ptr == NULL)
-        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
-    HUB_TRY(timeline_add_json(t, FAMILY_REVISIONS, key, timeline_revision_json(&t->scratch, &name, &e->revision), err));
-    return timeline_tell(t, key, e->subject, hub_buf_view(&t->text), err);
+    return timeline_revision_put(t, &name, &e->revision, err);
 }
 
 /* --- another value of an event id --- */
@@ -449,11 +445,13 @@ enum hub_result hub_timeline_apply(struct hub_timeline *t, struct hub_span event
     if (timeline_seen(seen) && !wins(&e, seen)) {
         HUB_TRY(is_torn(t, &e, seen, &again, err));
         if (!again)
-            return HUB_OK;
+            return timeline_revision_other(t, e.id, seen, &e.revision, err);
     }
     HUB_TRY(await_facts(t, &e, seen, err));
-    if (timeline_seen(seen))
+    if (timeline_seen(seen)) {
+        HUB_TRY(timeline_revision_join(t, e.id, seen, &e.revision, err));
         HUB_TRY(remove_event(t, e.id, seen, err));
+    }
     HUB_TRY(add_revision(t, &e, seen, err));
     HUB_TRY(add_event(t, &e, seen, err));
     if (t->arena.used + t->batch_bytes > PENDING_BYTES_WRITE)

@@ -1,5 +1,7 @@
 /* Revisions: a message mapped anew takes the place of what it was before (docs/FORMATS.md, "Revisions"). Whether an event is in
  * force is a function of the set of events: it is, while no event names it among those it takes the place of. */
+#include <stdlib.h>
+
 #include "src/timeline/group.h"
 
 enum { SUPERSEDES_MAX = 100000 };
@@ -140,6 +142,8 @@ struct work {
     struct hub_timeline *t;
     struct hub_span by;
     const struct timeline_revision *revision;
+    struct hub_span *gone; /* of those it takes the place of: the ones that are out of force by now */
+    size_t gone_count;
     const struct hub_identity_statement *facts;
     size_t fact_count;
     struct timeline_keys withdrawn; /* of facts that the revision does not repeat */
@@ -190,8 +194,7 @@ static enum hub_result take_out(struct work *w, struct hub_span id, const struct
     if (timeline_json_number(seen, "entries") != 0) {
         HUB_TRY(timeline_token_record(t, subject, &token, w->err));
         HUB_TRY(take_entries(t, subject, id, token, &again, w->err));
-        HUB_TRY(again ? timeline_token_recount(t, subject, HUB_SPAN_NONE, w->revision->supersedes,
-                                               w->revision->supersedes_count, w->err)
+        HUB_TRY(again ? timeline_token_recount(t, subject, HUB_SPAN_NONE, w->gone, w->gone_count, w->err)
                       : timeline_put_json(t, FAMILY_TOKENS, subject, token, w->err));
     }
     return take_facts(w, id);
@@ -216,9 +219,27 @@ static enum hub_result mark(struct work *w, struct hub_span id)
         return hub_fail(w->err, HUB_NO_MEMORY, NULL, NULL);
     if (!changed)
         return HUB_OK;
-    if (counted)
+    if (counted) {
+        w->gone[w->gone_count++] = id; /* those behind it are still counted, and taken out one by one */
         HUB_TRY(take_out(w, id, seen));
+    }
     return timeline_put_json(t, FAMILY_EVENTS, id, seen, w->err);
+}
+
+/* Those that are out of force already: what another value of the revision named may be known of it alone, and its record is gone. */
+static enum hub_result find_gone(struct work *w)
+{
+    const struct timeline_revision *revision = w->revision;
+    w->gone = HUB_ARENA_ARRAY(&w->t->scratch, struct hub_span, 2 * revision->supersedes_count + 1);
+    if (w->gone == NULL)
+        return hub_fail(w->err, HUB_NO_MEMORY, NULL, NULL);
+    for (size_t i = 0; i < revision->supersedes_count; i++) {
+        struct hub_json *seen = NULL;
+        HUB_TRY(timeline_get_json(w->t, FAMILY_EVENTS, revision->supersedes[i], &seen, w->err));
+        if (!in_force(w->t, seen))
+            w->gone[w->gone_count++] = revision->supersedes[i];
+    }
+    return HUB_OK;
 }
 
 /* Whether taking ID out reads what is still pending: of a partition its own entries or others of its token, of identity
@@ -254,6 +275,7 @@ enum hub_result timeline_supersede(struct hub_timeline *t, struct hub_span by, c
         HUB_TRY(reads_pending(&w, revision->supersedes[i], &reads));
     if (reads) /* what follows reads the store itself; of this event nothing may be written before it is whole */
         HUB_TRY(timeline_write_pending(t, false, err));
+    HUB_TRY(find_gone(&w));
     for (size_t i = 0; i < revision->supersedes_count; i++)
         HUB_TRY(mark(&w, revision->supersedes[i]));
     return timeline_withdraw_facts(t, w.withdrawn.items, w.withdrawn.count, err);
@@ -282,4 +304,116 @@ struct hub_json *timeline_revision_json(struct hub_arena *arena, const struct ti
 {
     struct hub_json *record = hub_json_new(arena, HUB_JSON_OBJECT);
     return fill_revision(arena, record, event, revision) == HUB_OK ? record : NULL;
+}
+
+enum hub_result timeline_revision_put(struct hub_timeline *t, const struct timeline_event_name *event, const struct timeline_revision *revision,
+                                      struct hub_error *err)
+{
+    struct hub_span key = timeline_key(t, event->subject, event->id);
+    if (key.ptr == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    HUB_TRY(timeline_add_json(t, FAMILY_REVISIONS, key, timeline_revision_json(&t->scratch, event, revision), err));
+    return timeline_tell(t, key, event->subject, hub_buf_view(&t->text), err);
+}
+
+/* --- several values of a revision: what any of them takes the place of is out of force --- */
+
+static int compare_ids(const void *a, const void *b)
+{
+    return hub_span_compare(*(const struct hub_span *)a, *(const struct hub_span *)b);
+}
+
+static bool is_listed(const struct hub_span *sorted, size_t count, struct hub_span id)
+{
+    return count != 0 && bsearch(&id, sorted, count, sizeof *sorted, compare_ids) != NULL;
+}
+
+static size_t sort_ids(struct hub_span *ids, size_t count)
+{
+    size_t kept = 0;
+    if (count != 0)
+        qsort(ids, count, sizeof *ids, compare_ids);
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || !hub_span_equal(ids[kept - 1], ids[i]))
+            ids[kept++] = ids[i];
+    }
+    return kept;
+}
+
+/* Adds OTHERS to what REVISION takes the place of. *MORE: they named more. A list of one value stays as it stands there, one of
+ * several is sorted: it is the same whichever came first. */
+static enum hub_result join(struct hub_timeline *t, struct timeline_revision *revision, const struct hub_span *others, size_t other_count,
+                            bool *more, struct hub_error *err)
+{
+    struct hub_span *ids = HUB_ARENA_ARRAY(&t->scratch, struct hub_span, revision->supersedes_count + other_count + 1);
+    if (ids == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    if (revision->supersedes_count != 0)
+        memcpy(ids, revision->supersedes, revision->supersedes_count * sizeof *ids);
+    const size_t own = sort_ids(ids, revision->supersedes_count);
+    size_t count = own;
+    for (size_t i = 0; i < other_count; i++) {
+        if (!is_listed(ids, own, others[i]))
+            ids[count++] = others[i];
+    }
+    *more = count != own;
+    if (*more) {
+        revision->supersedes = ids;
+        revision->supersedes_count = sort_ids(ids, count);
+    }
+    return HUB_OK;
+}
+
+/* The list of the revision record that there is of event ID; *KNOWN: there is one. */
+static enum hub_result known_list(struct hub_timeline *t, struct hub_span id, const struct hub_json *seen, bool *known,
+                                  struct timeline_revision *out, struct hub_error *err)
+{
+    struct hub_json *record = NULL;
+    *out = (struct timeline_revision){.number = 1};
+    if (timeline_is_pending(t, FAMILY_EVENTS, id)) /* such records are read from the store alone */
+        HUB_TRY(timeline_write_pending(t, false, err));
+    struct hub_span key = timeline_key(t, hub_json_get_span(seen, "subject"), id);
+    if (key.ptr == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    HUB_TRY(timeline_get_json(t, FAMILY_REVISIONS, key, &record, err));
+    const struct hub_json *list = hub_json_get(record, "supersedes");
+    *known = list != NULL;
+    struct hub_span *ids = HUB_ARENA_ARRAY(&t->scratch, struct hub_span, list != NULL ? (size_t)list->len + 1 : 1);
+    if (ids == NULL)
+        return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
+    for (const struct hub_json *one = list != NULL ? list->first : NULL; one != NULL; one = one->next)
+        ids[out->supersedes_count++] = hub_json_span(one);
+    out->supersedes = ids;
+    return HUB_OK;
+}
+
+enum hub_result timeline_revision_join(struct hub_timeline *t, struct hub_span id, const struct hub_json *seen, struct timeline_revision *revision,
+                                       struct hub_error *err)
+{
+    struct timeline_revision before;
+    bool known = false, more = false;
+    if (revision->number == 0)
+        return HUB_OK;
+    HUB_TRY(known_list(t, id, seen, &known, &before, err));
+    return join(t, revision, before.supersedes, before.supersedes_count, &more, err);
+}
+
+enum hub_result timeline_revision_other(struct hub_timeline *t, struct hub_span id, const struct hub_json *seen, const struct timeline_revision *other,
+                                        struct hub_error *err)
+{
+    struct timeline_revision all;
+    bool known = false, more = false;
+    if (other->number == 0)
+        return HUB_OK;
+    HUB_TRY(known_list(t, id, seen, &known, &all, err));
+    all.number = other->number;
+    if (known)
+        HUB_TRY(join(t, &all, other->supersedes, other->supersedes_count, &more, err));
+    if (!more)
+        return HUB_OK;
+    const struct timeline_event_name name = {id, hub_json_get_span(seen, "subject"), hub_json_get_span(seen, "recorded"),
+                                             hub_json_get_span(seen, "sha256")};
+    HUB_TRY(timeline_supersede(t, id, &all, NULL, 0, err));
+    HUB_TRY(timeline_revision_put(t, &name, &all, err));
+    return timeline_write_pending(t, false, err); /* for the next value to find it */
 }

@@ -132,6 +132,17 @@ enum hub_result timeline_facts_of(struct hub_timeline *t, struct hub_span id, st
 enum hub_result timeline_supersede(struct hub_timeline *t, struct hub_span by, const struct timeline_revision *revision,
                                    const struct hub_identity_statement *facts, size_t count, struct hub_error *err);
 
+/* Writes the record of a revision and tells of it. */
+enum hub_result timeline_revision_put(struct hub_timeline *t, const struct timeline_event_name *event, const struct timeline_revision *revision,
+                                      struct hub_error *err);
+/* Several values of the revision ID: the state is the same whichever came first, so all of their lists count, whichever is the event. The
+ * number is part of the id, so they have the same one. REVISION will be the event instead of the one that is SEEN: it takes over its list. */
+enum hub_result timeline_revision_join(struct hub_timeline *t, struct hub_span id, const struct hub_json *seen, struct timeline_revision *revision,
+                                       struct hub_error *err);
+/* OTHER is not the event, the one that is SEEN stays: it takes over OTHER's list. */
+enum hub_result timeline_revision_other(struct hub_timeline *t, struct hub_span id, const struct hub_json *seen, const struct timeline_revision *other,
+                                        struct hub_error *err);
+
 /* --- token.c --- */
 
 /* The token's record; a new one (a chart of its own, no entries) when there is none. In scratch. */

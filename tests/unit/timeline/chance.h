@@ -118,6 +118,13 @@ static inline void add_revisions(struct events *events, const struct event_spec 
             spec.identity = some_identity(spec.subject);
         spec.entries = some_entries(spec.id, chance(3));
         add(events, &spec);
+        if (chance(4) == 0) { /* another value of the same revision, which may take the place of less */
+            struct event_spec other = spec;
+            other.recorded += (int)chance(20) - 10;
+            other.supersedes = chance(2) != 0 ? first->id : spec.supersedes;
+            other.entries = some_entries(spec.id, chance(3));
+            add(events, &other);
+        }
         spec.supersedes = hub_arena_printf(&arena, "%s,%s", spec.supersedes, spec.id);
     }
 }

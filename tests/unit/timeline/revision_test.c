@@ -305,6 +305,42 @@ static void any_order_and_number_gives_the_same_state(void **state)
     }
 }
 
+/* Hubs that share keys, or one that went back to a backup, may map a message anew twice under one number. */
+static void of_several_values_of_a_revision_the_order_does_not_matter(void **state)
+{
+    (void)state;
+    struct event_spec spec = {.id = "m1", .subject = "1p", .identity = "same:1p~g", .time = 10, .revision = "1", .origin = "m0", .origin_recorded = 11};
+    struct hub_span events[8] = {first("m0", "1p", "same:1p~g,1q", 10, 2), first("n0", "1p", "merge:1p,1z", 10, 3), first("o0", "1p", "", 10, 4)};
+    static const struct {
+        int recorded, entries;
+        const char *supersedes;
+    } values[] = {{20, 1, "o0,m0"}, {19, 2, "m0"}, {18, 1, "n0,m0"}, {21, 3, "m0,o0"}};
+    for (size_t i = 0; i < 4; i++) {
+        spec.recorded = values[i].recorded;
+        spec.supersedes = values[i].supersedes;
+        spec.entries = observations("m1", values[i].entries, 10);
+        events[3 + i] = make_event(&arena, &spec);
+    }
+    const char *expected = digest_in_order(events, 7, 0);
+    srand(20261124);
+    for (int round = 0; round < 400; round++) {
+        struct hub_span repeated[16];
+        memcpy(repeated, events, 7 * sizeof *events);
+        memcpy(repeated + 7, events, 7 * sizeof *events);
+        const size_t count = round % 2 != 0 ? 14 : 7;
+        shuffle(repeated, count);
+        assert_string_equal(digest_in_order(repeated, count, (unsigned)round % 5), expected);
+    }
+    struct store store = open_store();
+    for (size_t i = 0; i < 7; i++)
+        apply(&store, events[6 - i]);
+    flush(&store);
+    assert_int_equal(in_force(&store, "1p"), 1); /* of the earliest value; what any of them names is history */
+    assert_int_equal(tokens_of(&store, "1p"), 1);
+    assert_int_equal(stored(&store, "1p"), 1 + 1 + 2 + 3 + 4);
+    close_store(&store);
+}
+
 /* What is in force is what would be there had nothing else ever come. */
 static void superseded_events_change_no_chart(void **state)
 {
@@ -371,6 +407,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(facts_that_a_revision_does_not_repeat_leave_the_charts, setup, teardown),
         cmocka_unit_test_setup_teardown(a_third_mapping_counts_and_the_second_is_history, setup, teardown),
         cmocka_unit_test_setup_teardown(any_order_and_number_gives_the_same_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_several_values_of_a_revision_the_order_does_not_matter, setup, teardown),
         cmocka_unit_test_setup_teardown(superseded_events_change_no_chart, setup, teardown),
         cmocka_unit_test_setup_teardown(a_revision_that_does_not_say_of_what_is_refused, setup, teardown),
     };
