@@ -88,3 +88,50 @@ void hub_diag_write(enum hub_diag_level level, const char *component, const char
     if (write(STDERR_FILENO, line, end) < 0)
         return;
 }
+
+/* --- what is new --- */
+
+static uint64_t number_of(const struct hub_error *err)
+{
+    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+    const char *text = err->what != NULL && err->what[0] != '\0' ? err->what : hub_result_text(err->result);
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (uint8_t)*text) * UINT64_C(1099511628211);
+    hash = (hash ^ (uint8_t)err->result) * UINT64_C(1099511628211);
+    return hash != 0 ? hash : 1;
+}
+
+/* Takes a place among those that were said lately. */
+static bool admit(struct hub_diag_news *news, uint64_t text, int64_t now_us)
+{
+    enum { MINUTE_US = 60000000 };
+    size_t room = HUB_DIAG_NEWS_MAX;
+    for (size_t i = 0; i < HUB_DIAG_NEWS_MAX; i++) {
+        const bool over = news->last[i].text == 0 || now_us >= news->last[i].until_us;
+        if (!over && news->last[i].text == text)
+            return false;
+        room = over ? i : room;
+    }
+    if (room == HUB_DIAG_NEWS_MAX)
+        return false;
+    news->last[room].text = text;
+    news->last[room].until_us = now_us + MINUTE_US;
+    return true;
+}
+
+bool hub_diag_is_news(struct hub_diag_news *news, const struct hub_error *err, int64_t now_us)
+{
+    const bool told = news->told;
+    const uint64_t text = err != NULL ? number_of(err) : 0;
+    if (err == NULL) {
+        news->current = 0;
+        news->said = news->told = false;
+        return told;
+    }
+    if (news->current == text && news->said)
+        return false;
+    news->current = text;
+    news->said = admit(news, text, now_us);
+    news->told = news->told || news->said;
+    return news->said;
+}

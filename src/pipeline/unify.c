@@ -28,7 +28,8 @@ bool unify_pause(const struct hub_unify *u, int ms)
 void unify_trouble(struct hub_unify *u, struct hub_error *slot, const struct hub_error *err, const char *component)
 {
     (void)pthread_mutex_lock(&u->lock);
-    const bool new = err != NULL ? slot->what != err->what || slot->result != err->result : slot->result != HUB_OK;
+    struct hub_diag_news *news = slot == &u->identity_trouble ? &u->identity_news : &u->news;
+    const bool new = hub_diag_is_news(news, err, hub_clock_mono_us(hub_clock_system()));
     *slot = err != NULL ? *err : (struct hub_error){0};
     (void)pthread_mutex_unlock(&u->lock);
     if (new && err != NULL)

@@ -7,6 +7,7 @@
 
 #include "src/base/arena.h"
 #include "src/base/buf.h"
+#include "src/base/diag.h"
 #include "src/bus/consumer.h"
 #include "src/pipeline/forward_internal.h"
 #include "src/pipeline/unify.h"
@@ -94,6 +95,7 @@ struct unify_part {
     uint64_t facts; /* counts writes of the identity store */
     enum unify_state state;
     struct hub_error trouble;
+    struct hub_diag_news news; /* what is said of it */
     struct unify_place settled; /* applied and written */
     int64_t settled_topic;      /* with it: offset in `timeline` that the store contains everything before */
     int64_t needed_topic;       /* the store must contain that much of `timeline` before it goes on */
@@ -152,6 +154,7 @@ struct hub_unify {
     uint64_t identity_asked, identity_answered; /* ... the same of `identity`, and all that was there is written */
     struct hub_forward_meter meter;
     struct hub_error trouble, identity_trouble;
+    struct hub_diag_news news, identity_news; /* what is said of these */
     atomic_ullong applied, identity_read, identity_lag, restores, restored, rebalances, fenced, rebuilds, untrusted, unreadable, unknown_facts,
         truncations;
     atomic_uint owned;
@@ -163,7 +166,7 @@ struct hub_unify {
 bool unify_stopping(const struct hub_unify *u);
 /* Sleeps in small steps; false: stopping. */
 bool unify_pause(const struct hub_unify *u, int ms);
-/* Says what is wrong, once, and keeps it for the status; ERR NULL: nothing any more. */
+/* Says what is wrong, where it is news (hub_diag_is_news), and keeps it for the status; ERR NULL: nothing any more. */
 void unify_trouble(struct hub_unify *u, struct hub_error *slot, const struct hub_error *err, const char *component);
 /* Readers, and those who wait to catch up. */
 void unify_changed(struct hub_unify *u);

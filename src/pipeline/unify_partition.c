@@ -72,12 +72,11 @@ void unify_part_clear(struct unify_part *p)
 void unify_part_state(struct unify_part *p, enum unify_state state, const struct hub_error *err)
 {
     (void)pthread_mutex_lock(&p->lock);
-    const bool new = err != NULL && p->trouble.what != err->what;
+    const bool changes = err != NULL || state == UNIFY_READY;
+    const bool new = changes && hub_diag_is_news(&p->news, err, hub_clock_mono_us(hub_clock_system())) && err != NULL;
     p->state = state;
-    if (err != NULL)
-        p->trouble = *err;
-    else if (state == UNIFY_READY)
-        p->trouble = (struct hub_error){0};
+    if (changes)
+        p->trouble = err != NULL ? *err : (struct hub_error){0};
     (void)pthread_mutex_unlock(&p->lock);
     if (new)
         HUB_DIAG(HUB_DIAG_WARNING, component, "a partition waits", hub_diag_number("partition", p->number), hub_diag_error(err));

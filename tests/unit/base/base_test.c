@@ -10,6 +10,7 @@
 #include "src/base/arena.h"
 #include "src/base/buf.h"
 #include "src/base/clock.h"
+#include "src/base/diag.h"
 #include "src/base/disk.h"
 #include "src/base/mem.h"
 #include "src/base/problem.h"
@@ -282,6 +283,82 @@ static void problems_are_bounded_and_counted(void **state)
     hub_problems_deinit(&problems);
 }
 
+/* --- what is new --- */
+
+static struct hub_error error_of(const char *what)
+{
+    struct hub_error err = {0};
+    (void)hub_fail(&err, HUB_NETWORK, what, NULL);
+    return err;
+}
+
+static void the_same_trouble_is_said_once_by_its_text_wherever_that_lies(void **state)
+{
+    (void)state;
+    enum { SECOND = 1000000 };
+    struct hub_diag_news news = {0};
+    char one[] = "the brokers are away", again[] = "the brokers are away";
+    const struct hub_error a = error_of(one), same = error_of(again);
+    struct hub_error other = a;
+    assert_false(hub_diag_is_news(&news, NULL, 0)); /* nothing was wrong */
+    assert_true(hub_diag_is_news(&news, &a, 0));
+    for (int64_t at = 1; at < 3600; at++)
+        assert_false(hub_diag_is_news(&news, &same, at * SECOND));
+    other.result = HUB_AUTH;
+    assert_true(hub_diag_is_news(&news, &other, 3600 * (int64_t)SECOND));
+    assert_true(hub_diag_is_news(&news, NULL, 3601 * (int64_t)SECOND));
+    assert_false(hub_diag_is_news(&news, NULL, 3602 * (int64_t)SECOND));
+}
+
+static void the_end_of_trouble_is_said_where_any_of_it_was(void **state)
+{
+    (void)state;
+    struct hub_diag_news news = {0};
+    const struct hub_error a = error_of("the brokers are away"), b = error_of("the disk is full");
+    assert_true(hub_diag_is_news(&news, &a, 0));
+    assert_true(hub_diag_is_news(&news, &b, 1));
+    assert_true(hub_diag_is_news(&news, NULL, 2));
+    assert_false(hub_diag_is_news(&news, &a, 3));
+    assert_false(hub_diag_is_news(&news, NULL, 4)); /* a minute is not over: nothing was said, so nothing ends */
+    assert_true(hub_diag_is_news(&news, &a, 60000000));
+    assert_false(hub_diag_is_news(&news, &b, 60000000)); /* said less than a minute ago; A was just now */
+    assert_true(hub_diag_is_news(&news, NULL, 60000001));
+}
+
+static void trouble_that_alternates_is_said_once_a_minute(void **state)
+{
+    (void)state;
+    enum { SECOND = 1000000, MINUTES = 10 };
+    struct hub_diag_news news = {0};
+    const struct hub_error a = error_of("the brokers are away"), b = error_of("the disk is full");
+    unsigned said = 0, over = 0;
+    for (int64_t at = 0; at < MINUTES * 60; at++) {
+        said += hub_diag_is_news(&news, at % 2 != 0 ? &a : &b, at * SECOND);
+        said += hub_diag_is_news(&news, at % 2 != 0 ? &b : &a, at * SECOND);
+        over += at % 10 == 0 && hub_diag_is_news(&news, NULL, at * SECOND);
+    }
+    assert_true(said >= 2 * MINUTES - 2 && said <= 2 * MINUTES);
+    assert_true(over <= said);
+    assert_false(hub_diag_is_news(&news, &a, (MINUTES * 60 - 1) * (int64_t)SECOND)); /* said less than a minute ago, and over since */
+    assert_true(hub_diag_is_news(&news, &a, (MINUTES * 60 + 60) * (int64_t)SECOND)); /* it lasts, and nobody said so */
+}
+
+static void of_ever_new_texts_few_are_said_in_a_minute(void **state)
+{
+    (void)state;
+    struct hub_diag_news news = {0};
+    unsigned said = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "trouble %u", i);
+        const struct hub_error err = error_of(text);
+        said += hub_diag_is_news(&news, &err, 30000 * (int64_t)i); /* half a minute */
+    }
+    assert_int_equal(said, HUB_DIAG_NEWS_MAX);
+    const struct hub_error late = error_of("trouble later");
+    assert_true(hub_diag_is_news(&news, &late, 120000000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +372,10 @@ int main(void)
         cmocka_unit_test(the_nth_allocation_fails_once_or_lastingly),
         cmocka_unit_test(a_file_is_replaced_whole),
         cmocka_unit_test(problems_are_bounded_and_counted),
+        cmocka_unit_test(the_same_trouble_is_said_once_by_its_text_wherever_that_lies),
+        cmocka_unit_test(the_end_of_trouble_is_said_where_any_of_it_was),
+        cmocka_unit_test(trouble_that_alternates_is_said_once_a_minute),
+        cmocka_unit_test(of_ever_new_texts_few_are_said_in_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
