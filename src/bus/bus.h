@@ -34,7 +34,6 @@ struct hub_bus_options {
     const char *compression; /* none, lz4, zstd, ... */
     uint64_t buffer_bytes;   /* records of one producer that wait for the brokers; 0: 64 MiB */
     uint64_t message_bytes;  /* largest record */
-    bool prompt;             /* somebody waits for each delivery: a record waits for others to go along with it 1 ms, not 20 */
     /* Settings of the client library, "name=value", NULL ended; those that guard records are refused. */
     const char *const *properties;
 };
@@ -97,8 +96,8 @@ enum hub_result hub_bus_producer_open(struct hub_bus *bus, const struct hub_bus_
                                       struct hub_error *err) HUB_MUST_USE;
 /* Records not delivered are dropped without a callback. NULL is fine. */
 void hub_bus_producer_close(struct hub_bus_producer *producer);
-/* Copies the record. HUB_BUSY: the buffer is full: poll, try again. HUB_TOO_LARGE. HUB_CLOSED: this producer
- * is of no use any more: close it, open another. */
+/* Copies the record. It leaves with the next hub_bus_flush or _commit, else within a second. HUB_BUSY: the buffer is full:
+ * flush, try again. HUB_TOO_LARGE. HUB_CLOSED: this producer is of no use any more: close it, open another. */
 enum hub_result hub_bus_send(struct hub_bus_producer *producer, const struct hub_bus_record *record,
                              struct hub_error *err) HUB_MUST_USE;
 /* Tells of deliveries, waits up to TIMEOUT_MS for the first. HUB_CLOSED as above; HUB_DENIED: another one took

@@ -10,6 +10,8 @@ enum {
     STATISTICS_MS = 1000,
     STATISTICS_BYTES_MAX = 64 * 1024 * 1024,
     BUFFER_DEFAULT = 64 * 1024 * 1024,
+    LINGER_MS = 1000,
+    BATCH_BYTES = 8 * 1024 * 1024,
     VALUE_MAX = 8192,
     SETTING_FAILED_MAX = 512,
 };
@@ -356,7 +358,11 @@ rd_kafka_conf_t *hub_kafka_conf(struct hub_kafka_bus *bus, enum hub_kafka_kind k
         hub_kafka_set_number(conf, "queue.buffering.max.kbytes", buffer / 1024, &result, err);
         hub_kafka_set(conf, "queue.buffering.max.messages", "1000000", &result, err);
         hub_kafka_set(conf, "compression.codec", o->compression, &result, err);
-        hub_kafka_set(conf, "linger.ms", o->prompt ? "1" : "20", &result, err);
+        /* whoever sends says when: by a flush or a commit. Until then the library's thread need not look */
+        hub_kafka_set_number(conf, "linger.ms", LINGER_MS, &result, err);
+        /* all that goes together to a partition in one request */
+        const uint64_t batch = o->message_bytes != 0 && o->message_bytes < BATCH_BYTES ? o->message_bytes : BATCH_BYTES;
+        hub_kafka_set_number(conf, "batch.size", batch, &result, err);
     }
     if (o->message_bytes != 0 && kind != HUB_KAFKA_ADMIN)
         hub_kafka_set_number(conf, "message.max.bytes", o->message_bytes, &result, err);

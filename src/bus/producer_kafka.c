@@ -70,8 +70,6 @@ static rd_kafka_conf_t *producer_conf(struct hub_kafka_bus *bus, struct producer
     rd_kafka_conf_t *conf = hub_kafka_conf(bus, HUB_KAFKA_PRODUCER, &p->client, err);
     if (conf == NULL)
         return NULL;
-    if (p->transactional) /* a commit sends what is there; until then the library's thread need not look */
-        hub_kafka_set(conf, "linger.ms", "100", &result, err);
     hub_kafka_set_properties(conf, &bus->options, &result, err);
     hub_kafka_set(conf, "enable.idempotence", "true", &result, err);
     hub_kafka_set(conf, "request.required.acks", "all", &result, err);

@@ -88,7 +88,7 @@ static const char *compression_name(enum hub_kafka_compression compression)
     return "none";
 }
 
-static bool waits_for_brokers(const struct hub_config *config)
+bool hub_bus_setup_awaited(const struct hub_config *config)
 {
     bool waits = false;
     for (size_t i = 0; i < config->feed_count; i++)
@@ -107,7 +107,6 @@ static struct hub_bus_options options_of(const struct hub_config *config)
         .key = k->tls.key,
         .compression = compression_name(k->compression),
         .buffer_bytes = k->buffer_bytes,
-        .prompt = waits_for_brokers(config),
         .message_bytes = hub_bus_event_bytes_max(config) + RECORD_SPARE,
         .properties = (const char *const *)k->properties,
     };

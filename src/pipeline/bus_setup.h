@@ -24,6 +24,8 @@ enum hub_result hub_bus_setup_open(const struct hub_config *config, struct hub_b
                                    struct hub_error *err) HUB_MUST_USE;
 void hub_bus_setup_close(struct hub_bus_setup *setup);
 struct hub_bus *hub_bus_setup_bus(struct hub_bus_setup *setup);
+/* Whether answers wait for the brokers (`ack: {wait: broker}` of any feed). */
+bool hub_bus_setup_awaited(const struct hub_config *config);
 /* Whole name; lives as long as SETUP. */
 const char *hub_bus_setup_topic(const struct hub_bus_setup *setup, enum hub_topic topic);
 /* This process's name among those of the group: bus.kafka.instance, or made of the machine's name and the data directory. */

@@ -11,15 +11,14 @@
 
 enum {
     SLOTS = 65536, /* log records on their way */
+    WAVE_BYTES = 4 * 1024 * 1024,
     ARENA_BYTES_MAX = 64 * 1024 * 1024,
     CHECKPOINT_BYTES_MAX = 16 * 1024,
     CHECKPOINT_TAG = SLOTS,
     EXTRA_TAG, /* keys of a first start, events that were held back */
     PREFIXED_BYTES_MAX = INT32_MAX, /* the bus takes far less */
-    POLL_BUSY_MS = 100,
-    POLL_FLIGHT_MS = 1,
+    FLUSH_MS = 100,
     IDLE_MS = 100,
-    POLL_EVERY = 64,
     LOOK_US = 200000,
     STORE_US = 1000000,
     DELAY_LEAST_MS = 100,
@@ -47,12 +46,14 @@ struct hub_forward {
     struct slot *slots;
     uint64_t first; /* oldest record that is not delivered */
     uint64_t next;  /* to be read */
-    uint64_t barrier; /* nothing is read before this one is delivered; 0: none */
     uint32_t extra_out; /* records on their way that the log does not have in this place */
     uint64_t stored;  /* position on disk; UINT64_MAX: none yet */
     bool prepared, keys_sent, held_tried, failed, progress;
     bool unwritten; /* the position could not be written: said once */
-    unsigned unpolled;
+    /* what was handed over since all was delivered: waited for as a whole before more is */
+    size_t wave_bytes;
+    int64_t wave_us; /* since when; 0: nothing */
+    bool wave_full; /* nothing joins it any more */
     int delay_ms;
     int64_t looked_us, stored_us, refused_us, moved_us;
     uint64_t moved_first; /* `first` when it last moved, at moved_us */
@@ -361,21 +362,49 @@ struct sending {
     uint32_t tag;
 };
 
-static void poll_producer(struct hub_forward *f, int timeout_ms)
+static void poll_producer(struct hub_forward *f)
 {
     struct hub_error err = {0};
-    f->unpolled = 0;
-    if (hub_bus_poll(f->producer, timeout_ms, &err) != HUB_OK)
+    if (hub_bus_poll(f->producer, 0, &err) != HUB_OK)
         fail(f, &err);
 }
 
 static void look_after(struct hub_forward *f);
 
+static void end_wave(struct hub_forward *f)
+{
+    f->wave_bytes = 0;
+    f->wave_us = 0;
+    f->wave_full = false;
+}
+
+/* Waits a while until all that was handed over is delivered. With more records for a partition that has five on their way
+ * the library (2.8) asks itself without a pause whether they may go: the limit of requests that idempotence sets it applies to
+ * records. So they wait in the log instead, and go together: the slower the brokers, the more at once. */
+static void flush_producer(struct hub_forward *f)
+{
+    struct hub_error err = {0};
+    const enum hub_result result = hub_bus_flush(f->producer, FLUSH_MS, &err);
+    f->wave_full = true;
+    if (result == HUB_OK)
+        end_wave(f);
+    else if (result != HUB_TIMEOUT)
+        fail(f, &err);
+}
+
 /* For brokers that may be away for long: what is seen of the forwarder stays true meanwhile. */
 static void wait_producer(struct hub_forward *f)
 {
-    poll_producer(f, POLL_BUSY_MS);
+    flush_producer(f);
     look_after(f);
+}
+
+static void join_wave(struct hub_forward *f, const struct hub_bus_record *record)
+{
+    if (f->wave_us == 0)
+        f->wave_us = hub_clock_mono_us(hub_clock_system());
+    f->wave_bytes += record->key.len + record->value.len;
+    f->wave_full = f->wave_full || f->wave_bytes >= WAVE_BYTES;
 }
 
 /* A full buffer is waited for: what is not read yet lies in the log. HUB_CLOSED: stopping, or failed. */
@@ -394,6 +423,7 @@ static enum hub_result send(void *ctx, enum hub_topic topic, struct hub_bus_reco
         enum hub_result result = hub_bus_send(f->producer, record, err);
         if (result == HUB_OK) {
             (*count)++;
+            join_wave(f, record);
             return HUB_OK;
         }
         if (result != HUB_BUSY)
@@ -437,13 +467,10 @@ static void send_record(struct hub_forward *f, struct hub_span payload, const at
             fail(f, &err);
         return; /* stopping, or failed: the record is read again */
     }
-    if (barrier)
-        f->barrier = f->next;
+    f->wave_full = f->wave_full || barrier;
     slot->complete = true;
     f->next++;
     advance(f);
-    if (++f->unpolled >= POLL_EVERY)
-        poll_producer(f, 0);
 }
 
 /* --- all key records, for a bus that has seen none --- */
@@ -621,8 +648,8 @@ static enum hub_result start(struct hub_forward *f, const atomic_bool *stop, str
     f->failed = false;
     f->progress = false;
     f->refused_us = 0;
-    f->barrier = 0;
     f->next = f->first;
+    end_wave(f);
     if (!f->keys_sent)
         send_keys(f, stop);
     if (f->keys_sent && !f->held_tried && !f->failed)
@@ -640,23 +667,34 @@ static void pause_for(struct hub_forward *f, const atomic_bool *stop)
     f->delay_ms = f->delay_ms * 2 < DELAY_MOST_MS ? f->delay_ms * 2 : DELAY_MOST_MS;
 }
 
+/* The log has no more. What was handed over goes when it had time for company; else there is nothing to do. */
+static void wait_for_log(struct hub_forward *f)
+{
+    const int64_t waited_ms = f->wave_us != 0 ? (hub_clock_mono_us(hub_clock_system()) - f->wave_us) / 1000 : 0;
+    const int64_t wait_ms = f->wave_us != 0 ? (int64_t)f->options.wait_ms - waited_ms : IDLE_MS;
+    if (wait_ms <= 0) {
+        flush_producer(f);
+        return;
+    }
+    if (f->wave_us == 0)
+        poll_producer(f); /* the library's news, and the checkpoint's */
+    hub_log_wait(f->options.log, f->next - 1, (int)wait_ms);
+}
+
 static void step(struct hub_forward *f, const atomic_bool *stop)
 {
     uint64_t number = 0;
     struct hub_span payload;
     struct hub_error err = {0};
-    if ((f->barrier != 0 && f->first <= f->barrier) || f->next - f->first >= SLOTS) {
-        poll_producer(f, POLL_BUSY_MS);
+    if (f->wave_full || f->next - f->first >= SLOTS) {
+        flush_producer(f);
         return;
     }
-    f->barrier = 0;
     enum hub_result result = hub_log_reader_next(f->reader, &number, &payload, &err);
     if (result == HUB_OK && number == f->next) {
         send_record(f, payload, stop);
     } else if (result == HUB_END) {
-        poll_producer(f, f->first < f->next ? POLL_FLIGHT_MS : 0);
-        if (f->first == f->next)
-            hub_log_wait(f->options.log, f->next - 1, IDLE_MS);
+        wait_for_log(f);
     } else {
         if (result == HUB_OK)
             (void)hub_fail(&err, HUB_CORRUPT, "records of the event log are missing before the forwarder's position", NULL);

@@ -33,6 +33,7 @@ struct hub_forward_options {
     /* Makes and checks topics when the brokers are first reached; HUB_CONFIG: they must not be written to,
      * asked again later. NULL: not needed. */
     enum hub_result (*prepare)(void *ctx, struct hub_error *err);
+    uint32_t wait_ms; /* how long a record waits for others to go along with it */
     /* Every key record there is, for a bus that has seen none: calls EMIT for each until it says false. NULL: none. */
     void (*each_key)(void *ctx, bool (*emit)(void *emit_ctx, struct hub_span record), void *emit_ctx);
     /* What events must be: one that is not stays in FOLDER/held. NULL: not checked. */

@@ -6,7 +6,7 @@
 #include "src/config/value.h"
 #include "src/pipeline/hub_internal.h"
 
-enum { FIRST_CHECK_MS = 5000, LATER_CHECK_MS = 3000, DRAIN_MOST_MS = 5000 };
+enum { FIRST_CHECK_MS = 5000, LATER_CHECK_MS = 3000, DRAIN_MOST_MS = 5000, FORWARD_WAIT_MS = 20 };
 
 static const char component[] = "bus";
 
@@ -86,6 +86,7 @@ static enum hub_result open_forward(struct hub *hub, struct hub_error *err)
         .clock = hub->clock,
         .disk = hub->disk,
         .prepare = prepare,
+        .wait_ms = hub_bus_setup_awaited(hub->config) ? 0 : FORWARD_WAIT_MS,
         .each_key = each_key,
         .event_schema = hub_bus_schemas_of(hub->schemas, HUB_TOPIC_EVENTS),
         .schema_id = schema_id,

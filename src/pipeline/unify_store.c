@@ -81,7 +81,9 @@ static enum hub_result send(struct unify_part *p, const struct hub_bus_record *r
         enum hub_result result = hub_bus_send(p->producer, record, err);
         if (result != HUB_BUSY)
             return result;
-        HUB_TRY(hub_bus_poll(p->producer, SEND_WAIT_MS, err));
+        result = hub_bus_flush(p->producer, SEND_WAIT_MS, err); /* until then they would wait for the commit */
+        if (result != HUB_OK && result != HUB_TIMEOUT)
+            return result;
         if (unify_part_leaving(p))
             return hub_fail(err, HUB_CLOSED, "the partition is given back", NULL);
     }

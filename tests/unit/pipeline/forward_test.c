@@ -34,6 +34,7 @@ struct fixture {
     atomic_bool stop;
     unsigned count;
     unsigned keys;                    /* records of the key store */
+    uint32_t wait_ms;                 /* for company */
     enum hub_result prepared;         /* what prepare answers */
     atomic_uint prepares;
     struct hub_arena arena; /* of the schema */
@@ -78,6 +79,7 @@ static enum hub_result open_forward(struct fixture *f, struct hub_error *err)
                                           .clock = hub_clock_system(),
                                           .disk = hub_disk_system(),
                                           .prepare = prepare,
+                                          .wait_ms = f->wait_ms,
                                           .each_key = each_key,
                                           .event_schema = f->schema,
                                           .schema_id = schema_id,
@@ -473,6 +475,51 @@ static void a_key_record_is_delivered_before_anything_behind_it_is_sent(void **s
     assert_whole(f, 2);
 }
 
+/* So that they go together, the more the slower the brokers are. */
+static void what_is_stored_while_others_are_on_their_way_stays_in_the_log(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_forward_stats stats = {0};
+    hub_memory_faults(f->bus, &(struct hub_memory_faults){.away = true});
+    start(f);
+    add_event(f, 1, false);
+    sync_log(f);
+    for (int i = 0; i < WAIT_MS && stats.sent < 1; i += 10) {
+        (void)usleep(10000);
+        hub_forward_stats(f->forward, &stats);
+    }
+    for (unsigned i = 0; i < 10; i++)
+        add_event(f, 1, false);
+    sync_log(f);
+    (void)usleep(500000);
+    hub_forward_stats(f->forward, &stats);
+    assert_int_equal(stats.sent, 1);
+    assert_int_equal(stats.waiting, 1);
+    hub_memory_faults(f->bus, &(struct hub_memory_faults){0});
+    wait_delivered(f, 11);
+    assert_whole(f, 11);
+}
+
+static void a_record_waits_for_company_only_while_it_may(void **state)
+{
+    struct fixture *f = *state;
+    f->wait_ms = 3600000;
+    restart(f);
+    start(f);
+    add_event(f, 1, false);
+    sync_log(f);
+    (void)usleep(500000);
+    assert_int_equal(events_there(f), 0);
+    f->wait_ms = 1;
+    restart(f); /* the end does not wait */
+    assert_int_equal(events_there(f), 1);
+    start(f);
+    add_event(f, 1, false);
+    sync_log(f);
+    wait_delivered(f, 2);
+    assert_whole(f, 2);
+}
+
 static void a_bus_that_has_seen_nothing_gets_all_keys_first(void **state)
 {
     struct fixture *f = *state;
@@ -710,6 +757,8 @@ int main(void)
         TEST(an_event_that_its_schema_does_not_allow_stays_and_others_go_on),
         TEST(a_flood_of_wrong_events_stops_what_leaves),
         TEST(a_key_record_is_delivered_before_anything_behind_it_is_sent),
+        TEST(what_is_stored_while_others_are_on_their_way_stays_in_the_log),
+        TEST(a_record_waits_for_company_only_while_it_may),
         TEST(a_bus_that_has_seen_nothing_gets_all_keys_first),
         TEST(brokers_that_are_away_cost_no_event_and_little_memory),
         TEST(beside_a_lag_of_none_stands_what_was_true_then),
