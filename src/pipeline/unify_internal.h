@@ -120,6 +120,7 @@ struct unify_part {
     bool moved;               /* there, since it was opened: until then events may come from further on */
     size_t pending, pending_bytes;
     int64_t pending_us, written_us;
+    int64_t flush_us; /* how long the last write took, transaction and all */
     uint64_t charts_taken; /* of charts_given */
 };
 

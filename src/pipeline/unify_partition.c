@@ -14,6 +14,7 @@ enum {
     FENCED_MS = 5000,
     REOPEN_AFTER = 3,
     FACTS_LOOK_MS = 50,
+    PACE_MOST_US = 50000,
     BUSY_WAIT_US = 100000,
 };
 static const int64_t hour_us = INT64_C(3600) * 1000000;
@@ -300,7 +301,9 @@ static enum hub_result flush(struct unify_part *p, struct hub_error *err)
     struct unify_chart *charts = take_charts(p);
     (void)pthread_mutex_unlock(&p->lock);
     HUB_TRY(set_charts(p, charts, err));
+    const int64_t since = hub_clock_mono_us(hub_clock_system());
     HUB_TRY(unify_store_flush(p, false, err));
+    p->flush_us = hub_clock_mono_us(hub_clock_system()) - since;
     unify_changed(p->unify);
     return HUB_OK;
 }
@@ -327,12 +330,21 @@ static struct job next_job(struct unify_part *p, bool blocked, uint64_t facts, i
     return job;
 }
 
+/* How long what changed waits for company. Brokers that are slow, or have much to do, get fewer transactions: a partition's thread
+ * spends at most a third of its time on them. */
+static int64_t company_us(const struct unify_part *p)
+{
+    const int64_t least = (int64_t)p->unify->options.wait_ms * 1000, pace = 2 * p->flush_us;
+    const int64_t most = least > PACE_MOST_US ? least : PACE_MOST_US;
+    return pace < least ? least : pace > most ? most : pace;
+}
+
 static int64_t wait_ms(const struct unify_part *p, bool blocked)
 {
     if (p->pending == 0)
         return blocked ? FACTS_LOOK_MS : IDLE_MS;
-    const int64_t left = (int64_t)p->unify->options.wait_ms - (hub_clock_mono_us(hub_clock_system()) - p->pending_us) / 1000;
-    return left > 0 && !blocked ? left : 0;
+    const int64_t left = company_us(p) - (hub_clock_mono_us(hub_clock_system()) - p->pending_us);
+    return left > 0 && !blocked ? (left + 999) / 1000 : 0;
 }
 
 static bool more_waits(struct unify_part *p)
@@ -351,7 +363,7 @@ static bool must_flush(struct unify_part *p)
         return now - p->written_us > hour_us; /* so that a quiet one does not look old */
     if (p->pending >= UNIFY_BATCH || p->pending_bytes >= UNIFY_BATCH_BYTES)
         return true;
-    const int64_t over = now - p->pending_us - (int64_t)p->unify->options.wait_ms * 1000;
+    const int64_t over = now - p->pending_us - company_us(p);
     return over >= BUSY_WAIT_US || (over >= 0 && !more_waits(p));
 }
 
