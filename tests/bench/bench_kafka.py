@@ -31,6 +31,7 @@ BROKER = ["-Xmx1g", "-Xms1g", "-XX:TieredStopAtLevel=4", "-XX:-UseSerialGC", "-X
 LOCAL = "bus:       {local: {}}\n"
 STORED, BROKERS = "{wait: stored, mode: auto", "{wait: broker, mode: auto"
 WARM_ROUNDS, WARM_SECONDS = 50, 15  # of all files
+WARM_UP_SECONDS = 45  # of latency, at most
 PLAIN_TOPIC = "plain"
 
 
@@ -101,9 +102,9 @@ def ingest(cluster, folder, seconds):
     """Both are warm, virtual machines and broker too, before they are measured."""
     rows = []
     with loaded(folder, bus(cluster, "ingest.", (STORED, BROKERS)), "ingest,forward") as load:
-        rate = warm(load.send)
+        rate = warm(lambda repeat: load.send(repeat, "--now"))
         own, brokers = load.cpu(), broker_cpu(cluster)
-        ours = load.send(rounds(rate, seconds, load.files))
+        ours = load.send(rounds(rate, seconds, load.files), "--now")
         rows.append(latency({"name": "kafka-ingest", "per_second": round(ours["per_second"]), "cpu_us_a_message": micros(load.cpu() - own, ours),
                              "brokers_us_a_message": micros(broker_cpu(cluster) - brokers, ours)}, ours))
         files = load.files
@@ -117,7 +118,8 @@ def ingest(cluster, folder, seconds):
 
 
 def warm(send):
-    """Sends until it gets no faster by a tenth (virtual machines do for long), at most for a while; the rate then."""
+    """Sends until it gets no faster by a tenth (virtual machines do for long), at most for a while; the rate then. What SEND sends must
+    be new each time (`--now`): a hub answers a repeat without doing anything."""
     rate, limit = 0, time.monotonic() + WARM_SECONDS
     while True:
         before, rate = rate, send(WARM_ROUNDS)["per_second"]
@@ -140,7 +142,7 @@ def pass_through(cluster, files, seconds):
     command = (os.path.join(HERE, "peers", "camel", "run"), str(port), f"127.0.0.1:{cluster.nodes[0].internal}", PLAIN_TOPIC)
 
     def send(repeat):
-        return json.loads(output(PROGRAM, "send", f"mllp://127.0.0.1:{port}", *files, "--connections", "32", "--repeat", str(repeat), "--vary", "--json"))
+        return json.loads(output(PROGRAM, "send", f"mllp://127.0.0.1:{port}", *files, "--connections", "32", "--repeat", str(repeat), "--vary", "--now", "--json"))
 
     with java(*command) as process:
         rate = warm(send)
@@ -171,6 +173,18 @@ def settings(cluster, user, **more):
     return path
 
 
+def warm_up(cluster, load, count):
+    """Until the broker, which costs ten times the time when it is cold, needs no less for a message by a tenth."""
+    cost, limit = None, time.monotonic() + WARM_UP_SECONDS
+    while True:
+        before, begin = cost, broker_cpu(cluster)
+        load.send(count, "--rate", str(RATE), "--now")
+        load.hub.caught_up(600)
+        cost = broker_cpu(cluster) - begin
+        if (before is not None and cost > before * 0.9) or time.monotonic() > limit:
+            return
+
+
 def timeline_latency(cluster, folder, seconds):
     """One process with all roles, and a reader of its topic. Each message carries the time at which it was due (MSH-7), its
     entries carry it on: nothing has to be matched."""
@@ -182,17 +196,18 @@ def timeline_latency(cluster, folder, seconds):
         reader = ("java", *OPTIONS[:1], "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", cluster.classpath, "chartline.kafka.Latency",
                   settings(cluster, "reader"), topic, str(count * len(load.files)), "10")
         with java(*reader) as process:  # it warms up with the hub
-            load.send(count, "--rate", str(RATE), "--now")
-            load.hub.caught_up(600)
+            warm_up(cluster, load, count)
             process.stdin.write("begin\n")
             process.stdin.flush()
             process.stdout.readline()
+            own, brokers = load.cpu(), broker_cpu(cluster)
             sent = load.send(count, "--rate", str(RATE), "--now")
             seen = json.loads(process.stdout.readline() or "{}")
+            used = load.cpu() - own, broker_cpu(cluster) - brokers
     if "messages" not in seen:
         raise Failed("the reader of the timeline topic ended")
     return [{"name": "kafka-latency", "per_second": round(sent["per_second"]), "p50_ms": seen["p50_ms"], "p99_ms": seen["p99_ms"], "max_ms": seen["max_ms"],
-             "goal_p99_ms": GOAL_P99_MS, "missing": sent["sent"] - seen["messages"], "records": seen["records"]}]
+             "cpu_us_a_message": micros(used[0], sent), "brokers_us_a_message": micros(used[1], sent), "goal_p99_ms": GOAL_P99_MS, "missing": sent["sent"] - seen["messages"], "records": seen["records"]}]
 
 
 # --- the group ---
