@@ -4,7 +4,7 @@
 #include <string.h>
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include <tmmintrin.h>
 #endif
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -71,31 +71,6 @@ __attribute__((target("ssse3"))) static size_t base64_ssse3(const char *digits, 
     }
     return i;
 }
-
-/* The same with twenty-four bytes a step, twelve in each half of the register. */
-__attribute__((target("avx2"))) static size_t base64_avx2(const char *digits, struct hub_span bytes, char *out)
-{
-    const __m256i order = _mm256_broadcastsi128_si256(_mm_set_epi8(10, 11, 9, 10, 7, 8, 6, 7, 4, 5, 3, 4, 1, 2, 0, 1));
-    const char plus = (char)(digits[62] - 62), slash = (char)(digits[63] - 63), number = '0' - 52;
-    const __m256i differences = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-        'a' - 26, number, number, number, number, number, number, number, number, number, number, plus, slash, 'A', 0, 0));
-    size_t i = 0;
-    for (; bytes.len - i >= 28; i += 24, out += 32) { /* a step reads twenty-eight bytes */
-        const __m128i first = _mm_loadu_si128((const __m128i *)(const void *)(bytes.ptr + i));
-        const __m128i second = _mm_loadu_si128((const __m128i *)(const void *)(bytes.ptr + i + 12));
-        const __m256i in = _mm256_shuffle_epi8(_mm256_set_m128i(second, first), order);
-        const __m256i high = _mm256_mulhi_epu16(_mm256_and_si256(in, _mm256_set1_epi32(0x0fc0fc00)),
-                                                _mm256_set1_epi32(0x04000040));
-        const __m256i low = _mm256_mullo_epi16(_mm256_and_si256(in, _mm256_set1_epi32(0x003f03f0)),
-                                               _mm256_set1_epi32(0x01000010));
-        const __m256i six = _mm256_or_si256(high, low);
-        const __m256i capital = _mm256_cmpgt_epi8(_mm256_set1_epi8(26), six);
-        const __m256i range = _mm256_or_si256(_mm256_subs_epu8(six, _mm256_set1_epi8(51)),
-                                              _mm256_and_si256(capital, _mm256_set1_epi8(13)));
-        _mm256_storeu_si256((__m256i *)(void *)out, _mm256_add_epi8(six, _mm256_shuffle_epi8(differences, range)));
-    }
-    return i;
-}
 #endif
 
 /* Whole groups of three bytes: ciphertexts of every event come through here. */
@@ -103,10 +78,8 @@ static size_t base64_groups(const char *digits, struct hub_span bytes, char *out
 {
     size_t i = 0;
 #if defined(__x86_64__)
-    if (bytes.len >= 28 && __builtin_cpu_supports("avx2"))
-        i = base64_avx2(digits, bytes, out);
-    if (bytes.len - i >= 16 && __builtin_cpu_supports("ssse3"))
-        i += base64_ssse3(digits, hub_span_of(bytes.ptr + i, bytes.len - i), out + i / 3 * 4);
+    if (bytes.len >= 16 && __builtin_cpu_supports("ssse3"))
+        i = base64_ssse3(digits, bytes, out);
 #endif
     size_t at = i / 3 * 4;
     for (; i + 3 <= bytes.len; i += 3) {
