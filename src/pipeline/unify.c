@@ -67,18 +67,21 @@ struct unify_place unify_place_behind(const struct hub_bus_message *m)
     return (struct unify_place){m->place.offset + 1, m->place.leader_epoch, fingerprint(m)};
 }
 
-enum unify_seen unify_track(struct unify_place *next, bool *compares, const struct hub_bus_message *m)
+enum unify_seen unify_track(struct unify_place *next, int32_t *compares, const struct hub_bus_message *m)
 {
-    if (m->place.offset < next->offset - (*compares ? 1 : 0))
+    const int32_t compared = *compares;
+    if (m->place.offset < next->offset - (compared >= 0 ? 1 : 0))
         return UNIFY_PASSED;
-    if (*compares) {
-        *compares = false;
-        return m->place.offset < next->offset && fingerprint(m) == next->fingerprint ? UNIFY_PASSED : UNIFY_OTHER_LOG;
+    if (compared >= 0) {
+        *compares = -1;
+        if (m->place.offset >= next->offset || fingerprint(m) != next->fingerprint)
+            return UNIFY_OTHER_LOG;
+        next->epoch = compared;
+        return UNIFY_PASSED;
     }
     if (next->epoch < 0 || m->place.leader_epoch <= next->epoch || next->fingerprint == 0)
         return UNIFY_WANTED;
-    next->epoch = m->place.leader_epoch;
-    *compares = true;
+    *compares = m->place.leader_epoch;
     return UNIFY_BACK;
 }
 

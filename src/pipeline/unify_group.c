@@ -170,7 +170,7 @@ static enum hub_result begin_events(struct unify_part *p, const struct beginning
     HUB_TRY(hub_bus_seek(u->consumer, &place, err));
     HUB_TRY(hub_bus_pause(u->consumer, &place, 1, false, err));
     p->next = at;
-    p->compares = false;
+    p->compares = -1;
     p->short_us = p->more_us = 0;
     p->fetching = true;
     p->held = false;
@@ -391,7 +391,7 @@ static void on_message(struct hub_unify *u, const struct hub_bus_message *m, str
         return;
     p->more_us = 0;
     p->pokes = 0;
-    if (!p->compares && left_out(p, m->place.offset))
+    if (p->compares < 0 && left_out(p, m->place.offset))
         return;
     switch (unify_track(&p->next, &p->compares, m)) {
     case UNIFY_WANTED:

@@ -270,7 +270,8 @@ static enum hub_result where_to_begin(struct reader *r, int32_t partition, struc
     u->identity_places[partition] = place;
     u->identity_ends[partition] = end;
     u->identity_eofs[partition] = HUB_BUS_NONE;
-    u->identity_changed[partition] = u->identity_compares[partition] = false;
+    u->identity_changed[partition] = false;
+    u->identity_compares[partition] = -1;
     const struct hub_bus_place from = {
         .topic = u->options.identity, .partition = partition, .offset = place.offset, .leader_epoch = place.epoch};
     return hub_bus_assign(r->consumer, &from, 1, err);
@@ -311,7 +312,7 @@ static enum hub_result begin_again(struct reader *r, const struct hub_bus_place 
     r->u->identity_ends[at->partition] = end;
     r->u->identity_eofs[at->partition] = HUB_BUS_NONE;
     r->u->identity_changed[at->partition] = true;
-    r->u->identity_compares[at->partition] = false;
+    r->u->identity_compares[at->partition] = -1;
     return hub_bus_seek(r->consumer, &from, err);
 }
 

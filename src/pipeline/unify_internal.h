@@ -69,7 +69,7 @@ struct unify_part {
     int64_t group_topic;       /* with it: behind this offset of `timeline` lies what the events before that place made */
     bool group_known;
     struct unify_place next;   /* of the event that is handed over next */
-    bool compares;             /* the one before it is read once more */
+    int32_t compares;          /* the one before it is read once more, for what a leader of this epoch wrote; -1: it is not */
     int64_t hole;              /* what came before this offset did not come, though it was asked for */
     int64_t short_us;          /* since then the brokers say that they have less than was read, 0: they do not */
     int64_t more_us;           /* since then they say that they have more, and nothing comes; 0: it does */
@@ -135,7 +135,7 @@ struct hub_unify {
     struct hub_timeline *identity;
     pthread_mutex_t identity_lock; /* from the first record of a batch to its write: no partition looks charts up then */
     struct unify_place *identity_places; /* thread of identity */
-    bool *identity_compares;             /* the record before the place is read once more */
+    int32_t *identity_compares;          /* as unify_part.compares */
     int64_t *identity_ends;              /* of the topic when it was asked last: of the start, that must be read before anything is applied */
     int64_t *identity_eofs;              /* where nothing more came */
     bool *identity_changed;              /* since the last write */
@@ -177,15 +177,15 @@ uint64_t unify_ask(struct hub_unify *u);
 struct unify_place unify_place_behind(const struct hub_bus_message *message);
 /* What MESSAGE is to a reader who wants NEXT. A record that another leader wrote than the one before it may be of another log: one that
  * lost what was read, and grew past it. The library compares epochs, too, but not always (a partition that was assigned anew, one
- * whose leader it did not know just then). So the record before it is read once more, COMPARES meanwhile, and what is there must be
- * what was there. */
+ * whose leader it did not know just then). So the record before it is read once more, COMPARES (else -1) being the later leader's epoch
+ * meanwhile, and what is there must be what was there. */
 enum unify_seen {
     UNIFY_WANTED,
     UNIFY_PASSED,   /* read before */
-    UNIFY_BACK,     /* go back by one record: COMPARES is set */
+    UNIFY_BACK,     /* go back by one record */
     UNIFY_OTHER_LOG /* or the record before it was removed since, and it cannot be told any more */
 };
-enum unify_seen unify_track(struct unify_place *next, bool *compares, const struct hub_bus_message *message);
+enum unify_seen unify_track(struct unify_place *next, int32_t *compares, const struct hub_bus_message *message);
 /* A record's value without what a schema registry's clients put before it: zero and four bytes of the schema's number. */
 struct hub_span unify_value(struct hub_span value);
 /* "<offset> <epoch> <fingerprint>", as marks hold places. */
