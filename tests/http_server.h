@@ -87,7 +87,8 @@ static inline void http_start(struct http_server *server, const struct http_answ
     socklen_t len = sizeof at;
     assert_true(count <= HTTP_ANSWERS_MAX);
     memset(server, 0, sizeof *server);
-    memcpy(server->answers, answers, count * sizeof *answers);
+    if (count != 0)
+        memcpy(server->answers, answers, count * sizeof *answers);
     server->answer_count = count;
     server->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(server->fd >= 0);

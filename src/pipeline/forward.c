@@ -671,14 +671,14 @@ static void pause_for(struct hub_forward *f, const atomic_bool *stop)
 static void wait_for_log(struct hub_forward *f)
 {
     const int64_t waited_ms = f->wave_us != 0 ? (hub_clock_mono_us(hub_clock_system()) - f->wave_us) / 1000 : 0;
-    const int64_t wait_ms = f->wave_us != 0 ? (int64_t)f->options.wait_ms - waited_ms : IDLE_MS;
-    if (wait_ms <= 0) {
+    const int64_t left_ms = f->wave_us != 0 ? (int64_t)f->options.wait_ms - waited_ms : IDLE_MS;
+    if (left_ms <= 0) {
         flush_producer(f);
         return;
     }
     if (f->wave_us == 0)
         poll_producer(f); /* the library's news, and the checkpoint's */
-    hub_log_wait(f->options.log, f->next - 1, (int)wait_ms);
+    hub_log_wait(f->options.log, f->next - 1, left_ms < IDLE_MS ? (int)left_ms : IDLE_MS); /* a stop may come just before */
 }
 
 static void step(struct hub_forward *f, const atomic_bool *stop)
