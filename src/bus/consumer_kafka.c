@@ -405,6 +405,26 @@ static void read_note(const rd_kafka_topic_partition_t *place, struct hub_bus_pl
         (void)hub_span_parse_u64(hub_span_of(space + 1, text.len - len - 1), &to->fingerprint);
 }
 
+/* The library's own wait has no end while the brokers are away, and nobody could stop meanwhile. */
+static rd_kafka_resp_err_t commit_and_wait(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list)
+{
+    enum { COMMIT_MS = 5000 };
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_resp_err_t code = rd_kafka_commit_queue(rk, list, queue, NULL, NULL);
+    rd_kafka_event_t *event = code == RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_queue_poll(queue, COMMIT_MS) : NULL;
+    if (event != NULL) {
+        const rd_kafka_topic_partition_list_t *done = rd_kafka_event_topic_partition_list(event);
+        code = rd_kafka_event_error(event);
+        for (int i = 0; done != NULL && i < done->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+            code = done->elems[i].err;
+        rd_kafka_event_destroy(event);
+    } else if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    }
+    rd_kafka_queue_destroy(queue);
+    return code;
+}
+
 enum hub_result hub_kafka_commit_offsets(struct hub_bus_consumer *consumer,
                                          const struct hub_bus_place *places, size_t count,
                                          struct hub_error *err)
@@ -418,9 +438,7 @@ enum hub_result hub_kafka_commit_offsets(struct hub_bus_consumer *consumer,
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
         }
     }
-    rd_kafka_resp_err_t code = rd_kafka_commit(c->client.rk, list, 0);
-    for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
-        code = list->elems[i].err;
+    const rd_kafka_resp_err_t code = commit_and_wait(c->client.rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     switch ((int)code) {
     case RD_KAFKA_RESP_ERR_NO_ERROR:
