@@ -201,7 +201,7 @@ def check_connect_says_what_is_wrong_with_topics_and_rights():
 
 def a_broker_that_is_away_costs_no_message_and_no_order():
     cluster = Cluster()
-    hub = kafka_hub(cluster)
+    hub = kafka_hub(cluster, extra="    timeline: {session: 6s}\n")  # so long a stop waits for the group's brokers
     try:
         cluster.allow_roles()
         hub.start()
