@@ -11,6 +11,7 @@ struct consumer {
     struct hub_kafka_client client;
     bool member; /* of a group */
     bool closing;
+    bool unanswered; /* the last commit */
     rd_kafka_topic_t *known[TOPICS_MAX]; /* of the group: who holds them knows their partitions, which can be paused then */
     size_t known_count;
     rd_kafka_message_t *message;
@@ -201,6 +202,10 @@ void hub_kafka_consumer_close(struct hub_bus_consumer *consumer)
     c->closing = true;
     if (c->told && c->kind != HUB_BUS_ASSIGNED)
         (void)rd_kafka_assign(c->client.rk, NULL);
+    /* the library would wait for the answer to a commit that no broker gives: its client is left to itself then, as it is, with what its
+     * threads may look at */
+    if (c->unanswered)
+        return;
     (void)rd_kafka_consumer_close(c->client.rk);
     close_client(c);
     hub_mem_free(c->places);
@@ -439,6 +444,7 @@ enum hub_result hub_kafka_commit_offsets(struct hub_bus_consumer *consumer,
         }
     }
     const rd_kafka_resp_err_t code = commit_and_wait(c->client.rk, list);
+    c->unanswered = code == RD_KAFKA_RESP_ERR__TIMED_OUT;
     rd_kafka_topic_partition_list_destroy(list);
     switch ((int)code) {
     case RD_KAFKA_RESP_ERR_NO_ERROR:

@@ -213,7 +213,7 @@ def a_broker_that_is_away_costs_no_message_and_no_order():
         check(all(ack_code(a)[0] == "AA" for a in accepted), "messages are not taken while the broker is away")
         status = until(lambda: (lambda s: s if s["bus"]["state"] == "waiting" else None)(hub.json("status")), "the status does not say so")
         check(status["bus"]["lag"] >= 60 and status["bus"].get("trouble"), f"the bus: {status['bus']}")
-        hub.stop()
+        hub.stop(timeout=150)
         hub.start()  # one that has worked before starts without brokers
         send_all(hub, [encode(hospital.oru(n % 3)) for n in range(6)])
         cluster.nodes[0].start()
