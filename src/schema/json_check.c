@@ -385,6 +385,8 @@ static bool check_value(struct checker *c, const struct hub_json_schema *rule)
 
 enum hub_result hub_json_schema_check(const struct hub_json_schema *schema, struct hub_span value, struct hub_error *err)
 {
+    if (value.len == 0) /* one without a place, too */
+        value = HUB_SPAN("");
     struct checker c = {.at = value.ptr, .end = value.ptr + value.len};
     bool good = check_value(&c, schema);
     if (good && c.at != c.end)
