@@ -1,7 +1,9 @@
 /* The consumer on Kafka: cooperative groups with static membership, or partitions of one's own choice. */
 #include <stdio.h>
 
+#include "src/base/clock.h"
 #include "src/base/mem.h"
+#include "src/base/thread.h"
 #include "src/bus/kafka.h"
 
 enum { SESSION_MS = 45000, POLL_MS = 300000, FETCH_WAIT_MS = 50, TOPICS_MAX = 8, TOPIC_MAX = 250 };
@@ -10,7 +12,7 @@ struct consumer {
     struct hub_bus_consumer base;
     struct hub_kafka_client client;
     bool member; /* of a group */
-    bool closing;
+    rd_kafka_queue_t *answers; /* to commits */
     bool unanswered; /* the last commit */
     rd_kafka_topic_t *known[TOPICS_MAX]; /* of the group: who holds them knows their partitions, which can be paused then */
     size_t known_count;
@@ -84,7 +86,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
 {
     struct consumer *c = of_opaque(opaque);
     bool assigned = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-    if (c->closing || !room_for(c, (size_t)list->cnt + 1)) {
+    if (!room_for(c, (size_t)list->cnt + 1)) {
         rd_kafka_error_t *error = assigned ? NULL : rd_kafka_incremental_unassign(rk, list);
         if (error != NULL)
             rd_kafka_error_destroy(error);
@@ -140,6 +142,7 @@ static void close_client(struct consumer *c)
 {
     while (c->known_count != 0)
         rd_kafka_topic_destroy(c->known[--c->known_count]);
+    rd_kafka_queue_destroy(c->answers);
     hub_kafka_client_close(&c->client);
 }
 
@@ -159,6 +162,7 @@ static enum hub_result open_client(struct consumer *c, struct hub_kafka_bus *bus
     }
     HUB_TRY(hub_kafka_client_open(&c->client, HUB_KAFKA_CONSUMER, conf, err));
     (void)rd_kafka_poll_set_consumer(c->client.rk);
+    c->answers = rd_kafka_queue_new(c->client.rk);
     result = c->member ? subscribe(c, o->topics, err) : HUB_OK;
     if (result != HUB_OK)
         close_client(c);
@@ -194,23 +198,58 @@ static void let_go(struct consumer *c)
     c->headers = NULL;
 }
 
-void hub_kafka_consumer_close(struct hub_bus_consumer *consumer)
+static void destroy(struct consumer *c)
 {
-    struct consumer *c = of(consumer);
-    let_go(c);
-    /* What is revoked while closing is given back as it is: the caller has written its state before. */
-    c->closing = true;
-    if (c->told && c->kind != HUB_BUS_ASSIGNED)
-        (void)rd_kafka_assign(c->client.rk, NULL);
-    /* the library would wait for the answer to a commit that no broker gives: its client is left to itself then, as it is, with what its
-     * threads may look at */
-    if (c->unanswered)
-        return;
-    (void)rd_kafka_consumer_close(c->client.rk);
     close_client(c);
     hub_mem_free(c->places);
     hub_mem_free(c->topics);
     hub_mem_free(c);
+}
+
+static void *destroy_run(void *arg)
+{
+    destroy(arg);
+    return NULL;
+}
+
+/* Gives back what is assigned, as it is (the caller has written its state before), and leaves the group. False: not yet, after
+ * CLOSE_MS. The library holds a commit back until a broker answers or the session is over, and waits for it here. */
+static bool leave(struct consumer *c)
+{
+    enum { CLOSE_MS = 5000, LOOK_MS = 50 };
+    rd_kafka_t *rk = c->client.rk;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(rk, queue);
+    if (error != NULL) { /* a fatal one was before: no group is left */
+        rd_kafka_error_destroy(error);
+        rd_kafka_queue_destroy(queue);
+        return true;
+    }
+    if (c->told) /* a rebalance that the caller was not told of any more */
+        (void)rd_kafka_assign(rk, NULL);
+    const int64_t until = hub_clock_mono_us(hub_clock_system()) + (int64_t)CLOSE_MS * 1000;
+    while (!rd_kafka_consumer_closed(rk) && hub_clock_mono_us(hub_clock_system()) < until) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(queue, LOOK_MS);
+        if (event == NULL)
+            continue;
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
+            (void)rd_kafka_assign(rk, NULL);
+        rd_kafka_event_destroy(event);
+    }
+    rd_kafka_queue_destroy(queue);
+    return rd_kafka_consumer_closed(rk) != 0;
+}
+
+/* What does not end soon ends by itself: a stop of the hub need not wait for it. */
+void hub_kafka_consumer_close(struct hub_bus_consumer *consumer)
+{
+    struct consumer *c = of(consumer);
+    pthread_t thread;
+    let_go(c);
+    if (leave(c) || hub_thread_start(&thread, "kafka-close", destroy_run, c, NULL) != HUB_OK)
+        destroy(c);
+    else
+        (void)pthread_detach(thread);
 }
 
 /* --- reading --- */
@@ -410,23 +449,28 @@ static void read_note(const rd_kafka_topic_partition_t *place, struct hub_bus_pl
         (void)hub_span_parse_u64(hub_span_of(space + 1, text.len - len - 1), &to->fingerprint);
 }
 
-/* The library's own wait has no end while the brokers are away, and nobody could stop meanwhile. */
-static rd_kafka_resp_err_t commit_and_wait(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list)
+/* The library's own wait has no end while the brokers are away, and nobody could stop meanwhile. Who got no answer asks for it first: one
+ * commit is under way at most. */
+static rd_kafka_resp_err_t commit_and_wait(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
     enum { COMMIT_MS = 5000 };
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    rd_kafka_resp_err_t code = rd_kafka_commit_queue(rk, list, queue, NULL, NULL);
-    rd_kafka_event_t *event = code == RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_queue_poll(queue, COMMIT_MS) : NULL;
-    if (event != NULL) {
-        const rd_kafka_topic_partition_list_t *done = rd_kafka_event_topic_partition_list(event);
-        code = rd_kafka_event_error(event);
-        for (int i = 0; done != NULL && i < done->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
-            code = done->elems[i].err;
+    rd_kafka_event_t *event = c->unanswered ? rd_kafka_queue_poll(c->answers, 0) : NULL;
+    if (c->unanswered && event == NULL)
+        return RD_KAFKA_RESP_ERR__TIMED_OUT;
+    if (event != NULL)
         rd_kafka_event_destroy(event);
-    } else if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        code = RD_KAFKA_RESP_ERR__TIMED_OUT;
-    }
-    rd_kafka_queue_destroy(queue);
+    rd_kafka_resp_err_t code = rd_kafka_commit_queue(c->client.rk, list, c->answers, NULL, NULL);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return code;
+    event = rd_kafka_queue_poll(c->answers, COMMIT_MS);
+    c->unanswered = event == NULL;
+    if (event == NULL)
+        return RD_KAFKA_RESP_ERR__TIMED_OUT;
+    const rd_kafka_topic_partition_list_t *done = rd_kafka_event_topic_partition_list(event);
+    code = rd_kafka_event_error(event);
+    for (int i = 0; done != NULL && i < done->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+        code = done->elems[i].err;
+    rd_kafka_event_destroy(event);
     return code;
 }
 
@@ -443,8 +487,7 @@ enum hub_result hub_kafka_commit_offsets(struct hub_bus_consumer *consumer,
             return hub_fail(err, HUB_NO_MEMORY, NULL, NULL);
         }
     }
-    const rd_kafka_resp_err_t code = commit_and_wait(c->client.rk, list);
-    c->unanswered = code == RD_KAFKA_RESP_ERR__TIMED_OUT;
+    const rd_kafka_resp_err_t code = commit_and_wait(c, list);
     rd_kafka_topic_partition_list_destroy(list);
     switch ((int)code) {
     case RD_KAFKA_RESP_ERR_NO_ERROR:

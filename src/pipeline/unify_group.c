@@ -45,14 +45,10 @@ static struct hub_bus_place settled(struct unify_part *p)
     return place;
 }
 
-/* Of those parts that got on since the last time. Not exact: what was applied is in their own stores. Not while no broker can be reached:
- * the library would keep the commit, and its consumer waits for what it keeps when it is closed, so that a stop would hang. */
+/* Of those parts that got on since the last time. Not exact: what was applied is in their own stores. */
 static void commit_offsets(struct hub_unify *u)
 {
     struct hub_error err = {0};
-    if (hub_bus_consumer_trouble(u->consumer, &err) && (err.result == HUB_NETWORK || err.result == HUB_TIMEOUT))
-        return;
-    err = (struct hub_error){0};
     struct hub_bus_place *places = hub_mem_array((size_t)u->options.partitions, sizeof *places);
     size_t count = 0;
     for (int32_t i = 0; places != NULL && i < u->options.partitions; i++) {
