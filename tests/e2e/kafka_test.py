@@ -219,8 +219,15 @@ def a_broker_that_is_away_costs_no_message_and_no_order():
         cluster.nodes[0].start()
         cluster.wait(1)
         forwarded(hub, 90)
+        cluster.nodes[0].pause()  # connected, and without an answer to anything
+        send_all(hub, [encode(hospital.oru(n % 3)) for n in range(6)])
+        time.sleep(3)  # commits and questions are under way
+        hub.stop()
+        cluster.nodes[0].resume()
+        hub.start()
+        forwarded(hub, 90)
         stored = {e for ids in event_ids(cluster).values() for e in ids}
-        check(len(stored) == 69, f"{len(stored)} of 69 events arrived")
+        check(len(stored) == 75, f"{len(stored)} of 75 events arrived")
         for subject, ids in event_ids(cluster).items():
             order = first_copies(ids)
             times = {json.loads(v)["id"]: json.loads(v)["recordedtime"] for _, _, k, v, _ in cluster.dump("chartline.events") if k.decode() == subject}
