@@ -9,33 +9,10 @@
 #include <stdatomic.h>
 
 #include "src/base/mem.h"
-#include "src/log/log.h"
 #include "src/log/recent.h"
-#include "tests/temp_folder.h"
+#include "tests/unit/log/log_fixture.h"
 
 enum { SEGMENT_BYTES = 8192, TEXT_MAX = 512 };
-
-struct fixture {
-    char folder[512];
-    struct hub_log *log;
-    struct hub_error err;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    *state = f;
-    return f == NULL || temp_folder_new(f->folder) == NULL;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    hub_log_close(f->log, false);
-    temp_folder_remove(f->folder);
-    free(f);
-    return 0;
-}
 
 static void open_log(struct fixture *f, uint64_t recent_bytes)
 {
@@ -77,6 +54,22 @@ static enum hub_result read_one(struct hub_log_reader *reader, uint64_t expected
     return result;
 }
 
+static struct hub_log_reader *reader_from(struct fixture *f, uint64_t first)
+{
+    struct hub_log_reader *reader = NULL;
+    assert_int_equal(hub_log_reader_open(f->log, first, &reader, &f->err), HUB_OK);
+    return reader;
+}
+
+/* READER, which is closed here, has the records from FIRST to LAST still before it, and no more. */
+static void read_rest(struct hub_log_reader *reader, uint64_t first, uint64_t last)
+{
+    for (uint64_t n = first; n <= last; n++)
+        assert_int_equal(read_one(reader, n), HUB_OK);
+    assert_int_equal(read_one(reader, last + 1), HUB_END);
+    hub_log_reader_close(reader);
+}
+
 /* Whatever stands in the file from now on: reading it is refused. */
 static void spoil_tail(struct fixture *f, uint64_t first)
 {
@@ -92,25 +85,19 @@ static void spoil_tail(struct fixture *f, uint64_t first)
 static void log_reader_close_behind_the_writer_reads_no_file(void **state)
 {
     struct fixture *f = *state;
-    struct hub_log_reader *reader = NULL;
     open_log(f, 1024 * 1024);
     write_group(f->log, 5);
     spoil_tail(f, 1);
-    assert_int_equal(hub_log_reader_open(f->log, 1, &reader, &f->err), HUB_OK);
-    for (uint64_t n = 1; n <= 5; n++)
-        assert_int_equal(read_one(reader, n), HUB_OK);
-    assert_int_equal(read_one(reader, 6), HUB_END);
-    hub_log_reader_close(reader);
+    read_rest(reader_from(f, 1), 1, 5);
 }
 
 static void log_without_memory_for_groups_reads_and_checks_the_file(void **state)
 {
     struct fixture *f = *state;
-    struct hub_log_reader *reader = NULL;
     open_log(f, 0);
     write_group(f->log, 5);
     spoil_tail(f, 1);
-    assert_int_equal(hub_log_reader_open(f->log, 1, &reader, &f->err), HUB_OK);
+    struct hub_log_reader *reader = reader_from(f, 1);
     assert_int_equal(read_one(reader, 1), HUB_CORRUPT);
     hub_log_reader_close(reader);
 }
@@ -118,28 +105,23 @@ static void log_without_memory_for_groups_reads_and_checks_the_file(void **state
 static void log_group_that_a_reader_holds_outlives_its_place_in_memory(void **state)
 {
     struct fixture *f = *state;
-    struct hub_log_reader *reader = NULL;
     char text[TEXT_MAX];
     uint64_t number = 0;
     struct hub_span payload;
     open_log(f, 4096);
     write_group(f->log, 2);
-    assert_int_equal(hub_log_reader_open(f->log, 1, &reader, &f->err), HUB_OK);
+    struct hub_log_reader *reader = reader_from(f, 1);
     assert_int_equal(hub_log_reader_next(reader, &number, &payload, &f->err), HUB_OK);
     for (int i = 0; i < 40; i++)
         write_group(f->log, 2);
     assert_null(hub_log_recent_take(f->log, 1));
     assert_true(hub_span_equal(payload, content(1, text)));
-    for (uint64_t n = 2; n <= 82; n++)
-        assert_int_equal(read_one(reader, n), HUB_OK);
-    assert_int_equal(read_one(reader, 83), HUB_END);
-    hub_log_reader_close(reader);
+    read_rest(reader, 2, 82);
 }
 
 static void log_groups_in_memory_are_bounded_and_a_large_one_is_not_kept(void **state)
 {
     struct fixture *f = *state;
-    struct hub_log_reader *reader = NULL;
     open_log(f, 16 * 1024);
     for (int i = 0; i < 200; i++) {
         write_group(f->log, 1 + (size_t)i % 7);
@@ -155,7 +137,7 @@ static void log_groups_in_memory_are_bounded_and_a_large_one_is_not_kept(void **
     assert_int_equal(hub_log_sync(f->log, &f->err), HUB_OK);
     free(bytes);
     assert_null(hub_log_recent_take(f->log, large));
-    assert_int_equal(hub_log_reader_open(f->log, large, &reader, &f->err), HUB_OK);
+    struct hub_log_reader *reader = reader_from(f, large);
     assert_int_equal(hub_log_reader_next(reader, &number, &payload, &f->err), HUB_OK);
     assert_true(number == large && payload.len == len);
     hub_log_reader_close(reader);
@@ -165,11 +147,8 @@ static void log_groups_in_memory_are_bounded_and_a_large_one_is_not_kept(void **
 static void log_reads_the_same_from_memory_and_from_files(void **state)
 {
     struct fixture *f = *state;
-    struct hub_log_reader *near = NULL, *far = NULL, *jumps = NULL;
     open_log(f, 6 * 1024);
-    assert_int_equal(hub_log_reader_open(f->log, 1, &near, &f->err), HUB_OK);
-    assert_int_equal(hub_log_reader_open(f->log, 1, &far, &f->err), HUB_OK);
-    assert_int_equal(hub_log_reader_open(f->log, 1, &jumps, &f->err), HUB_OK);
+    struct hub_log_reader *near = reader_from(f, 1), *far = reader_from(f, 1), *jumps = reader_from(f, 1);
     uint64_t next_near = 1, next_far = 1, seed = 7;
     for (uint64_t round = 0; round < 400; round++) {
         write_group(f->log, 1 + (size_t)(round * 5 % 11));
@@ -195,7 +174,6 @@ static void log_reads_the_same_from_memory_and_from_files(void **state)
 static void log_goes_on_where_there_is_no_memory_to_keep_a_group(void **state)
 {
     struct fixture *f = *state;
-    struct hub_log_reader *reader = NULL;
     open_log(f, 1024 * 1024);
     write_group(f->log, 3);
     hub_mem_fail_nth(1, 1);
@@ -209,10 +187,7 @@ static void log_goes_on_where_there_is_no_memory_to_keep_a_group(void **state)
     assert_true(appended == HUB_OK || appended == HUB_NO_MEMORY);
     while (hub_log_durable(f->log) < 10)
         write_group(f->log, 1);
-    assert_int_equal(hub_log_reader_open(f->log, 1, &reader, &f->err), HUB_OK);
-    for (uint64_t n = 1; n <= hub_log_durable(f->log); n++)
-        assert_int_equal(read_one(reader, n), HUB_OK);
-    hub_log_reader_close(reader);
+    read_rest(reader_from(f, 1), 1, hub_log_durable(f->log));
 }
 
 enum { FOLLOWED = 3000 };

@@ -6,20 +6,12 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "src/base/diag.h"
-#include "src/log/log.h"
-#include "tests/temp_folder.h"
+#include "tests/unit/log/log_fixture.h"
 
 enum { RECORDS = 40 };
-
-struct fixture {
-    char folder[512];
-    struct hub_log *log;
-    struct hub_error err;
-};
 
 /* Nothing here is about what survives the power: that is tests/fault. */
 static enum hub_result no_sync(struct hub_disk *disk, int fd, struct hub_error *err)
@@ -49,22 +41,6 @@ static struct hub_disk *fast_disk(void)
 }
 
 static const struct hub_log_options options = {.segment_bytes = 1000};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    *state = f;
-    return f == NULL || temp_folder_new(f->folder) == NULL;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    hub_log_close(f->log, false);
-    temp_folder_remove(f->folder);
-    free(f);
-    return 0;
-}
 
 static enum hub_result reopen(struct fixture *f, bool clean)
 {

@@ -11,32 +11,9 @@
 
 #include "src/base/diag.h"
 #include "src/base/mem.h"
-#include "src/log/log.h"
-#include "tests/temp_folder.h"
-
-struct fixture {
-    char folder[512];
-    struct hub_log *log;
-    struct hub_error err;
-};
+#include "tests/unit/log/log_fixture.h"
 
 static const struct hub_log_options options = {.segment_bytes = 4096, .record_bytes_max = 20000};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    *state = f;
-    return f == NULL || temp_folder_new(f->folder) == NULL;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    hub_log_close(f->log, false);
-    temp_folder_remove(f->folder);
-    free(f);
-    return 0;
-}
 
 static enum hub_result reopen(struct fixture *f, bool clean)
 {

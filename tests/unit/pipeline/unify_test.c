@@ -49,6 +49,13 @@ static bool first_has_not_all(struct site *s)
     return stats_of(s, 0).ready != PARTITIONS;
 }
 
+/* The first member, until it has all partitions. */
+static void start_first(struct site *s)
+{
+    start_member(s, 0);
+    wait_while(first_has_not_all, s);
+}
+
 /* Half of the events, then WHAT befalls the members, then the other half. */
 static void half_and_half(struct site *s, size_t members, const struct hub_memory_faults *faults)
 {
@@ -93,6 +100,13 @@ static void begin_with_half(struct site *s)
     send_up_to(s, s->events.count / 2);
     wait_while(first_has_not_all, s);
     assert_int_equal(hub_unify_catch_up(s->members[0].unify, WAIT_MS, NULL), HUB_OK);
+}
+
+/* That member is away, with the half in its store. */
+static void leave_with_half(struct site *s)
+{
+    begin_with_half(s);
+    stop_member(s, 0);
 }
 
 static size_t newest_seen(struct site *s, int32_t partition)
@@ -155,8 +169,7 @@ static bool first_is_not_rebuilt(struct site *s)
 static void a_topic_that_grew_past_the_place_of_a_store_after_it_lost_its_end_is_noticed(void **state)
 {
     struct site *s = *state;
-    begin_with_half(s);
-    stop_member(s, 0);
+    leave_with_half(s);
     lose(s, 6);
     for (int32_t i = 0; i < PARTITIONS; i++) {
         const size_t last = newest_seen(s, i);
@@ -176,15 +189,13 @@ static void a_topic_that_grew_past_the_place_of_a_store_after_it_lost_its_end_is
 static void a_place_that_compaction_took_away_costs_a_store_and_no_events(void **state)
 {
     struct site *s = *state;
-    begin_with_half(s);
-    stop_member(s, 0);
+    leave_with_half(s);
     for (int32_t i = 0; i < PARTITIONS; i++) {
         const size_t last = newest_seen(s, i);
         write_again(s, i, last);
         hub_memory_compact(s->bus, TIMELINE_TOPIC, i, last);
     }
-    start_member(s, 0);
-    wait_while(first_has_not_all, s);
+    start_first(s);
     assert_int_equal(stats_of(s, 0).rebuilt, PARTITIONS);
     assert_int_equal(stats_of(s, 0).truncations, 0);
     assert_int_equal(stats_of(s, 0).applied, 0);
@@ -196,18 +207,15 @@ static void a_place_that_compaction_took_away_costs_a_store_and_no_events(void *
 static void a_tombstone_that_compaction_took_away_is_no_loss(void **state)
 {
     struct site *s = *state;
-    begin_with_half(s);
-    stop_member(s, 0);
+    leave_with_half(s);
     for (int32_t i = 0; i < PARTITIONS; i++)
         write_tombstone(s, i);
-    start_member(s, 0);
-    wait_while(first_has_not_all, s);
+    start_first(s);
     assert_int_equal(stats_of(s, 0).rebuilt, 0);
     stop_member(s, 0);
     for (int32_t i = 0; i < PARTITIONS; i++)
         hub_memory_compact(s->bus, TIMELINE_TOPIC, i, newest_seen(s, i));
-    start_member(s, 0);
-    wait_while(first_has_not_all, s);
+    start_first(s);
     assert_int_equal(stats_of(s, 0).truncations, 0);
     send_up_to(s, s->events.count);
     expect_whole(s);
@@ -216,10 +224,8 @@ static void a_tombstone_that_compaction_took_away_is_no_loss(void **state)
 static void a_store_that_is_where_it_was_is_not_read_anew(void **state)
 {
     struct site *s = *state;
-    begin_with_half(s);
-    stop_member(s, 0);
-    start_member(s, 0);
-    wait_while(first_has_not_all, s);
+    leave_with_half(s);
+    start_first(s);
     assert_int_equal(stats_of(s, 0).rebuilt + stats_of(s, 0).truncations + stats_of(s, 0).restored, 0);
     send_up_to(s, s->events.count);
     expect_whole(s);
@@ -238,10 +244,7 @@ static void lose_what_was_read(struct site *s, bool stopped)
 {
     size_t before[PARTITIONS];
     unsigned grown = 0;
-    some_events(s);
-    start_member(s, 0);
-    send_up_to(s, s->events.count / 2);
-    assert_int_equal(hub_unify_catch_up(s->members[0].unify, WAIT_MS, NULL), HUB_OK);
+    begin_with_half(s);
     if (stopped)
         stop_member(s, 0);
     for (int32_t p = 0; p < PARTITIONS; p++) {
@@ -272,10 +275,7 @@ static void another_log_is_noticed_by_who_was_away(void **state)
 static void another_log_of_identity_is_noticed(void **state)
 {
     struct site *s = *state;
-    some_events(s);
-    start_member(s, 0);
-    send_up_to(s, s->events.count / 2);
-    assert_int_equal(hub_unify_catch_up(s->members[0].unify, WAIT_MS, NULL), HUB_OK);
+    begin_with_half(s);
     for (int32_t p = 0; p < PARTITIONS; p++)
         assert_int_equal(hub_memory_lose_end(s->bus, IDENTITY_TOPIC, p, 2), 2);
     send_up_to(s, s->events.count);
@@ -382,8 +382,7 @@ static void an_event_waits_for_its_facts_and_takes_its_chart_along(void **state)
     struct site *s = *state;
     struct hub_chart chart;
     const struct hub_span event = event_with_link("e1", "1a", "1b");
-    start_member(s, 0);
-    wait_while(first_has_not_all, s);
+    start_first(s);
     s->events_only = true;
     send_event(s, event);
     s->events_only = false;
@@ -418,8 +417,7 @@ static void a_lag_is_that_of_now_when_it_was_asked_for(void **state)
 {
     struct site *s = *state;
     some_events(s);
-    start_member(s, 0);
-    wait_while(first_has_not_all, s);
+    start_first(s);
     s->events_only = true; /* without their facts they stay */
     for (size_t i = 0; i < 5; i++) {
         char id[16];
@@ -436,8 +434,7 @@ static void a_store_that_cannot_be_written_is_written_later(void **state)
 {
     struct site *s = *state;
     some_events(s);
-    start_member(s, 0);
-    wait_while(first_has_not_all, s);
+    start_first(s);
     (void)hub_kv_fail_nth(HUB_KV_WRITES, 3, true); /* of partitions and of who is who alike */
     send_up_to(s, s->events.count);
     assert_int_equal(hub_unify_catch_up(s->members[0].unify, 700, NULL), HUB_BUSY);

@@ -63,6 +63,12 @@ static inline struct hub_json *parse(const char *text)
     return json;
 }
 
+static inline void add_record(const char *text)
+{
+    assert_true(record_count < RECORDS_MAX);
+    records[record_count++] = parse(text);
+}
+
 static inline void say(struct say s)
 {
     if (s.entry.effective == 0)
@@ -81,8 +87,7 @@ static inline void say(struct say s)
         s.entry.kind != NULL ? s.entry.kind : "support", s.ordinal, minute(&arena, s.entry.effective),
         minute(&arena, s.time), minute(&arena, s.time),
         minute(&arena, s.recorded != 0 ? s.recorded : s.time + 1), (int)len - 2, entry + 1);
-    assert_true(record_count < RECORDS_MAX);
-    records[record_count++] = parse(record);
+    add_record(record);
 }
 
 static inline struct hub_json *ask(void)
