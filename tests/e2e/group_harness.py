@@ -92,6 +92,14 @@ class Site:
         for answer in send_all(self.hub, messages, window=window):
             check(ack_code(answer)[0] == "AA", f"a message is not accepted: {answer}")
 
+    def begin(self, messages):
+        """The hub and a process that has these messages: the process."""
+        self.start_hub()
+        one = self.add("one").start()
+        self.send(messages)
+        self.settled()
+        return one
+
     def forwarded(self, timeout=60):
         def done():
             status = self.hub.json("status")

@@ -12,11 +12,8 @@ PARTITIONS = 4
 def one_process_keeps_all_of_it(version="4"):
     site = Site(version=version)
     try:
-        site.start_hub()
-        one = site.add("one").start()
         hospital = Hospital(61, 8)
-        site.send(hospital.messages(120) + [encode(hospital.merge(1, 2))])
-        site.settled()
+        one = site.begin(hospital.messages(120) + [encode(hospital.merge(1, 2))])
         state = site.state()
         one.stop()
         one.take_keys(site.hub)  # patients' secrets too
@@ -82,11 +79,8 @@ def who_asks_waits_no_longer_than_for_what_is_there():
     """Right after a start, and where charts change in partitions that no event comes to: a process that has everything must not say that it is behind."""
     site = Site()
     try:
-        site.start_hub()
-        one = site.add("one").start()
         hospital = Hospital(71, 6)
-        site.send(hospital.messages(30))
-        site.settled()
+        one = site.begin(hospital.messages(30))
         state = site.state()
         one.stop()
         one.start()
@@ -138,11 +132,8 @@ def what_is_lost_comes_back_from_the_topics():
     """A data directory that is gone comes back from `timeline` alone; a topic that is gone too, from the events."""
     site = Site()
     try:
-        site.start_hub()
-        one = site.add("one").start()
         hospital = Hospital(64, 8)
-        site.send(hospital.messages(100) + [encode(hospital.merge(1, 2))])
-        site.settled()
+        one = site.begin(hospital.messages(100) + [encode(hospital.merge(1, 2))])
         state = site.state()
         written = site.outputs()
         one.stop()
@@ -194,12 +185,9 @@ def a_fact_that_no_trusted_hub_signed_does_not_count_and_is_said():
 def a_hole_in_the_events_is_not_passed_over():
     site = Site()
     try:
-        site.start_hub()
-        one = site.add("one").start()
         hospital = Hospital(68, 4)
         admissions = [encode(hospital.adt("A01", n)) for n in range(4)]
-        site.send(admissions)
-        site.settled()
+        one = site.begin(admissions)
         one.stop()
         site.send([encode(hospital.oru(n % 4)) for n in range(12)])
         site.forwarded()
@@ -223,11 +211,8 @@ def a_hole_in_the_events_is_not_passed_over():
 def what_cannot_be_read_is_counted_and_blocks_nobody():
     site = Site()
     try:
-        site.start_hub()
-        one = site.add("one").start()
         hospital = Hospital(69, 4)
-        site.send([encode(hospital.adt("A01", n)) for n in range(4)])
-        site.settled()
+        one = site.begin([encode(hospital.adt("A01", n)) for n in range(4)])
         for partition in range(PARTITIONS):
             for topic in ("events", "identity"):
                 site.cluster.admin("send", "chartline." + topic, b64encode(b"rubbish").decode(), b64encode(b"nothing of ours").decode(), partition)
@@ -269,11 +254,8 @@ def killed_at_every_place_nothing_is_lost_or_doubled():
 def charts_are_read_where_they_are():
     site = Site()
     try:
-        site.start_hub()
-        one = site.add("one").start()
         hospital = Hospital(66, 6)
-        site.send(hospital.messages(60))
-        site.settled()
+        one = site.begin(hospital.messages(60))
         one.stop()
         one.take_keys(site.hub)
         one.start()

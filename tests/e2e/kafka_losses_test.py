@@ -203,11 +203,8 @@ def a_timeline_topic_that_lost_its_end_gets_it_again():
     records lay, and by whoever comes next. A store of before does not go on at a place that holds another record."""
     place = site("out.")
     try:
-        place.start_hub()
-        one = place.add("one").start()
         hospital = Hospital(87, 6)
-        place.send(hospital.messages(40) + [encode(hospital.merge(1, 2))])
-        place.settled()
+        one = place.begin(hospital.messages(40) + [encode(hospital.merge(1, 2))])
         one.stop()
         one.start()  # what it writes next is the first of a producer: the brokers take it wherever the log ends (or it opens anew: half a minute)
         place.settled()
@@ -244,11 +241,8 @@ def events_deleted_before_they_were_read_are_counted_and_come_back():
     place = site("old.")
     events = place.topic("events")
     try:
-        place.start_hub()
-        one = place.add("one").start()
         hospital = Hospital(84, 6)
-        place.send([encode(hospital.adt("A01", n)) for n in range(6)])
-        place.settled()
+        one = place.begin([encode(hospital.adt("A01", n)) for n in range(6)])
         state = place.state()
         one.stop()
         place.send([encode(hospital.oru(n % 6)) for n in range(18)])
