@@ -171,7 +171,7 @@ bool hub_json_equal(const struct hub_json *a, const struct hub_json *b);
 
 enum { HUB_JSON_DEPTH_MAX = 64 };
 
-/* Parses one JSON text (RFC 8259; duplicate names, invalid UTF-8, depth over HUB_JSON_DEPTH_MAX and
+/* Parses one JSON text (RFC 8259; duplicate names, invalid UTF-8, more than HUB_JSON_DEPTH_MAX arrays and objects in each other and
  * trailing bytes are HUB_SYNTAX with ERR's number = byte offset). Strings are copied into ARENA. */
 enum hub_result hub_json_parse(struct hub_arena *arena, struct hub_span text, struct hub_json **out, struct hub_error *err) HUB_MUST_USE;
 /* Appends the canonical form; check hub_buf_result afterwards. */

@@ -101,7 +101,6 @@ static enum hub_result convert_array(struct hub_arena *arena, yyjson_val *val, u
 
 static enum hub_result convert(struct hub_arena *arena, yyjson_val *val, unsigned depth, struct hub_json **out)
 {
-    HUB_ENSURE(depth <= HUB_JSON_DEPTH_MAX, HUB_SYNTAX);
     enum hub_json_type type = HUB_JSON_NULL;
     switch (yyjson_get_type(val)) {
     case YYJSON_TYPE_BOOL:
@@ -122,6 +121,7 @@ static enum hub_result convert(struct hub_arena *arena, yyjson_val *val, unsigne
     default:
         break;
     }
+    HUB_ENSURE(depth < HUB_JSON_DEPTH_MAX || (type != HUB_JSON_OBJECT && type != HUB_JSON_ARRAY), HUB_SYNTAX);
     struct hub_json *node = hub_json_new(arena, type);
     HUB_ENSURE(node != NULL, HUB_NO_MEMORY);
     *out = node;

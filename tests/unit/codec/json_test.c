@@ -72,8 +72,7 @@ static void parse_refuses_depth_past_the_limit_and_takes_the_limit(void **state)
         memset(text, '[', depth);
         memset(text + depth, ']', depth);
         struct hub_json *node = NULL;
-        /* the innermost array is at depth - 1 */
-        enum hub_result expected = depth - 1 <= HUB_JSON_DEPTH_MAX ? HUB_OK : HUB_SYNTAX;
+        enum hub_result expected = depth <= HUB_JSON_DEPTH_MAX ? HUB_OK : HUB_SYNTAX;
         assert_int_equal(hub_json_parse(&arena, hub_span_of(text, 2 * depth), &node, NULL), expected);
     }
 }
