@@ -394,8 +394,8 @@ enum hub_result hub_kafka_client_open(struct hub_kafka_client *client, enum hub_
 
 void hub_kafka_client_close(struct hub_kafka_client *client)
 {
-    if (client->rk != NULL)
-        rd_kafka_destroy(client->rk);
+    if (client->rk != NULL) /* a consumer has left its group before; one that could not would be waited for without an end */
+        rd_kafka_destroy_flags(client->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     client->rk = NULL;
     hub_arena_deinit(&client->arena);
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <dirent.h>
+#include <unistd.h>
 
 #include <librdkafka/rdkafka.h>
 /* needs the one above */
@@ -482,6 +484,52 @@ static void brokers_that_are_away_are_no_failure_of_a_consumer(void **state)
     hub_bus_consumer_close(c);
 }
 
+static bool a_client_is_being_closed(void)
+{
+    bool found = false;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (const struct dirent *task = readdir(tasks); task != NULL && !found; task = readdir(tasks)) {
+        char path[300], name[32] = "";
+        (void)snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        FILE *file = fopen(path, "r");
+        if (file == NULL)
+            continue;
+        found = fgets(name, sizeof name, file) != NULL && strcmp(name, "kafka-close\n") == 0;
+        (void)fclose(file);
+    }
+    (void)closedir(tasks);
+    return found;
+}
+
+/* The library waits for the answer to a commit longer than who closes a consumer, and not for ever. */
+static void a_commit_without_an_answer_holds_nobody_up_and_leaves_nothing_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_error err = {0};
+    struct hub_bus_consumer *c = NULL;
+    const char *topics[] = {f->topic, NULL};
+    const struct hub_bus_consumer_options options = {.group = "g1", .instance = "one", .topics = topics, .session_ms = 15000};
+    assert_int_equal(hub_bus_consumer_open(f->bus, &options, &c, NULL), HUB_OK);
+    struct hub_bus_event event = next(c);
+    assert_int_equal(event.kind, HUB_BUS_ASSIGNED);
+    assign_all(c, &event, 0);
+    struct hub_bus_place place = place_at(f, 7);
+    assert_int_equal(hub_bus_commit_offsets(c, &place, 1, NULL), HUB_OK);
+    for (int32_t broker = 1; broker <= 3; broker++)
+        (void)rd_kafka_mock_broker_set_down(f->cluster, broker);
+    for (int i = 0; i < WAIT_MS / TURN_MS && !hub_bus_consumer_trouble(c, &err); i++)
+        assert_int_equal(hub_bus_next(c, TURN_MS, &event, NULL), HUB_OK);
+    place.offset = 8;
+    assert_int_equal(hub_bus_commit_offsets(c, &place, 1, NULL), HUB_TIMEOUT);
+    assert_int_equal(hub_bus_commit_offsets(c, &place, 1, NULL), HUB_TIMEOUT); /* the first is under way still */
+    hub_bus_consumer_close(c);
+    assert_true(a_client_is_being_closed());
+    for (int i = 0; i < 2 * WAIT_MS / TURN_MS && a_client_is_being_closed(); i++)
+        (void)usleep(TURN_MS * 1000);
+    assert_false(a_client_is_being_closed());
+}
+
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define UNDER_TSAN 1
@@ -517,6 +565,7 @@ int main(void)
         TEST(a_member_commits_and_finds_what_it_committed),
         TEST(a_second_member_takes_a_part_and_gives_it_back),
         TEST(brokers_that_are_away_are_no_failure_of_a_consumer),
+        TEST(a_commit_without_an_answer_holds_nobody_up_and_leaves_nothing_behind),
     };
     return getenv("CHARTLINE_TEST_BROKER") != NULL ? cmocka_run_group_tests_name("real broker", real, NULL, NULL)
                                                    : cmocka_run_group_tests(tests, NULL, NULL);
