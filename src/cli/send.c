@@ -394,10 +394,20 @@ static int send_all(struct sending *s, const char *url, int count, char **files)
     return fine ? HUB_EXIT_OK : HUB_EXIT_WRONG;
 }
 
+static int times_named(int count, char **files, const char *name)
+{
+    int times = 0;
+    for (int i = 0; i < count; i++)
+        times += strcmp(files[i], name) == 0;
+    return times;
+}
+
 int hub_cli_send(int count, char **operands)
 {
     if (count < 2)
-        return hub_cli_usage("send: name a URL and the files to send");
+        return hub_cli_usage("send: name a URL and the files to send (- is standard input)");
+    if (times_named(count - 1, operands + 1, "-") > 1)
+        return hub_cli_usage("send: standard input (-) can be read once; use --repeat to send it again");
     if (opt.repeat == 0 || opt.connections == 0 || opt.connections > 65536 || opt.pipeline == 0 ||
         opt.pipeline > 65536 || opt.repeat > 1000000000)
         return hub_cli_usage("send: --repeat, --connections and --pipeline are at least 1");

@@ -332,9 +332,50 @@ def commands_read_and_send_batches():
         hub.close()
 
 
+def what_is_piped_is_sent_as_what_is_named():
+    files = {"plain": wrap([adt("T1"), b"MSH|^~\\&|broken\r", adt("T2", "70002")], "B1", "F1"),
+             "lines": wrap([adt("T3"), adt("T4", "70002")], "B2", "F2").replace(b"\r", b"\r\n"),
+             "marked": b"\xef\xbb\xbf" + wrap([adt("T5"), adt("T6", "70002")], "B3"),
+             "framed": VT + wrap([adt("T7"), adt("T8", "70002")], "B4") + FS + CR + VT + adt("T9") + FS + CR,
+             "several": adt("T10") + b"\r\n\r\n" + adt("T11", "70002"),
+             "large": wrap(patients(500, "L"), "B5"),  # more than a pipe holds
+             "nothing": b"\r\n"}
+    batches = {"plain": 1, "lines": 1, "marked": 1, "framed": 1, "several": 0, "large": 1, "nothing": 0}
+    refused = {"plain": 1, "nothing": 1}
+    hub = Hub().start()
+    try:
+        send = ["send", f"mllps://127.0.0.1:{hub.port}", "--cert", "certs/sender.pem", "--key", "certs/sender.key", "--ca", "certs/ca.pem"]
+
+        def taken():
+            return hub.json("status")["feeds"][0]["batches"]
+
+        def members(out):
+            return [{k: v for k, v in a.items() if k != "file"} for a in json.loads(out)["answers"]] if out else out
+
+        for name, text in files.items():
+            path = os.path.join(hub.base, name + ".hl7")
+            with open(path, "wb") as f:
+                f.write(text)
+            for options, whole in ((["--json"], 0), (["--json", "--batch"], batches[name])):
+                before = taken()
+                named, _ = run(*send, *options, path, cwd=hub.dir, expect=refused.get(name, 0))
+                between = taken()
+                piped, err = run(*send, *options, "-", cwd=hub.dir, stdin=text, expect=refused.get(name, 0))
+                check((between - before, taken() - between) == (whole, whole), f"{name} {options}: {before}, {between}, {taken()} batches")
+                check(members(piped) == members(named), f"{name} {options}: piped {piped}\nnamed {named}")
+                check(name != "nothing" or "no message" in err, f"an empty pipe: {err}")
+        out, _ = run(*send, os.path.join(hub.base, "several.hl7"), "-", cwd=hub.dir, stdin=files["lines"])
+        check([l.split("\t")[0] for l in out.splitlines()] == ["T10", "T11", "T3", "T4"], f"a file and a pipe: {out}")
+        _, err = run(*send, "-", "-", cwd=hub.dir, stdin=files["lines"], expect=2)
+        check("once" in err, f"standard input named twice: {err}")
+        check("standard input" in run("send", "--help")[0], "help does not say it")
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
     main([every_message_of_a_batch_has_its_own_fate, wrong_counts_are_told_and_the_messages_stay, broken_envelopes_do_not_take_messages_with_them,
           messages_of_a_batch_ask_for_their_own_answers, a_batch_sent_again_gets_the_same_answer, a_large_batch_does_not_hold_up_others,
           a_batch_past_the_limit_is_refused_whole, a_batch_is_finished_before_a_stop_and_given_up_without_its_sender,
-          a_batch_waits_for_space_and_goes_on, commands_read_and_send_batches,
+          a_batch_waits_for_space_and_goes_on, commands_read_and_send_batches, what_is_piped_is_sent_as_what_is_named,
           a_kill_in_the_middle_loses_and_doubles_nothing])
