@@ -1,7 +1,8 @@
 /* Which resources of an event are sealed whole as `sensitive`: those with a label or code of the policy's lists, and
  * those that would tell by what they stand beside. A report that was lifted for its own code takes its results along,
  * for their codes may be a laboratory's own; a report with a lifted result is lifted, for it sums its results up; and
- * the order of either is, for it asked for what must not show. */
+ * the order of either is, for it asked for what must not show. A compound and what is made of it are lifted together:
+ * the notes of the one name the ingredients of the other; so are a prescription and the instructions to give it. */
 #include "src/protect/seal_internal.h"
 
 enum { ROUNDS_MAX = 64 };
@@ -67,6 +68,30 @@ static void spread_order(struct lifting *l, uint32_t at)
     }
 }
 
+static void lift_together(struct lifting *l, uint32_t a, uint32_t b)
+{
+    if (is_lifted(l, a) || is_lifted(l, b)) {
+        lift(l, a);
+        lift(l, b);
+    }
+}
+
+static void spread_list(struct lifting *l, uint32_t at, const char *name, const char *type)
+{
+    for (const struct hub_json *r = items_of(l->event->resources[at].json, name); r != NULL; r = r->next) {
+        const uint32_t target = target_of(l, r);
+        if (target != UINT32_MAX && strcmp(l->event->resources[target].type, type) == 0)
+            lift_together(l, at, target);
+    }
+}
+
+static void spread_medication(struct lifting *l, uint32_t at)
+{
+    spread_list(l, at, "supportingInformation", "Medication");
+    if (strcmp(l->event->resources[at].type, "MedicationRequest") == 0)
+        spread_list(l, at, "basedOn", "MedicationRequest");
+}
+
 static enum hub_result spread(struct lifting *l)
 {
     struct hub_event *event = l->event;
@@ -80,6 +105,7 @@ static enum hub_result spread(struct lifting *l)
         for (uint32_t i = 0; i < event->resource_count; i++) {
             if (strcmp(event->resources[i].type, "DiagnosticReport") == 0)
                 spread_report(l, i);
+            spread_medication(l, i);
             if (event->resources[i].entry.sensitive)
                 spread_order(l, i);
         }

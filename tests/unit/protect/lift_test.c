@@ -110,6 +110,46 @@ static void seal_of_a_report_lifted_for_its_own_code_takes_its_results_along(voi
     assert_non_null(strstr(text, "PLAINMARKER"));
 }
 
+/* RxNorm 6813: methadone. The last of the resources is another order's. */
+static void seal_compound(struct test_seal *f, bool by_order)
+{
+    static const char secret[] = ",\"ingredient\":[{\"itemCodeableConcept\":{\"coding\":[{\"system\":\"http://www.nlm.nih.gov/research/umls/rxnorm\",\"code\":\"6813\"}]}}]";
+    static const char coding[] = "\"coding\":[{\"system\":\"http://www.nlm.nih.gov/research/umls/rxnorm\",\"code\":\"6813\"}],";
+    char order[512], compound[512];
+    (void)snprintf(order, sizeof order,
+                   "{\"resourceType\":\"MedicationRequest\",\"status\":\"active\",\"intent\":\"order\",\"medicationCodeableConcept\":{%s\"text\":\"HIVMARKER\"},"
+                   "\"note\":[{\"text\":\"NOTEMARKER\"}],\"supportingInformation\":[{\"reference\":\"->1\"}]}",
+                   by_order ? coding : "");
+    (void)snprintf(compound, sizeof compound, "{\"resourceType\":\"Medication\",\"status\":\"active\",\"code\":{\"text\":\"COMPOUNDMARKER\"}%s}",
+                   by_order ? "" : secret);
+    (void)add(f, HUB_KIND_MEDICATION_REQUEST, order);
+    (void)add(f, HUB_KIND_NONE, compound);
+    (void)add(f, HUB_KIND_NONE,
+              "{\"resourceType\":\"MedicationRequest\",\"status\":\"active\",\"intent\":\"instance-order\","
+              "\"medicationCodeableConcept\":{\"text\":\"GIVEMARKER\"},\"basedOn\":[{\"reference\":\"->0\"}]}");
+    (void)add(f, HUB_KIND_MEDICATION_REQUEST,
+              "{\"resourceType\":\"MedicationRequest\",\"status\":\"active\",\"intent\":\"order\",\"medicationCodeableConcept\":{\"text\":\"PLAINMARKER\"},"
+              "\"supportingInformation\":[{\"reference\":\"->4\"}]}");
+    (void)add(f, HUB_KIND_NONE, "{\"resourceType\":\"Medication\",\"status\":\"active\",\"code\":{\"text\":\"SALINEMARKER\"}}");
+    const char *text = opened_without_sensitive(f);
+    static const char *const hidden[] = {"\"6813\"", "HIVMARKER", "NOTEMARKER", "COMPOUNDMARKER", "GIVEMARKER"};
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
+        if (strstr(text, hidden[i]) != NULL)
+            fail_msg("%s shows", hidden[i]);
+    assert_non_null(strstr(text, "PLAINMARKER"));
+    assert_non_null(strstr(text, "SALINEMARKER"));
+}
+
+static void seal_lifts_an_order_for_an_ingredient(void **state)
+{
+    seal_compound(*state, false);
+}
+
+static void seal_lifts_a_compound_and_doses_for_the_drug_of_their_order(void **state)
+{
+    seal_compound(*state, true);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, test_seal_setup, test_seal_teardown)
@@ -117,6 +157,8 @@ int main(void)
         T(seal_lifts_a_labelled_resource_whole),
         T(seal_lifts_what_would_give_a_lifted_result_away),
         T(seal_of_a_report_lifted_for_its_own_code_takes_its_results_along),
+        T(seal_lifts_an_order_for_an_ingredient),
+        T(seal_lifts_a_compound_and_doses_for_the_drug_of_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
