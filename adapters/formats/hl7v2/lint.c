@@ -83,8 +83,8 @@ static unsigned fields_of(const char *segment)
     } known[] = {{"AIG", 14}, {"AIL", 13}, {"AIP", 13}, {"AIS", 13}, {"AL1", 6},  {"DG1", 26}, {"EVN", 7},  {"FT1", 56},
                  {"GT1", 57}, {"IAM", 30}, {"IN1", 55}, {"IN2", 72}, {"IN3", 28}, {"MRG", 7},  {"MSH", 28}, {"NK1", 41},
                  {"NTE", 9},  {"OBR", 55}, {"OBX", 33}, {"ORC", 38}, {"PD1", 23}, {"PID", 40}, {"PR1", 25}, {"PRB", 28},
-                 {"PRT", 25}, {"PV1", 54}, {"PV2", 50}, {"RGS", 3},  {"ROL", 14}, {"RXA", 29}, {"RXD", 36}, {"RXE", 46},
-                 {"RXO", 37}, {"RXR", 6},  {"SCH", 27}, {"SPM", 35}, {"TQ1", 14}, {"TXA", 28}};
+                 {"PRT", 25}, {"PV1", 54}, {"PV2", 50}, {"RGS", 3},  {"ROL", 14}, {"RXA", 29}, {"RXC", 11}, {"RXD", 36}, {"RXE", 46},
+                 {"RXG", 33}, {"RXO", 37}, {"RXR", 6},  {"SCH", 27}, {"SPM", 35}, {"TQ1", 14}, {"TXA", 28}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strncmp(known[i].id, segment, 3) == 0)
             return known[i].fields;

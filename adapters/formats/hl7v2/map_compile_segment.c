@@ -37,22 +37,25 @@ static void compile_extends(struct map_compiler *c, struct hub_yaml *yaml, struc
     out->extends = slots;
 }
 
-/* The segments that `extends` may look over. */
-static void compile_over(struct map_compiler *c, struct hub_yaml *yaml, struct map_decl *out)
+/* The segments beside `extends`: what it looks over, whose resource it adds to. NULL: none is said. */
+static const uint16_t *compile_names(struct map_compiler *c, struct hub_yaml *yaml, const struct map_decl *decl, const char *wrong,
+                                     uint16_t *count)
 {
+    if (yaml == NULL)
+        return NULL;
     uint16_t *names = map_zalloc(c, yaml->count + 1, sizeof *names);
-    if (names == NULL || yaml->type != HUB_YAML_LIST || out->extends == NULL) {
-        map_problem(c, yaml->line, "over is a list of segment names beside extends", NULL);
-        return;
+    if (names == NULL || yaml->type != HUB_YAML_LIST || decl->extends == NULL) {
+        map_problem(c, yaml->line, wrong, NULL);
+        return NULL;
     }
     for (struct hub_yaml *item = yaml->first; item != NULL; item = item->next) {
         item->used = true;
         if (item->type == HUB_YAML_SCALAR && strlen(item->text) == 3)
-            names[out->over_count++] = map_intern_segment(c, item->text, item->line);
+            names[(*count)++] = map_intern_segment(c, item->text, item->line);
         else
             map_problem(c, item->line, "not the name of a segment", item->type == HUB_YAML_SCALAR ? item->text : NULL);
     }
-    out->over = names;
+    return names;
 }
 
 static enum map_per per_of(struct map_compiler *c, struct hub_yaml *yaml)
@@ -140,7 +143,7 @@ static void declare_slot(struct map_compiler *c, const struct map_decl *decl, co
 
 static void compile_decl(struct map_compiler *c, struct hub_yaml *yaml, struct map_decl *out)
 {
-    static const char *const known[] = {"resource", "per", "extends", "over", "when", "rules", "entry", "merge", "label", "note", NULL};
+    static const char *const known[] = {"resource", "per", "extends", "of", "over", "when", "rules", "entry", "merge", "label", "note", NULL};
     const char *outer_file = c->file;
     yaml->used = true;
     c->file = map_file_of(c, yaml);
@@ -154,9 +157,8 @@ static void compile_decl(struct map_compiler *c, struct hub_yaml *yaml, struct m
         compile_extends(c, extends, out);
     else if (out->resource != NULL)
         out->slot = map_intern_slot(c, out->name, yaml->line);
-    struct hub_yaml *over = hub_yaml_get(yaml, "over");
-    if (over != NULL)
-        compile_over(c, over, out);
+    out->over = compile_names(c, hub_yaml_get(yaml, "over"), out, "over is a list of segment names beside extends", &out->over_count);
+    out->of = compile_names(c, hub_yaml_get(yaml, "of"), out, "of is a list of segment names beside extends", &out->of_count);
     if ((extends != NULL) == (out->resource != NULL))
         map_problem(c, yaml->line, "a declaration needs `resource` or `extends`", out->name);
     declare_slot(c, out, yaml);

@@ -27,13 +27,14 @@ static struct map_res *made_of_slot(const struct map_seg *seg, uint16_t slot)
     return NULL;
 }
 
-static bool looks_over(const struct map_decl *decl, uint16_t name)
+/* NAMES NULL: any name. */
+static bool is_named(const uint16_t *names, uint16_t count, uint16_t name)
 {
-    for (uint16_t i = 0; i < decl->over_count; i++) {
-        if (decl->over[i] == name)
+    for (uint16_t i = 0; i < count; i++) {
+        if (names[i] == name)
             return true;
     }
-    return false;
+    return names == NULL;
 }
 
 /* The nearest resource before SEG that DECL may add to. */
@@ -42,12 +43,12 @@ static struct map_res *find_extended(const struct map_seg *seg, const struct map
     enum { STEPS_MAX = 64 };
     unsigned steps = 0;
     for (const struct map_seg *at = seg->before; at != NULL && steps < STEPS_MAX; at = at->before, steps++) {
-        for (uint16_t i = 0; i < decl->extends_count; i++) {
+        for (uint16_t i = 0; i < decl->extends_count && is_named(decl->of, decl->of_count, at->name); i++) {
             struct map_res *res = made_of_slot(at, decl->extends[i]);
             if (res != NULL)
                 return res;
         }
-        if (decl->over != NULL && !looks_over(decl, at->name))
+        if (!is_named(decl->over, decl->over_count, at->name))
             return NULL;
     }
     return NULL;

@@ -277,6 +277,8 @@ struct map_decl { /* a resource of a segment table */
     uint16_t extends_count;
     const uint16_t *over; /* the only segments that may stand between; NULL: any */
     uint16_t over_count;
+    const uint16_t *of; /* the only segments whose resource it adds to; NULL: any */
+    uint16_t of_count;
     enum map_per per;
     const struct map_cond *when;
     const struct map_entry *entry;

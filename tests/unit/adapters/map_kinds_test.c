@@ -108,6 +108,161 @@ static void what_the_pharmacy_encoded_is_shown_and_what_was_asked_for_beside_it(
     assert_null(strstr(text, "IV"));
 }
 
+/* --- compounds --- */
+
+/* The NTH resource of a type, entry or not; NULL: there are fewer. */
+static struct hub_json *of_type(const struct hub_event *e, const char *type, unsigned nth)
+{
+    for (uint32_t i = 0; i < e->resource_count; i++)
+        if (hub_span_is(hub_json_get_span(e->resources[i].json, "resourceType"), type) && nth-- == 0)
+            return e->resources[i].json;
+    return NULL;
+}
+
+#define SALINE "RXC|B|1^Saline^L|1000|mL\n"
+#define POTASSIUM "RXC|A|2^Potassium^L|20|meq\n"
+
+static void components_stand_beside_the_drug_and_their_amounts_are_no_strength(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("RDE^O11") PID "ORC|NW|P1^EHR\nRXE||9^Infusion^L|500||mL\nRXR|IV\n" SALINE POTASSIUM "NTE|1||Slowly\n");
+    const struct hub_json *request = of_type(e, "MedicationRequest", 0);
+    assert_span(hub_json_get_span(hub_json_get(request, "medicationCodeableConcept"), "text"), "Infusion");
+    assert_json(f, hub_json_get(request, "note"),
+                "[{\"text\":\"recipe: base Saline 1000 mL\"},{\"text\":\"recipe: additive Potassium 20 meq\"},{\"text\":\"Slowly\"}]");
+    assert_non_null(strstr(fixture_json(f, hub_json_get(request, "dosageInstruction")), "\"value\":500"));
+    assert_int_equal(hub_json_get(request, "supportingInformation")->len, 1);
+    const struct hub_json *compound = of_type(e, "Medication", 0);
+    assert_int_equal(hub_json_get(compound, "ingredient")->len, 2);
+    assert_null(strstr(fixture_json(f, compound), "strength"));
+    assert_null(of_type(e, "Medication", 1));
+    assert_int_equal(fixture_count(e, HUB_KIND_MEDICATION_REQUEST), 1); /* the compound is no entry */
+}
+
+static void a_component_without_unit_says_so(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const rows[][2] = {
+        {"RXC|A|2^Potassium^L|20|meq\n", "[{\"text\":\"recipe: additive Potassium 20 meq\"}]"},
+        {"RXC|A|2^Potassium^L|20|258773002^mL^SCT\n", "[{\"text\":\"recipe: additive Potassium 20 mL\"}]"},
+        {"RXC|A|2^Potassium^L|20\n", "[{\"text\":\"recipe: additive Potassium 20 (unit not sent)\"}]"},
+        {"RXC|B|2^Potassium^L\n", "[{\"text\":\"recipe: base Potassium\"}]"},
+        {"RXC|T|2\n", "[{\"text\":\"recipe: component (T) 2\"}]"},
+        {"RXC||2^Potassium^L|20|meq|2|meq||1|mL\n",
+         "[{\"text\":\"recipe: component Potassium 20 meq\"},{\"text\":\"strength of Potassium: 2 meq\"},{\"text\":\"strength of Potassium in: 1 mL\"}]"},
+        {"RXC||2^Potassium^L|||2|||1\n",
+         "[{\"text\":\"recipe: component Potassium\"},{\"text\":\"strength of Potassium: 2 (unit not sent)\"},"
+         "{\"text\":\"strength of Potassium in: 1 (unit not sent)\"}]"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, MSH("OMP^O09") PID "ORC|NW|P1^EHR\nRXO|9^Infusion^L|500||mL\n%s", rows[i][0]);
+        assert_json(f, hub_json_get(only(f, text, HUB_KIND_MEDICATION_REQUEST)->json, "note"), rows[i][1]);
+    }
+    struct hub_event *e = fixture_good(f, MSH("OMP^O09") PID "ORC|NW|P1^EHR\nRXO|9^Infusion^L|500||mL\nRXC|A||20|meq\n");
+    assert_null(hub_json_get(of_type(e, "MedicationRequest", 0), "note")); /* an amount of nothing */
+    assert_null(of_type(e, "Medication", 0));
+}
+
+static void components_belong_to_the_segment_before_them(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const types[] = {"RDE^O11", "RDS^O13", "ORM^O01"}; /* ORM: all in one group */
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        char text[2048];
+        (void)snprintf(text, sizeof text,
+                       "MSH|^~\\&|EHR|GENHOSP|HUB|X|20260301120000||%s|M1|P|2.5.1\n" PID
+                       "ORC|NW|P1^EHR|F1^PH\nRXO|8^Asked^L|1\nRXC|A|7^Asked component^L|5|mg\nRXE||9^Encoded^L|1\n" POTASSIUM
+                       "RXD|1|9^Dispensed^L|20260301|1|||RX1\n" SALINE,
+                       types[i]);
+        struct hub_event *e = fixture_good(f, text);
+        const struct hub_json *request = of_type(e, "MedicationRequest", 0), *dispense = of_type(e, "MedicationDispense", 0);
+        assert_null(strstr(fixture_json(f, request), "Asked component")); /* as what was asked for beside what is encoded */
+        assert_json(f, hub_json_get(request, "note"), "[{\"text\":\"asked for: Asked (8)\"},{\"text\":\"recipe: additive Potassium 20 meq\"}]");
+        assert_json(f, hub_json_get(dispense, "note"), "[{\"text\":\"recipe: base Saline 1000 mL\"}]");
+        assert_non_null(strstr(fixture_json(f, of_type(e, "Medication", 0)), "Potassium"));
+        assert_non_null(strstr(fixture_json(f, of_type(e, "Medication", 1)), "Saline"));
+        assert_null(of_type(e, "Medication", 2));
+    }
+    struct hub_event *e = fixture_good(f, MSH("RDE^O11") PID "ORC|NW|P1^EHR\nRXE||9^A^L|1\n" SALINE "ORC|NW|P2^EHR\nRXE||5^B^L|1\n");
+    assert_null(hub_json_get(of_type(e, "MedicationRequest", 1), "supportingInformation"));
+    assert_null(of_type(e, "Medication", 1)); /* no RXC, no compound */
+}
+
+static void a_compound_is_as_confidential_as_its_order(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("RDE^O11") PID "ORC|NW|P1^EHR||||||||||||||||||||||||||R^^HL70177~V^^HL70177\nRXE||9^A^L|1\n" SALINE POTASSIUM);
+    assert_json(f, hub_json_get(hub_json_get(of_type(e, "Medication", 0), "meta"), "security"),
+                fixture_json(f, hub_json_get(hub_json_get(of_type(e, "MedicationRequest", 0), "meta"), "security")));
+    assert_int_equal(hub_json_get(hub_json_get(of_type(e, "Medication", 0), "meta"), "security")->len, 2);
+}
+
+/* --- instructions to give --- */
+
+static void an_instruction_to_give_is_no_prescription_and_nothing_given(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const orders[] = {"", "RXE||1^A^L|1\n"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, MSH("RGV^O15") PID "ORC|RE|P1^EHR|F1^PH\n%sRXG|1|||1^A^L|5||mg\nTQ1|1||||||20260301200000\nRXR|PO\n", orders[i]);
+        struct hub_event *e = fixture_good(f, text);
+        assert_int_equal(fixture_count(e, HUB_KIND_MEDICATION_REQUEST), 0);
+        assert_int_equal(fixture_count(e, HUB_KIND_MEDICATION_ADMINISTRATION), 0);
+        assert_int_equal(fixture_count(e, HUB_KIND_ORDER), 0);
+        assert_null(of_type(e, "MedicationAdministration", 0));
+        assert_null(of_type(e, "ServiceRequest", 0));
+        const struct hub_json *give = of_type(e, "MedicationRequest", i == 0 ? 0 : 1);
+        assert_span(hub_json_get_span(give, "intent"), "instance-order");
+        assert_null(hub_json_get(give, "identifier")); /* ORC-2 and ORC-3 are the prescription's */
+        assert_non_null(strstr(fixture_json(f, hub_json_get(give, "basedOn")), i == 0 ? "\"F1\"" : "\"reference\""));
+        const char *dose = fixture_json(f, hub_json_get(give, "dosageInstruction"));
+        assert_non_null(strstr(dose, "\"value\":5"));
+        assert_non_null(strstr(dose, "2026-03-01T20:00:00-05:00"));
+        assert_non_null(strstr(dose, "PO"));
+        assert_null(of_type(e, "MedicationRequest", i == 0 ? 1 : 2));
+    }
+}
+
+static void the_state_of_an_instruction_to_give_is_never_completed(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const rows[][3] = {{"RE", "", "active"},     {"OK", "", "active"},      {"CA", "", "cancelled"},
+                                          {"DC", "", "stopped"},    {"HD", "", "on-hold"},     {"FU", "", "unknown"},
+                                          {"SC", "CM", "unknown"},  {"RE", "CM", "unknown"},   {"RE", "IP", "active"},
+                                          {"RE", "CA", "cancelled"}, {"RE", "ER", "entered-in-error"}, {"ZZ", "", "unknown"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, MSH("RGV^O15") PID "ORC|%s|P1^EHR|F1^PH||%s\nRXG|1|||1^A^L|5||mg\n", rows[i][0], rows[i][1]);
+        assert_span(hub_json_get_span(of_type(fixture_good(f, text), "MedicationRequest", 0), "status"), rows[i][2]);
+    }
+}
+
+static void each_instruction_to_give_has_its_own_time_route_note_and_recipe(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("RGV^O15") PID "ORC|RE|P1^EHR|F1^PH\nRXE||1^A^L|1\nRXR|IM\n"
+                                                             "RXG|1|||1^A^L|5||mg\nTQ1|1||||||20260301200000\nRXR|PO\nNTE|1||first\n"
+                                                             "RXG|2|||1^A^L|6||mg\nTQ1|1||||||20260302200000\nRXR|IV\n" SALINE "NTE|1||second\n");
+    const char *order = fixture_json(f, of_type(e, "MedicationRequest", 0));
+    assert_non_null(strstr(order, "IM"));
+    assert_null(strstr(order, "PO"));
+    assert_null(strstr(order, "T20:00"));
+    assert_null(strstr(order, "first"));
+    const char *first = fixture_json(f, of_type(e, "MedicationRequest", 1));
+    assert_non_null(strstr(first, "2026-03-01T20:00"));
+    assert_non_null(strstr(first, "PO"));
+    assert_non_null(strstr(first, "first"));
+    assert_null(strstr(first, "Saline"));
+    assert_null(strstr(first, "03-02T"));
+    const char *second = fixture_json(f, of_type(e, "MedicationRequest", 2));
+    assert_non_null(strstr(second, "2026-03-02T20:00"));
+    assert_non_null(strstr(second, "Saline"));
+    assert_non_null(strstr(second, "second"));
+    assert_null(strstr(second, "PO"));
+}
+
 static void a_dispense_is_known_by_its_prescription_else_by_drug_and_time(void **state)
 {
     struct fixture *f = *state;
@@ -285,6 +440,13 @@ int main(void)
         cmocka_unit_test(a_prescription_is_known_by_both_numbers_and_not_by_its_drug),
         cmocka_unit_test(a_prescriptions_state_is_said_by_orc_5_before_orc_1),
         cmocka_unit_test(what_the_pharmacy_encoded_is_shown_and_what_was_asked_for_beside_it),
+        cmocka_unit_test(components_stand_beside_the_drug_and_their_amounts_are_no_strength),
+        cmocka_unit_test(a_component_without_unit_says_so),
+        cmocka_unit_test(components_belong_to_the_segment_before_them),
+        cmocka_unit_test(a_compound_is_as_confidential_as_its_order),
+        cmocka_unit_test(an_instruction_to_give_is_no_prescription_and_nothing_given),
+        cmocka_unit_test(the_state_of_an_instruction_to_give_is_never_completed),
+        cmocka_unit_test(each_instruction_to_give_has_its_own_time_route_note_and_recipe),
         cmocka_unit_test(a_dispense_is_known_by_its_prescription_else_by_drug_and_time),
         cmocka_unit_test(each_administration_is_one_with_its_own_state),
         cmocka_unit_test(an_appointment_has_two_numbers_each_with_its_occurrence),

@@ -119,6 +119,34 @@ static void overlay_maps_z_segments(void **state)
     assert_non_null(strstr(fixture_json(f, fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0)->json), "MV-9"));
 }
 
+/* `of`: a segment that adds to the same resource and stands nearer counts as one between. */
+static void extends_may_say_whose_resource_it_adds_to(void **state)
+{
+    struct fixture *f = *state;
+#define ADDS(of, over)                                                                                                           \
+    "segments:\n  ZNE: {resources: {extra: {extends: [encounter], rules: [{id: zne, from: ZNE-1, to: 'extension(near).valueString'}]}}}\n" \
+    "  ZOF: {resources: {extra: {extends: [encounter], of: [" of "], over: [" over "], rules: [{id: zof, from: ZOF-1, to: 'extension(of).valueString'}]}}}\n"
+    static const struct {
+        const char *overlay;
+        const char *segments;
+        bool adds;
+    } cases[] = {
+        {ADDS("PV1", "ZNE"), "ZOF|x\n", true},
+        {ADDS("PV1", "ZNE"), "ZNE|n\nZOF|x\n", true},
+        {ADDS("PV1", "ZOF"), "ZNE|n\nZOF|x\n", false},
+        {ADDS("ZNE", "ZOF"), "ZNE|n\nZOF|x\n", true},
+        {ADDS("ZNE", "ZOF"), "ZOF|x\n", false},
+    };
+#undef ADDS
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char message[512];
+        (void)snprintf(message, sizeof message, HEAD "PID|1||A1^^^GENHOSP^MR||Falk\nPV1|1|I|W2||||||||||||||||V7^^^GENHOSP^VN\n%s", cases[i].segments);
+        struct hub_event *e = map_with(f, cases[i].overlay, message);
+        const char *json = fixture_json(f, fixture_find(e, HUB_KIND_ENCOUNTER, NULL, 0)->json);
+        assert_int_equal(strstr(json, "\"x\"") != NULL, cases[i].adds);
+    }
+}
+
 static void overlay_adds_codes_to_a_list(void **state)
 {
     struct fixture *f = *state;
@@ -240,6 +268,8 @@ static void problems_name_file_and_line(void **state)
         {"segments:\n  PID:\n    resources:\n      patient:\n        rules:\n          - {id: x, from: PID-5, to: n, when: PID-5 like a}\n", "not a condition: PID-5 like a", 6},
         {"segments:\n  PID:\n    resources:\n      patient:\n        rules:\n          - {id: nope, remove: true}\n", "no rule of that id to remove: nope", 6},
         {"segments:\n  ZZZ:\n    resources:\n      r: {extends: [nobody], rules: [{id: z, to: a, value: 1}]}\n", "no table makes a resource of this name: nobody", 4},
+        {"segments:\n  ZZZ:\n    resources:\n      r: {extends: [patient], of: PID, rules: [{id: z, to: a, value: 1}]}\n", "of is a list of segment names beside extends", 4},
+        {"segments:\n  ZZZ:\n    resources:\n      r: {resource: Basic, of: [PID], rules: [{id: z, to: a, value: 1}]}\n", "of is a list of segment names beside extends", 4},
         {"segmints: {}\n", "unknown key", 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -348,6 +378,7 @@ int main(void)
         cmocka_unit_test(overlay_replaces_a_rule_by_its_id),
         cmocka_unit_test(overlay_removes_and_adds_rules),
         cmocka_unit_test(overlay_maps_z_segments),
+        cmocka_unit_test(extends_may_say_whose_resource_it_adds_to),
         cmocka_unit_test(overlay_adds_codes_to_a_list),
         cmocka_unit_test(lists_of_any_length_and_fields_of_any_number_are_mapped),
         cmocka_unit_test(parts_that_say_nothing_are_left_out),
