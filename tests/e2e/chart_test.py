@@ -218,5 +218,41 @@ def what_departments_say_reads_the_same_in_any_order():
         hub.close()
 
 
+def doses_to_give_are_no_prescriptions_and_a_replaced_one_is_not_active():
+    hub = Hub().start()
+    try:
+        mix = ["RXE||9^Infusion^L|500||mL", "RXC|B|1^Saline^L|1000|mL", "RXC|A|2^Potassium^L|20|meq"]
+        give = "RXG|{}|||9^Infusion^L|250||mL"
+        orders = [message("RDE^O11", 1, "20260301100000", "905", "PID", "ORC|NW|P1^EHR|F1^PH||||||20260301100000", *mix),
+                  message("RGV^O15", 2, "20260301110000", "905", "PID", "ORC|RE|P1^EHR|F1^PH", *mix, give.format(1), "TQ1|1||||||20260301120000",
+                          give.format(2), "TQ1|1||||||20260301180000"),
+                  message("RGV^O15", 3, "20260302110000", "905", "PID", "ORC|RE|P1^EHR|F1^PH", give.format(1))]
+        later = [message("RDE^O11", 4, "20260303100000", "905", "PID", "ORC|RP|P1^EHR|F1^PH||||||20260303100000", *mix,
+                         "ORC|RO|P2^EHR|||||||20260303100000", "RXE||8^Tablet^L|1||tab"),
+                 # an unsolicited replacement has the placer number of what it replaces
+                 message("RDE^O11", 5, "20260304100000", "905", "PID", "ORC|RU|P2^EHR|F2^PH||||||20260304100000", "RXE||8^Tablet^L|1||tab",
+                         "ORC|RO|P2^EHR|F3^PH||||||20260304100000", "RXE||7^Syrup^L|5||mL")]
+
+        def shown(expected):
+            hub.caught_up()
+            read = entries(hub, "905")
+            found = sorted((r["medicationCodeableConcept"]["text"], r["status"]) for r in of_kind(read, "medication-request"))
+            check(found == expected and not of_kind(read, "medication-administration"), f"{found}")
+            return {r["medicationCodeableConcept"]["text"]: r for r in of_kind(read, "medication-request")}
+
+        check([ack_code(a)[0] for a in send_all(hub, orders)] == ["AA"] * 3, "refused")
+        drug = shown([("Infusion", "active")])["Infusion"]
+        check([n["text"] for n in drug["note"]] == ["recipe: base Saline 1000 mL", "recipe: additive Potassium 20 meq"], f"{drug['note']}")
+        check("500" in json.dumps(drug["dosageInstruction"]) and "250" not in json.dumps(drug), "a dose to give changed the prescription")
+        check(ack_code(send_all(hub, later[:1])[0])[0] == "AA", "RP, RO")
+        drug = shown([("Infusion", "stopped"), ("Tablet", "active")])["Tablet"]
+        check("reference" in drug["priorPrescription"], f"{drug}")
+        check(ack_code(send_all(hub, later[1:])[0])[0] == "AA", "RU, RO")
+        shown([("Infusion", "stopped"), ("Syrup", "active")])
+        hub.stop()
+    finally:
+        hub.close()
+
+
 if __name__ == "__main__":
-    main([what_departments_say_reads_the_same_in_any_order, links_their_end_and_joined_visits_hold_in_any_order, a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])
+    main([doses_to_give_are_no_prescriptions_and_a_replaced_one_is_not_active, what_departments_say_reads_the_same_in_any_order, links_their_end_and_joined_visits_hold_in_any_order, a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])

@@ -87,6 +87,8 @@ const struct map_format *map_parse_format(struct map_compiler *c, const char *te
 const struct map_cond *map_parse_cond(struct map_compiler *c, const char *text, uint32_t line);
 /* `when` of MAP, NULL when absent. */
 const struct map_cond *map_when(struct map_compiler *c, struct hub_yaml *map);
+/* The same of another key. */
+const struct map_cond *map_condition(struct map_compiler *c, struct hub_yaml *map, const char *key);
 
 /* map_compile_need.c */
 /* The bits that tell which of RULES have something to do. */

@@ -298,14 +298,19 @@ const struct map_cond *map_parse_cond(struct map_compiler *c, const char *text, 
     return cond;
 }
 
-const struct map_cond *map_when(struct map_compiler *c, struct hub_yaml *map)
+const struct map_cond *map_condition(struct map_compiler *c, struct hub_yaml *map, const char *key)
 {
-    struct hub_yaml *when = hub_yaml_get(map, "when");
-    if (when == NULL)
+    struct hub_yaml *cond = hub_yaml_get(map, key);
+    if (cond == NULL)
         return NULL;
-    if (when->type != HUB_YAML_SCALAR) {
-        map_problem(c, when->line, "when is a condition", NULL);
+    if (cond->type != HUB_YAML_SCALAR) {
+        map_problem(c, cond->line, "expected a condition", key);
         return NULL;
     }
-    return map_parse_cond(c, when->text, when->line);
+    return map_parse_cond(c, cond->text, cond->line);
+}
+
+const struct map_cond *map_when(struct map_compiler *c, struct hub_yaml *map)
+{
+    return map_condition(c, map, "when");
 }

@@ -6,7 +6,7 @@
 enum { RULE_DEPTH_MAX = 8, CASE_VALUES_MAX = 64 };
 
 static const char *const known_rule_keys[] = {"id",    "from",  "to",    "type", "codes", "value", "format", "when",    "fallback",
-                                              "otherwise", "join", "by", "cases", "rules", "ref",   "all",    "match",   "back",
+                                              "otherwise", "join", "by", "cases", "rules", "ref",   "all",    "before",  "match", "back",
                                               "display", "deletes", "note", "after", NULL};
 
 static const struct {
@@ -217,9 +217,10 @@ static void compile_ref(struct map_compiler *c, struct hub_yaml *yaml, struct ma
     const char *all = hub_yaml_get_text(yaml, "all");
     struct hub_yaml *match = hub_yaml_get(yaml, "match");
     const char *back = hub_yaml_get_text(yaml, "back");
+    bool before = hub_yaml_get(yaml, "before") != NULL;
     if (name == NULL) {
-        if (all != NULL || match != NULL || back != NULL)
-            map_problem(c, yaml->line, "all, match and back belong to ref", NULL);
+        if (all != NULL || before || match != NULL || back != NULL)
+            map_problem(c, yaml->line, "all, before, match and back belong to ref", NULL);
         return;
     }
     struct map_ref *ref = map_zalloc(c, 1, sizeof *ref);
@@ -232,6 +233,9 @@ static void compile_ref(struct map_compiler *c, struct hub_yaml *yaml, struct ma
         ref->all = MAP_REF_EVENT;
     else if (all != NULL)
         map_problem(c, yaml->line, "all is below or event", all);
+    if (before && (all != NULL || match != NULL))
+        map_problem(c, yaml->line, "before stands alone, without all and match", NULL);
+    ref->before = map_condition(c, yaml, "before");
     if (match != NULL)
         (void)map_compile_parts(c, match, &ref->match);
     ref->has_back = back != NULL;

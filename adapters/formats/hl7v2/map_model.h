@@ -179,6 +179,7 @@ enum map_ref_all { MAP_REF_ONE, MAP_REF_BELOW, MAP_REF_EVENT };
 struct map_ref {
     uint16_t slot; /* resource name's number */
     enum map_ref_all all;
+    const struct map_cond *before; /* of the group's instance right before, which must hold there; NULL: of this one */
     struct map_parts match;
     bool has_back;
     struct hub_element back;

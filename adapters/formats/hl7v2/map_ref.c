@@ -107,6 +107,36 @@ static enum hub_result resolve_event(struct map_run *run, const struct map_pendi
     return HUB_OK;
 }
 
+/* --- of the instance before --- */
+
+/* The instance of GROUP's kind right before it; NULL: another group or none stands there. */
+static const struct map_group *instance_before(const struct map_group *group)
+{
+    const struct map_group *before = group->before;
+    return before != NULL && before->def == group->def ? before : NULL;
+}
+
+/* Whether COND holds in GROUP, as its first segment of SEG's name sees it. */
+static bool holds_in(struct map_run *run, const struct map_group *group, const struct map_seg *seg, const struct map_cond *cond)
+{
+    struct map_seg *at = group != NULL ? group->first : NULL;
+    while (at != NULL && at->name != seg->name)
+        at = at->next;
+    struct map_scope scope = {.run = run, .seg = at};
+    return at != NULL && map_cond_true(&scope, cond);
+}
+
+/* Where the condition holds in several instances in a row, nothing says which of them is meant. */
+static enum hub_result resolve_before(struct map_run *run, const struct map_pending *pending)
+{
+    const struct map_ref *ref = pending->rule->ref;
+    const struct map_group *before = instance_before(pending->seg->group);
+    if (!holds_in(run, before, pending->seg, ref->before) || holds_in(run, instance_before(before), pending->seg, ref->before))
+        return HUB_OK;
+    const struct map_res *target = map_group_own(before, ref->slot);
+    return target != NULL ? write_reference(run, pending, pending->element, &pending->rule->to, target) : HUB_OK;
+}
+
 /* What the segment itself made is the nearest: each DG1 means its own condition. */
 static const struct map_res *own_resource(const struct map_seg *seg, uint16_t slot)
 {
@@ -123,6 +153,8 @@ enum hub_result map_resolve_references(struct map_run *run)
         const struct map_ref *ref = pending->rule->ref;
         if (ref->match.count != 0) {
             HUB_TRY(resolve_match(run, pending));
+        } else if (ref->before != NULL) {
+            HUB_TRY(resolve_before(run, pending));
         } else if (ref->all == MAP_REF_BELOW) {
             HUB_TRY(resolve_below(run, pending, pending->seg->group));
         } else if (ref->all == MAP_REF_EVENT) {

@@ -108,6 +108,98 @@ static void what_the_pharmacy_encoded_is_shown_and_what_was_asked_for_beside_it(
     assert_null(strstr(text, "IV"));
 }
 
+/* --- replacements --- */
+
+/* What the order of PLACER says it replaces: the placer number of that, "" for nothing. */
+static const char *replaced_by(struct fixture *f, const struct hub_event *e, const char *type, const char *placer)
+{
+    const struct hub_json *named = NULL;
+    for (uint32_t i = 0; i < e->resource_count; i++) {
+        const struct hub_json *json = e->resources[i].json;
+        if (!hub_span_is(hub_json_get_span(json, "resourceType"), type) || strstr(fixture_json(f, hub_json_get(json, "identifier")), placer) == NULL)
+            continue;
+        const struct hub_json *list = hub_json_get(json, "replaces");
+        assert_true(list == NULL || list->len == 1);
+        named = list != NULL ? list->first : hub_json_get(json, "priorPrescription");
+    }
+    for (uint32_t i = 0; named != NULL && i < e->reference_count; i++) {
+        const struct hub_json *target = e->resources[e->references[i].target].json;
+        if (e->references[i].node == hub_json_get(named, "reference") && hub_span_is(hub_json_get_span(target, "resourceType"), type))
+            return fixture_json(f, hub_json_get(hub_json_get(target, "identifier")->first, "value"));
+    }
+    return named == NULL ? "" : "another type";
+}
+
+static void a_replacement_names_what_it_replaces_only_where_the_message_says_it(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *orders[4][3]; /* ORC-1, ORC-2, ORC-8 */
+        const char *replaced;     /* by the last one */
+    } cases[] = {
+        {{{"RP", "P1", ""}, {"RO", "P2", ""}}, "\"P1\""},
+        {{{"RQ", "P1", ""}, {"RO", "P2", ""}}, "\"P1\""},
+        {{{"RU", "P1", ""}, {"RO", "P2", ""}}, "\"P1\""},
+        {{{"NW", "P0", ""}, {"RP", "P1", ""}, {"RO", "P2", ""}}, "\"P1\""},
+        {{{"RO", "P2", ""}}, ""},                                                   /* what it replaces is not in the message */
+        {{{"NW", "P1", ""}, {"RO", "P2", ""}}, ""},
+        {{{"RP", "P1", ""}, {"NW", "P2", ""}}, ""},
+        {{{"RO", "P2", ""}, {"RP", "P1", ""}}, ""},
+        {{{"RP", "P1", ""}, {"NW", "P3", ""}, {"RO", "P2", ""}}, ""},               /* not right before it */
+        {{{"RP", "P1", ""}, {"RP", "P3", ""}, {"RO", "P2", ""}}, ""},               /* either of them */
+        {{{"RP", "P1", ""}, {"RO", "P3", ""}, {"RO", "P2", ""}}, ""},               /* a second one */
+        {{{"RP", "P1", ""}, {"RP", "P3", ""}, {"RO", "P2", "P1&EHR"}}, "\"P1\""},   /* ORC-8 says which */
+        {{{"RU", "P1", ""}, {"RO", "P3", ""}, {"RO", "P2", "P1&EHR"}}, "\"P1\""},
+        {{{"RP", "P1", ""}, {"RO", "P2", "P9&EHR"}}, ""},                           /* another one */
+        {{{"RP", "P1", ""}, {"RO", "P2", "P1&LAB"}}, ""},                           /* another's number */
+        {{{"PA", "P1", ""}, {"RO", "P2", "P1&EHR"}}, ""},                           /* not replaced */
+        {{{"RP", "P1", ""}, {"CH", "P2", "P1&EHR"}}, ""},
+    };
+    static const struct {
+        const char *message, *detail, *type;
+    } kinds[] = {{MSH("RDE^O11") PID, "RXE||1^A^L|1\n", "MedicationRequest"},
+                 {MSH("OMP^O09") PID, "RXO|1^A^L|1\n", "MedicationRequest"},
+                 {MSH("ORM^O01") PID, "OBR|1|||1^A^L\n", "ServiceRequest"},
+                 {MSH("OML^O21") PID, "OBR|1|||1^A^L\n", "ServiceRequest"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+            char text[2048];
+            const char *last = NULL;
+            int at = snprintf(text, sizeof text, "%s", kinds[k].message);
+            for (size_t o = 0; o < 4 && cases[i].orders[o][0] != NULL; o++) {
+                last = cases[i].orders[o][1];
+                at += snprintf(text + at, sizeof text - (size_t)at, "ORC|%s|%s^EHR||||||%s\n%s", cases[i].orders[o][0], last, cases[i].orders[o][2],
+                               kinds[k].detail);
+            }
+            assert_string_equal(replaced_by(f, fixture_good(f, text), kinds[k].type, last), cases[i].replaced);
+        }
+    }
+}
+
+static void a_replacement_of_another_kind_is_not_named(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_event *e = fixture_good(f, MSH("ORM^O01") PID "ORC|RP|P1^EHR\nOBR|1|||1^A^L\nORC|RO|P2^EHR\nRXO|1^A^L|1\n");
+    assert_string_equal(replaced_by(f, e, "MedicationRequest", "P2"), "");
+    e = fixture_good(f, MSH("ORM^O01") PID "ORC|RP|P1^EHR\nOBR|1|||1^A^L\nPID|2||B200^^^GENHOSP^MR||Berg^Ole\nORC|RO|P2^EHR\nOBR|1|||1^A^L\n");
+    assert_int_equal(f->decoded.event_count, 2); /* another patient's */
+    assert_string_equal(replaced_by(f, &f->decoded.events[1], "ServiceRequest", "P2"), "");
+    (void)e;
+}
+
+static void a_replaced_order_is_not_active(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const codes[] = {"RP", "RQ", "RU"};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text, MSH("ORM^O01") PID "ORC|%s|P1^EHR\nOBR|1|P1^EHR||1^A^L\n", codes[i]);
+        assert_span(STATUS(only(f, text, HUB_KIND_ORDER)), "revoked");
+        (void)snprintf(text, sizeof text, MSH("RDE^O11") PID "ORC|%s|P1^EHR\nRXE||1^A^L|1\n", codes[i]);
+        assert_span(STATUS(only(f, text, HUB_KIND_MEDICATION_REQUEST)), "stopped");
+    }
+}
+
 /* --- compounds --- */
 
 /* The NTH resource of a type, entry or not; NULL: there are fewer. */
@@ -440,6 +532,9 @@ int main(void)
         cmocka_unit_test(a_prescription_is_known_by_both_numbers_and_not_by_its_drug),
         cmocka_unit_test(a_prescriptions_state_is_said_by_orc_5_before_orc_1),
         cmocka_unit_test(what_the_pharmacy_encoded_is_shown_and_what_was_asked_for_beside_it),
+        cmocka_unit_test(a_replacement_names_what_it_replaces_only_where_the_message_says_it),
+        cmocka_unit_test(a_replacement_of_another_kind_is_not_named),
+        cmocka_unit_test(a_replaced_order_is_not_active),
         cmocka_unit_test(components_stand_beside_the_drug_and_their_amounts_are_no_strength),
         cmocka_unit_test(a_component_without_unit_says_so),
         cmocka_unit_test(components_belong_to_the_segment_before_them),

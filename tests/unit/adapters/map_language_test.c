@@ -270,6 +270,9 @@ static void problems_name_file_and_line(void **state)
         {"segments:\n  ZZZ:\n    resources:\n      r: {extends: [nobody], rules: [{id: z, to: a, value: 1}]}\n", "no table makes a resource of this name: nobody", 4},
         {"segments:\n  ZZZ:\n    resources:\n      r: {extends: [patient], of: PID, rules: [{id: z, to: a, value: 1}]}\n", "of is a list of segment names beside extends", 4},
         {"segments:\n  ZZZ:\n    resources:\n      r: {resource: Basic, of: [PID], rules: [{id: z, to: a, value: 1}]}\n", "of is a list of segment names beside extends", 4},
+        {"segments:\n  ZZZ:\n    resources:\n      r: {resource: Basic, rules: [{id: z, to: a, before: ZZZ-1 = A}]}\n", "belong to ref", 4},
+        {"segments:\n  ZZZ:\n    resources:\n      r: {resource: Basic, rules: [{id: z, to: a, ref: r, all: event, before: ZZZ-1 = A}]}\n", "before stands alone", 4},
+        {"segments:\n  ZZZ:\n    resources:\n      r: {resource: Basic, rules: [{id: z, to: a, ref: r, before: ZZZ-1 like A}]}\n", "not a condition: ZZZ-1 like A", 4},
         {"segmints: {}\n", "unknown key", 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
