@@ -235,7 +235,7 @@ static inline void *line_body(void *ctx)
 static inline void line_send(struct line_child *child, size_t i)
 {
     struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
     bool calm = child->fault->where == LINE_NOTHING;
     int patience = calm ? LINE_ANSWER_MS : child->gave_up ? LINE_IMPATIENCE_MS : LINE_PATIENCE_MS;
     until.tv_sec += patience / 1000 + (until.tv_nsec + patience % 1000 * 1000000) / 1000000000;
@@ -249,7 +249,7 @@ static inline void line_send(struct line_child *child, size_t i)
     pthread_mutex_lock(&line_gate.lock);
     int waited = 0;
     while (!line_gate.answered && !line_gate.ended && waited == 0)
-        waited = pthread_cond_timedwait(&line_gate.changed, &line_gate.lock, &until);
+        waited = pthread_cond_clockwait(&line_gate.changed, &line_gate.lock, CLOCK_MONOTONIC, &until);
     if (line_gate.answered)
         memcpy(child->report->answers[i], line_gate.code, sizeof line_gate.code);
     else
