@@ -274,4 +274,5 @@ void hub_bus_stop(struct hub *hub)
     hub->schemas = NULL;
     hub_bus_setup_close(hub->bus);
     hub->bus = NULL;
+    hub_stop_watch_end(&hub->stop_watch);
 }

@@ -17,6 +17,7 @@
 #include "src/pipeline/hub.h"
 #include "src/pipeline/intake.h"
 #include "src/pipeline/rules.h"
+#include "src/pipeline/stop_watch.h"
 #include "src/policy/policy.h"
 #include "src/protect/keys.h"
 #include "src/pipeline/unify.h"
@@ -47,6 +48,7 @@ struct hub {
     pthread_mutex_t apply_lock; /* held from the first record of a batch until the batch is in the timeline's store */
     atomic_bool apply_wanted;   /* somebody waits for it */
     struct hub_clock_watch clock_watch;
+    struct hub_stop_watch stop_watch; /* while clients of the bus are closed */
     struct hub_keeper *keeper;
     struct hub_commit *commit;
     struct hub_bus_setup *bus;    /* NULL: the bus is local */

@@ -23,6 +23,7 @@ enum {
     AUDIT_PATIENCE_US = 60 * 1000000,
     REFUSED_SECOND_US = 1000000,
     OTHER_FILES = 1024,
+    STOP_BUS_MS = 40000, /* brokers that do not answer take less than 20 s */
 };
 
 static const char component[] = "hub";
@@ -225,6 +226,8 @@ static void stop_all(struct hub *hub)
         (void)pthread_join(hub->auditor, NULL);
     if (hub->keeper_running)
         (void)pthread_join(hub->keeper_thread, NULL);
+    if (hub->bus != NULL)
+        hub_stop_watch_start(&hub->stop_watch, STOP_BUS_MS);
     if (hub->forwarder_running)
         (void)pthread_join(hub->forwarder, NULL);
     if (hub->unify_running)
