@@ -23,7 +23,7 @@ enum {
     AUDIT_PATIENCE_US = 60 * 1000000,
     REFUSED_SECOND_US = 1000000,
     OTHER_FILES = 1024,
-    STOP_BUS_MS = 40000, /* brokers that do not answer take less than 20 s */
+    STOP_BUS_MS = 40000, /* brokers that do not answer take about 20 s */
 };
 
 static const char component[] = "hub";
