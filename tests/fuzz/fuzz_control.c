@@ -5,6 +5,7 @@
 #include "src/pipeline/control.h"
 #include "tests/fault/fault_line.h"
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { LINES_MAX = 8, RUNS_MAX = 5000 }; /* then a new hub: every read is in its log for ever */
@@ -110,11 +111,19 @@ static void ask(struct hub_session *session, struct hub_span request)
     hub_arena_deinit(&asked.arena);
 }
 
+/* Before libFuzzer has threads: a child of a process with threads may wait for ever for what one of them held. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    hub_diag_set_level(HUB_DIAG_ERROR);
+    make_data();
+    return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (hub == NULL) {
-        hub_diag_set_level(HUB_DIAG_ERROR);
-        make_data();
         open_hub();
         check(atexit(leave) == 0);
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak)); /* of targets that have something to make first */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static unsigned long replayed;
@@ -60,6 +61,8 @@ static int replay_path(const char *path)
 
 int main(int argc, char **argv)
 {
+    if (LLVMFuzzerInitialize != NULL && LLVMFuzzerInitialize(&argc, &argv) != 0)
+        return 1;
     int failed = 0;
     for (int i = 1; i < argc; i++)
         failed |= replay_path(argv[i]);
