@@ -157,3 +157,14 @@ int hub_time_parse(const char *text, size_t len, int64_t *wall_us)
                fraction - offset_us;
     return 0;
 }
+
+struct timespec hub_clock_after_ms(int64_t ms)
+{
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += ms % 1000 * 1000000L;
+    at.tv_sec += at.tv_nsec / 1000000000L;
+    at.tv_nsec %= 1000000000L;
+    return at;
+}

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 struct hub_clock {
     int64_t (*wall_us)(void *ctx);
@@ -23,6 +24,9 @@ static inline int64_t hub_clock_mono_us(const struct hub_clock *clock)
 {
     return clock->mono_us(clock->ctx);
 }
+
+/* The monotonic clock's time in MS from now: for pthread_cond_clockwait(..., CLOCK_MONOTONIC, ...). MS >= 0. */
+struct timespec hub_clock_after_ms(int64_t ms);
 
 enum { HUB_TIME_TEXT_LEN = 27 }; /* 2026-11-23T01:43:50.123456Z */
 

@@ -119,11 +119,7 @@ static void *apply(void *ctx)
 /* Until it is time for a step, or for an entry that should not wait. True: the hub stops. */
 static bool wait_for_step(struct hub *hub)
 {
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_nsec += AUDIT_STEP_MS * 1000000L;
-    at.tv_sec += at.tv_nsec / 1000000000L;
-    at.tv_nsec %= 1000000000L;
+    const struct timespec at = hub_clock_after_ms(AUDIT_STEP_MS);
     (void)pthread_mutex_lock(&hub->run_lock);
     while (!atomic_load(&hub->stopping) && !hub->refused_waits &&
            pthread_cond_clockwait(&hub->run_changed, &hub->run_lock, CLOCK_MONOTONIC, &at) == 0)

@@ -2,21 +2,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "src/base/clock.h"
 #include "src/base/diag.h"
 #include "src/base/thread.h"
 
 static void *wait_for_end(void *arg)
 {
     struct hub_stop_watch *watch = arg;
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += watch->limit_ms / 1000;
-    until.tv_nsec += watch->limit_ms % 1000 * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = hub_clock_after_ms(watch->limit_ms);
     (void)pthread_mutex_lock(&watch->lock);
     while (!watch->over && pthread_cond_clockwait(&watch->changed, &watch->lock, CLOCK_MONOTONIC, &until) == 0)
         ;

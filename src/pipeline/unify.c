@@ -213,12 +213,7 @@ uint64_t unify_ask(struct hub_unify *u)
 /* Until DONE of REQUEST, and no longer than that. */
 static bool await(struct hub_unify *u, uint64_t request, bool (*done)(struct hub_unify *u, uint64_t request), int timeout_ms)
 {
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += timeout_ms / 1000;
-    at.tv_nsec += timeout_ms % 1000 * 1000000L;
-    at.tv_sec += at.tv_nsec / 1000000000L;
-    at.tv_nsec %= 1000000000L;
+    const struct timespec at = hub_clock_after_ms(timeout_ms);
     (void)pthread_mutex_lock(&u->lock);
     bool is = false;
     while (!(is = done(u, request)) && !unify_stopping(u) && !atomic_load(&u->sick) &&

@@ -128,22 +128,11 @@ static bool is_full(const struct unify_part *p)
     return p->count >= UNIFY_QUEUE_MAX || p->bytes >= UNIFY_QUEUE_BYTES;
 }
 
-static struct timespec after_ms(int64_t ms)
-{
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += ms % 1000 * 1000000L;
-    at.tv_sec += at.tv_nsec / 1000000000L;
-    at.tv_nsec %= 1000000000L;
-    return at;
-}
-
 bool unify_part_give(struct unify_part *p, const struct hub_bus_message *m, uint64_t fingerprint)
 {
     const struct hub_span value = unify_value(m->value);
     struct unify_message *message = hub_mem_alloc(sizeof *message + value.len);
-    const struct timespec limit = after_ms(ROOM_WAIT_MS);
+    const struct timespec limit = hub_clock_after_ms(ROOM_WAIT_MS);
     if (message == NULL) { /* opened anew, it asks for its events again */
         (void)pthread_mutex_lock(&p->lock);
         p->active = false;
@@ -318,7 +307,7 @@ struct job { /* what there is to do, taken under the lock */
 /* Waits until there is something, or for MS. BLOCKED: the first event waits for facts newer than FACTS. */
 static struct job next_job(struct unify_part *p, bool blocked, uint64_t facts, int64_t ms)
 {
-    const struct timespec limit = after_ms(ms);
+    const struct timespec limit = hub_clock_after_ms(ms);
     (void)pthread_mutex_lock(&p->lock);
     while (p->leave == UNIFY_STAY && p->active && p->charts == NULL && (p->first == NULL || (blocked && p->facts == facts)) && ms > 0 &&
            !unify_stopping(p->unify) && pthread_cond_clockwait(&p->woken, &p->lock, CLOCK_MONOTONIC, &limit) == 0)
