@@ -13,7 +13,8 @@ enum { LARGE_BYTES = 64 * 1024, PATH_MAX_LEN = 512 };
 /* One value that was moved, while they are collected. */
 struct moved {
     struct hub_large value;
-    struct hub_json *binary;    /* NULL: it stood in a Binary already */
+    const char *type;           /* of its Binary */
+    struct hub_json *binary;    /* NULL: it stood in a Binary already, or it is that of another value */
     struct hub_json *reference; /* the string that will lead to it */
     struct moved *next;
 };
@@ -73,7 +74,7 @@ static enum hub_result add_moved(struct mover *m, const struct hub_json *value, 
     struct moved *moved = HUB_ARENA_NEW(m->arena, struct moved);
     const struct hub_span path = hub_arena_copy(m->arena, hub_span_of(m->path, m->path_len));
     HUB_ENSURE(moved != NULL && path.ptr != NULL, HUB_NO_MEMORY);
-    moved->value = (struct hub_large){m->owner, m->owner, encoded, hub_json_span(value), path};
+    moved->value = (struct hub_large){m->owner, m->owner, encoded, false, hub_json_span(value), path};
     if (m->last != NULL)
         m->last->next = moved;
     else
@@ -84,20 +85,35 @@ static enum hub_result add_moved(struct mover *m, const struct hub_json *value, 
     return HUB_OK;
 }
 
-/* A Binary of its own for VALUE, and a string in HOLDER under KEY that leads to it. */
+/* The file before MOVED with its bytes: one that two resources show stands once. NULL: none. */
+static const struct moved *same_bytes(const struct mover *m, const struct moved *moved)
+{
+    for (const struct moved *other = m->first; other != moved; other = other->next) {
+        if (other->binary != NULL && other->value.encoded && strcmp(other->type, moved->type) == 0 &&
+            hub_span_equal(other->value.text, moved->value.text))
+            return other;
+    }
+    return NULL;
+}
+
+/* A Binary for VALUE, and a string in HOLDER under KEY that leads to it. */
 static enum hub_result move(struct mover *m, const struct hub_json *value, bool encoded, const char *type,
                             struct hub_json *holder, const char *key)
 {
     struct moved *moved = NULL;
     HUB_TRY(add_moved(m, value, encoded, &moved));
-    moved->binary = hub_json_new(m->arena, HUB_JSON_OBJECT);
+    moved->type = type;
     moved->reference = hub_json_string_c(m->arena, "");
+    HUB_TRY(hub_json_set_c(holder, key, moved->reference));
+    const struct moved *same = encoded ? same_bytes(m, moved) : NULL;
+    moved->value.shared = same != NULL;
+    moved->value.binary = same != NULL ? same->value.binary : m->event->resource_count + m->binary_count++;
+    if (same != NULL)
+        return HUB_OK;
+    moved->binary = hub_json_new(m->arena, HUB_JSON_OBJECT);
     HUB_ENSURE(moved->binary != NULL, HUB_NO_MEMORY);
     HUB_TRY(hub_json_set_string(m->arena, moved->binary, "resourceType", HUB_SPAN("Binary")));
-    HUB_TRY(hub_json_set_string(m->arena, moved->binary, "contentType", hub_span_str(type)));
-    HUB_TRY(hub_json_set_c(holder, key, moved->reference));
-    moved->value.binary = m->event->resource_count + m->binary_count++;
-    return HUB_OK;
+    return hub_json_set_string(m->arena, moved->binary, "contentType", hub_span_str(type));
 }
 
 static enum hub_result add_extension(struct mover *m, struct hub_json *object, const char *url,
@@ -201,7 +217,7 @@ static enum hub_result extend_event(struct mover *m, struct hub_prepared *p)
 {
     struct hub_event *event = m->event;
     const size_t resources = (size_t)event->resource_count + m->binary_count,
-                 references = (size_t)event->reference_count + m->binary_count;
+                 references = (size_t)event->reference_count + m->moved_count;
     struct hub_resource *all = HUB_ARENA_ARRAY(m->arena, struct hub_resource, resources + 1);
     struct hub_reference *refs = HUB_ARENA_ARRAY(m->arena, struct hub_reference, references + 1);
     p->large = HUB_ARENA_ARRAY(m->arena, struct hub_large, (size_t)m->moved_count + 1);
@@ -212,10 +228,10 @@ static enum hub_result extend_event(struct mover *m, struct hub_prepared *p)
         memcpy(refs, event->references, event->reference_count * sizeof *refs);
     for (const struct moved *moved = m->first; moved != NULL; moved = moved->next) {
         p->large[p->large_count++] = moved->value;
-        if (moved->binary == NULL)
-            continue;
-        all[moved->value.binary] = (struct hub_resource){.type = "Binary", .json = moved->binary};
-        refs[event->reference_count++] = (struct hub_reference){moved->reference, moved->value.binary};
+        if (moved->binary != NULL)
+            all[moved->value.binary] = (struct hub_resource){.type = "Binary", .json = moved->binary};
+        if (moved->reference != NULL)
+            refs[event->reference_count++] = (struct hub_reference){moved->reference, moved->value.binary};
     }
     event->resources = all;
     event->resource_count = (uint32_t)resources;
@@ -254,7 +270,7 @@ const struct hub_large *hub_large_of(const struct hub_prepared *p, uint32_t bina
     return NULL;
 }
 
-enum hub_data_class hub_large_class(const struct hub_policy *policy, const struct hub_event *event,
+static enum hub_data_class class_of(const struct hub_policy *policy, const struct hub_event *event,
                                     const struct hub_large *large)
 {
     const struct hub_resource *owner = &event->resources[large->owner];
@@ -274,11 +290,24 @@ enum hub_data_class hub_large_class(const struct hub_policy *policy, const struc
     return class_ != HUB_DATA_CLEAR ? class_ : HUB_DATA_CLINICAL;
 }
 
+enum hub_data_class hub_large_class(const struct hub_prepared *p, const struct hub_policy *policy,
+                                    const struct hub_event *event, const struct hub_large *large)
+{
+    const enum hub_data_class class_ = class_of(policy, event, large);
+    for (uint32_t i = 0; i < p->large_count; i++) {
+        if (p->large[i].binary == large->binary && class_of(policy, event, &p->large[i]) != class_)
+            return HUB_DATA_SENSITIVE; /* who may not read all the elements it stands in does not read it */
+    }
+    return class_;
+}
+
 enum hub_result hub_large_put_back(const struct hub_prepared *p, const struct hub_event *event)
 {
     for (uint32_t i = 0; i < p->large_count; i++) {
         const struct hub_large *large = &p->large[i];
         struct hub_span text = large->text;
+        if (large->shared)
+            continue;
         if (!large->encoded) {
             const size_t cap = hub_encoded_len(HUB_BASE64, text.len) + 1;
             char *encoded = hub_arena_bytes(p->arena, cap);

@@ -2,7 +2,8 @@
  * those that would tell by what they stand beside. A report that was lifted for its own code takes its results along,
  * for their codes may be a laboratory's own; a report with a lifted result is lifted, for it sums its results up; and
  * the order of either is, for it asked for what must not show. A compound and what is made of it are lifted together:
- * the notes of the one name the ingredients of the other; so are a prescription and the instructions to give it. */
+ * the notes of the one name the ingredients of the other; so are a prescription and the instructions to give it, and a
+ * document and the results or texts that it stands beside. */
 #include "src/protect/seal_internal.h"
 
 enum { ROUNDS_MAX = 64 };
@@ -92,6 +93,21 @@ static void spread_medication(struct lifting *l, uint32_t at)
         spread_list(l, at, "basedOn", "MedicationRequest");
 }
 
+/* A file stands beside the result that it is, or the texts of which it is made; what asked for it must not show either. */
+static void spread_document(struct lifting *l, uint32_t at)
+{
+    const struct hub_json *context = hub_json_get(l->event->resources[at].json, "context");
+    for (const struct hub_json *r = context != NULL ? items_of(context, "related") : NULL; r != NULL; r = r->next) {
+        const uint32_t target = target_of(l, r);
+        if (target == UINT32_MAX)
+            continue;
+        if (strcmp(l->event->resources[target].type, "Observation") == 0)
+            lift_together(l, at, target);
+        else if (is_lifted(l, at))
+            lift(l, target);
+    }
+}
+
 static enum hub_result spread(struct lifting *l)
 {
     struct hub_event *event = l->event;
@@ -105,6 +121,8 @@ static enum hub_result spread(struct lifting *l)
         for (uint32_t i = 0; i < event->resource_count; i++) {
             if (strcmp(event->resources[i].type, "DiagnosticReport") == 0)
                 spread_report(l, i);
+            if (strcmp(event->resources[i].type, "DocumentReference") == 0)
+                spread_document(l, i);
             spread_medication(l, i);
             if (event->resources[i].entry.sensitive)
                 spread_order(l, i);

@@ -240,6 +240,8 @@ static uint32_t locate_all(const struct hub_prepared *p, struct budget *budget, 
     uint32_t count = 0;
     size_t from = 0;
     for (uint32_t i = 0; i < p->large_count && count < SOURCES_MAX; i++) {
+        if (p->large[i].shared)
+            continue;
         struct source s = {.text = p->large[i].text, .ordinal = p->large[i].binary, .encoded = p->large[i].encoded};
         if (!locate_from(budget, raw, from, &s) && (from == 0 || !locate_from(budget, raw, 0, &s)))
             continue;

@@ -181,7 +181,7 @@ static enum hub_result write_sent_binary(struct sealer *s, uint32_t ordinal, str
     }
     HUB_ENSURE(large != NULL || data->type == HUB_JSON_STRING, HUB_TYPE);
     const bool own = large == NULL || large->owner == ordinal;
-    const enum hub_data_class class_ = own ? binary_class(s) : hub_large_class(s->policy, s->event, large);
+    const enum hub_data_class class_ = own ? binary_class(s) : hub_large_class(&s->prepared, s->policy, s->event, large);
     if (large == NULL || large->encoded)
         return write_decoded(s, binary, class_, large != NULL ? large->text : hub_json_span(data), json);
     return write_binary(s, binary, class_, &(struct content){.parts = {HUB_SPAN("B"), large->text}}, json);
@@ -245,7 +245,7 @@ static void reserve_large(const struct sealer *s, struct hub_buf *json)
     enum { BESIDE = 64 * 1024 };
     size_t len = 0;
     for (uint32_t i = 0; i < s->prepared.large_count; i++)
-        len += s->prepared.large[i].text.len / 8 * (s->prepared.large[i].encoded ? 9 : 12);
+        len += s->prepared.large[i].shared ? 0 : s->prepared.large[i].text.len / 8 * (s->prepared.large[i].encoded ? 9 : 12);
     if (len != 0 && hub_buf_reserve(json, len + BESIDE) == NULL)
         json->failed = HUB_OK; /* it only was a guess */
 }

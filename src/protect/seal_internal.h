@@ -25,6 +25,7 @@ struct hub_large {
     uint32_t owner;       /* ordinal of the resource it was taken from */
     uint32_t binary;      /* of its Binary; the owner itself for one that was sent as a Binary */
     bool encoded;         /* TEXT is base64 of the bytes, else it is the bytes */
+    bool shared;          /* BINARY is that of an earlier one with the same bytes */
     struct hub_span text; /* as the resource had it */
     struct hub_span path; /* where it stood, "content.attachment.data" */
 };
@@ -58,9 +59,10 @@ bool hub_large_possible(struct hub_span message);
 enum hub_result hub_large_move(struct hub_prepared *p, struct hub_event *event) HUB_MUST_USE;
 /* The value of the Binary with that ordinal; NULL: none. */
 const struct hub_large *hub_large_of(const struct hub_prepared *p, uint32_t binary);
-/* The class of the element it was taken from; that resource must have been looked at (entry.sensitive). */
-enum hub_data_class hub_large_class(const struct hub_policy *policy, const struct hub_event *event,
-                                    const struct hub_large *large);
+/* The class of the element it was taken from; that resource must have been looked at (entry.sensitive). `sensitive` where
+ * its Binary is that of elements of several classes. */
+enum hub_data_class hub_large_class(const struct hub_prepared *p, const struct hub_policy *policy,
+                                    const struct hub_event *event, const struct hub_large *large);
 /* `data` into the Binaries, for an event that is not sealed. */
 enum hub_result hub_large_put_back(const struct hub_prepared *p, const struct hub_event *event) HUB_MUST_USE;
 

@@ -218,6 +218,28 @@ def what_departments_say_reads_the_same_in_any_order():
         hub.close()
 
 
+def scan(number, at, patient, order, value, status):
+    return message("ORU^R01", number, at, patient, "PID", f"OBR|1||{order}^LAB|24^Scan^L|||20260301100000|||||||||||||||{at}||CT|F",
+                   f"OBX|1|ED|9^Letter^L||{value}||||||{status}")
+
+
+def a_scanned_result_is_a_document_that_is_corrected_and_withdrawn_with_it():
+    hub = Hub().start()
+    try:
+        file = "^AP^PDF^Base64^{}".format
+        for patient, order in (("906", 1), ("907", -1)):
+            scans = [scan(1, "20260301110000", patient, "F1", file("Rmlyc3Q="), "P"), scan(2, "20260302110000", patient, "F1", file("U2Vjb25k"), "C"),
+                     scan(3, "20260301110000", patient, "F2", file("V3Jvbmc="), "F"), scan(4, "20260302110000", patient, "F2", "", "D")]
+            for ack in send_all(hub, scans[::order]):
+                check(ack_code(ack)[0] == "AA", ack.decode())
+            hub.caught_up()
+            shown = {d["status"]: [c["attachment"].get("data") for c in d["content"]] for d in of_kind(entries(hub, patient), "document")}
+            check(shown == {"current": ["U2Vjb25k"]}, f"{patient}: {shown}")
+        hub.stop()
+    finally:
+        hub.close()
+
+
 def doses_to_give_are_no_prescriptions_and_a_replaced_one_is_not_active():
     hub = Hub().start()
     try:
@@ -255,4 +277,4 @@ def doses_to_give_are_no_prescriptions_and_a_replaced_one_is_not_active():
 
 
 if __name__ == "__main__":
-    main([doses_to_give_are_no_prescriptions_and_a_replaced_one_is_not_active, what_departments_say_reads_the_same_in_any_order, links_their_end_and_joined_visits_hold_in_any_order, a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])
+    main([a_scanned_result_is_a_document_that_is_corrected_and_withdrawn_with_it, doses_to_give_are_no_prescriptions_and_a_replaced_one_is_not_active, what_departments_say_reads_the_same_in_any_order, links_their_end_and_joined_visits_hold_in_any_order, a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])

@@ -77,6 +77,8 @@ def check_document(hub, control, message, data, kind="application/pdf"):
     check(base64.b64decode(binary["data"]) == data, f"{control}: the document is another")
     check(binary["contentType"] == kind and value["contentType"].lower() == kind, f"{control}: {binary['contentType']}")
     check("data" not in value, f"{control}: the document stands in the observation too")
+    file = resources(event, "DocumentReference")[0]["content"][0]["attachment"]
+    check(file == value and len(resources(event, "Binary")) == 2, f"{control}: {file} and {value}")  # and the original
     check(raw_of(event) == message, f"{control}: the original is not what was sent")
 
 

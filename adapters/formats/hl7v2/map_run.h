@@ -182,6 +182,7 @@ struct map_run {
     struct map_known_part *parts; /* by map_part.known: the last text of each */
     struct map_known_time times[MAP_TIME_SLOTS];
     struct map_known_authority authorities[MAP_AUTHORITY_SLOTS];
+    struct hub_span data_raw, data; /* the last ED-5, and its base64: it may be megabytes, and two resources show it */
 };
 
 struct map_scope {

@@ -310,24 +310,24 @@ static bool has_base64_only(struct hub_span s)
     return s.len % 4 == 0;
 }
 
-static struct hub_json *encode_bytes(const struct map_run *run, struct hub_span bytes)
+static struct hub_span encode_bytes(const struct map_run *run, struct hub_span bytes)
 {
     size_t len = hub_encoded_len(HUB_BASE64, bytes.len);
     char *out = hub_arena_bytes(run->arena, len + 1);
     if (out == NULL)
-        return NULL;
+        return HUB_SPAN_NONE;
     (void)hub_encode(HUB_BASE64, bytes, out, len + 1);
-    return hub_json_string(run->arena, hub_span_of(out, len));
+    return hub_span_of(out, len);
 }
 
-/* Data of an ED by its encoding (ED-4 of the value at hand). */
-static struct hub_json *base64(const struct map_scope *scope, struct map_value value)
+/* Data of an ED by its encoding (ED-4 of the value at hand), in base64; empty: it cannot be read. */
+static struct hub_span read_data(const struct map_scope *scope, struct map_value value)
 {
     const struct map_run *run = scope->run;
     struct hub_span how = map_first_plain(run, map_part_of(run, scope->value, 4));
     struct hub_span text = HUB_SPAN_NONE;
     if (hub_hl7_text(run->arena, run->message, map_span(value), true, &text) != HUB_OK)
-        return NULL;
+        return HUB_SPAN_NONE;
     if (hub_span_equal_nocase(how, HUB_SPAN("Base64"))) {
         struct hub_span plain = trim_all(text);
         if (!has_base64_only(plain)) {
@@ -339,7 +339,7 @@ static struct hub_json *base64(const struct map_scope *scope, struct map_value v
             }
             plain = hub_span_of(copy, n);
         }
-        return plain.len != 0 && has_base64_only(plain) ? hub_json_string(run->arena, plain) : NULL;
+        return has_base64_only(plain) ? plain : HUB_SPAN_NONE;
     }
     if (hub_span_equal_nocase(how, HUB_SPAN("Hex"))) {
         uint8_t *bytes = (uint8_t *)hub_arena_bytes(run->arena, text.len / 2 + 1);
@@ -349,10 +349,21 @@ static struct hub_json *base64(const struct map_scope *scope, struct map_value v
             low[i] = (char)(text.ptr[i] >= 'A' && text.ptr[i] <= 'F' ? text.ptr[i] | 0x20 : text.ptr[i]);
         if (bytes == NULL || low == NULL ||
             hub_decode(HUB_HEX, hub_span_of(low, text.len), bytes, text.len / 2 + 1, &len) != HUB_OK)
-            return NULL;
-        return encode_bytes(run, hub_span_of(bytes, len));
+            return HUB_SPAN_NONE;
+        text = hub_span_of(bytes, len);
     }
     return encode_bytes(run, text);
+}
+
+static struct hub_json *base64(const struct map_scope *scope, struct map_value value)
+{
+    struct map_run *run = scope->run;
+    const struct hub_span raw = map_span(value);
+    if (run->data_raw.ptr != raw.ptr || run->data_raw.len != raw.len) {
+        run->data = read_data(scope, value);
+        run->data_raw = raw;
+    }
+    return run->data.len != 0 ? hub_json_string(run->arena, run->data) : NULL;
 }
 
 static struct hub_json *text_value(const struct map_run *run, const struct map_rule *rule, struct map_value value)

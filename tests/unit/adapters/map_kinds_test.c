@@ -452,6 +452,42 @@ static void a_document_is_known_by_its_number_and_versioned_by_its_last_edit(voi
     }
 }
 
+/* RULES, document: an ED without TXA has its observation's key. */
+static void a_file_that_is_a_result_is_a_document_with_the_key_of_the_result(void **state)
+{
+    struct fixture *f = *state;
+#define FILE_OF(type, status, value) MSH(type) PID "OBR|1||F1^LAB|24^Scan^L|||20260228090000|||||||||||||||20260228100000||CT|F\n" \
+    "OBX|1|ED|9^Letter^L||" value "||||||" status "\n"
+    struct hub_event *e = fixture_good(f, FILE_OF("ORU^R01", "C", "^AP^PDF^Base64^JVBERg==~^IM^PNG^Hex^8950"));
+    struct hub_resource *file = fixture_find(e, HUB_KIND_DOCUMENT, NULL, 0);
+    struct hub_resource *result = fixture_find(e, HUB_KIND_OBSERVATION, NULL, 0);
+    assert_non_null(file);
+    char of_result[512];
+    (void)snprintf(of_result, sizeof of_result, "%s", fixture_key(f, &result->entry.keys[0]));
+    assert_string_equal(fixture_key(f, &file->entry.keys[0]), of_result);
+    assert_span(STATUS(file), "current");
+    assert_span(hub_json_get_span(file->json, "docStatus"), "amended");
+    const struct hub_json *content = hub_json_get(file->json, "content");
+    assert_int_equal(content->len, 2); /* a repetition each */
+    assert_span(hub_json_get_span(hub_json_get(hub_json_at(content, 0), "attachment"), "data"), "JVBERg==");
+    assert_span(hub_json_get_span(hub_json_get(hub_json_at(content, 1), "attachment"), "data"), "iVA=");
+    const struct hub_json *parts = hub_json_get(result->json, "component"); /* no base64 as if it were a text */
+    assert_int_equal(parts->len, 2);
+    assert_null(hub_json_get(hub_json_at(parts, 0), "valueString"));
+    assert_non_null(strstr(fixture_json(f, hub_json_at(parts, 1)), "\"data\":\"iVA=\""));
+    static const char *const gone[] = {"D", "W", "X"};
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+        char message[2048];
+        (void)snprintf(message, sizeof message, FILE_OF("ORU^R01", "%s", ""), gone[i]);
+        file = fixture_find(fixture_good(f, message), HUB_KIND_DOCUMENT, NULL, 0);
+        assert_int_equal(file->entry.act, HUB_ACT_WITHDRAW);
+        assert_span(STATUS(file), "entered-in-error");
+    }
+    assert_null(fixture_find(fixture_good(f, FILE_OF("ORU^R01", "F", "^AP^PDF^Base64")), HUB_KIND_DOCUMENT, NULL, 0)); /* no file */
+    assert_null(fixture_find(fixture_good(f, FILE_OF("ORU^R01", "U", "")), HUB_KIND_DOCUMENT, NULL, 0)); /* the status only */
+#undef FILE_OF
+}
+
 static void addenda_append_and_replacements_supersede(void **state)
 {
     struct fixture *f = *state;
@@ -547,6 +583,7 @@ int main(void)
         cmocka_unit_test(an_appointment_has_two_numbers_each_with_its_occurrence),
         cmocka_unit_test(the_trigger_says_what_became_of_an_appointment),
         cmocka_unit_test(a_document_is_known_by_its_number_and_versioned_by_its_last_edit),
+        cmocka_unit_test(a_file_that_is_a_result_is_a_document_with_the_key_of_the_result),
         cmocka_unit_test(addenda_append_and_replacements_supersede),
         cmocka_unit_test(a_problem_is_known_by_its_number_else_by_code_and_beginning),
         cmocka_unit_test(a_resolved_problem_stays_and_a_deleted_one_goes),

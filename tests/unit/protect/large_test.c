@@ -373,24 +373,78 @@ static void a_binary_that_was_sent_stays_the_entry_it_is(void **state)
     assert_int_equal(hub_json_get(f->event.resources[0].json, "data")->len, LARGE + 4);
 }
 
-static void the_class_is_that_of_the_element_the_value_was_taken_from(void **state)
+static struct hub_policy *default_policy(void)
 {
-    struct fixture *f = *state;
     struct hub_problems problems;
     hub_problems_init(&problems);
     struct hub_policy *policy =
         hub_policy_load(CHARTLINE_SOURCE_DIR "/policies/protect/default.yaml", CHARTLINE_SOURCE_DIR "/schemas", &problems);
     hub_problems_deinit(&problems);
     assert_non_null(policy);
+    return policy;
+}
+
+/* An observation and its document with FIRST and SECOND as their data. */
+static void move_pair(struct fixture *f, const char *first, const char *second)
+{
+    static const char *const heads[] = {
+        "{\"resourceType\":\"Observation\",\"extension\":[{\"url\":\"urn:x\",\"valueAttachment\":{\"contentType\":\"application/pdf\",\"data\":\"",
+        "{\"resourceType\":\"DocumentReference\",\"content\":[{\"attachment\":{\"contentType\":\"application/pdf\",\"data\":\""};
+    const char *const data[] = {first, second};
+    struct hub_resource *resources = HUB_ARENA_ARRAY(&f->arena, struct hub_resource, 2);
+    struct hub_error err;
+    assert_non_null(resources);
+    for (size_t i = 0; i < 2; i++) {
+        resources[i].type = i == 0 ? "Observation" : "DocumentReference";
+        assert_int_equal(hub_json_parse(&f->arena, hub_span_str(joined(f, heads[i], data[i], "\"}}]}")), &resources[i].json, &err), HUB_OK);
+    }
+    f->event = (struct hub_event){.resources = resources, .resource_count = 2};
+    assert_int_equal(hub_large_move(&f->prepared, &f->event), HUB_OK);
+}
+
+static void a_file_that_two_resources_show_stands_once(void **state)
+{
+    struct fixture *f = *state;
+    const char *file = random_text(f, LARGE + 4);
+    move_pair(f, file, file);
+    assert_int_equal(f->event.resource_count, 3);
+    assert_int_equal(f->event.reference_count, 2);
+    assert_int_equal(f->event.references[0].target, 2);
+    assert_int_equal(f->event.references[1].target, 2);
+    assert_int_equal(hub_large_put_back(&f->prepared, &f->event), HUB_OK);
+    assert_int_equal(hub_json_get(f->event.resources[2].json, "data")->len, LARGE + 4);
+    const struct hub_span message = hub_span_str(file);
+    f->event.raw = message;
+    assert_int_equal(hub_refer_write(&f->prepared, &f->event, &f->out), HUB_OK);
+    assert_true(f->out.len < 64); /* one source, once in the message */
+    move_pair(f, file, random_text(f, LARGE + 4));
+    assert_int_equal(f->event.resource_count, 4);
+}
+
+static void a_file_in_elements_of_two_classes_is_sensitive(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_policy *policy = default_policy();
+    const char *file = random_text(f, LARGE + 4);
+    move_pair(f, file, file);
+    assert_int_equal(hub_large_class(&f->prepared, policy, &f->event, &f->prepared.large[0]), HUB_DATA_CLINICAL);
+    f->event.resources[1].entry.sensitive = true;
+    assert_int_equal(hub_large_class(&f->prepared, policy, &f->event, &f->prepared.large[0]), HUB_DATA_SENSITIVE);
+    hub_policy_free(policy);
+}
+
+static void the_class_is_that_of_the_element_the_value_was_taken_from(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_policy *policy = default_policy();
     (void)moved(f, "{\"resourceType\":\"Patient\",\"photo\":[{\"data\":\"$\"}]}", LARGE + 4, "Patient");
-    assert_int_equal(hub_large_class(policy, &f->event, &f->large[0]), HUB_DATA_IDENTITY);
-    f->prepared.large = f->large;
+    assert_int_equal(hub_large_class(&f->prepared, policy, &f->event, &f->prepared.large[0]), HUB_DATA_IDENTITY);
     (void)moved(f, "{\"resourceType\":\"Patient\",\"contact\":[{\"name\":{\"text\":\"$\"}}]}", LARGE + 4, "Patient");
-    assert_int_equal(hub_large_class(policy, &f->event, &f->prepared.large[0]), HUB_DATA_CONTACT);
+    assert_int_equal(hub_large_class(&f->prepared, policy, &f->event, &f->prepared.large[0]), HUB_DATA_CONTACT);
     (void)moved(f, "{\"resourceType\":\"Observation\",\"valueString\":\"$\"}", LARGE + 4, "Observation");
-    assert_int_equal(hub_large_class(policy, &f->event, &f->prepared.large[0]), HUB_DATA_CLINICAL);
+    assert_int_equal(hub_large_class(&f->prepared, policy, &f->event, &f->prepared.large[0]), HUB_DATA_CLINICAL);
     f->event.resources[0].entry.sensitive = true;
-    assert_int_equal(hub_large_class(policy, &f->event, &f->prepared.large[0]), HUB_DATA_SENSITIVE);
+    assert_int_equal(hub_large_class(&f->prepared, policy, &f->event, &f->prepared.large[0]), HUB_DATA_SENSITIVE);
     hub_policy_free(policy);
 }
 
@@ -426,6 +480,8 @@ int main(void)
         TEST(any_other_text_leaves_an_extension),
         TEST(a_binary_that_was_sent_stays_the_entry_it_is),
         TEST(the_class_is_that_of_the_element_the_value_was_taken_from),
+        TEST(a_file_that_two_resources_show_stands_once),
+        TEST(a_file_in_elements_of_two_classes_is_sensitive),
         TEST(a_small_message_is_not_searched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

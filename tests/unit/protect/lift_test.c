@@ -150,6 +150,28 @@ static void seal_lifts_a_compound_and_doses_for_the_drug_of_their_order(void **s
     seal_compound(*state, true);
 }
 
+static void seal_lifts_a_document_with_the_result_it_is_and_what_asked_for_it(void **state)
+{
+    struct test_seal *f = *state;
+    (void)add(f, HUB_KIND_OBSERVATION, hiv_text);
+    (void)add(f, HUB_KIND_ORDER,
+              "{\"resourceType\":\"ServiceRequest\",\"status\":\"active\",\"intent\":\"order\",\"code\":{\"text\":\"ORDERMARKER\"}}");
+    (void)add(f, HUB_KIND_DOCUMENT,
+              "{\"resourceType\":\"DocumentReference\",\"status\":\"current\",\"type\":{\"text\":\"LOCALMARKER\"},\"content\":[{\"attachment\":"
+              "{\"title\":\"TITLEMARKER\"}}],\"context\":{\"related\":[{\"reference\":\"->0\"},{\"reference\":\"->1\"}]}}");
+    (void)add(f, HUB_KIND_DOCUMENT,
+              "{\"resourceType\":\"DocumentReference\",\"status\":\"current\",\"content\":[{\"attachment\":{\"title\":\"PLAINMARKER\"}}],"
+              "\"context\":{\"related\":[{\"reference\":\"->4\"}]}}");
+    (void)add(f, HUB_KIND_OBSERVATION, "{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{\"text\":\"OTHERMARKER\"}}");
+    const char *text = opened_without_sensitive(f);
+    static const char *const hidden[] = {"HIVMARKER", "ORDERMARKER", "LOCALMARKER", "TITLEMARKER"};
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
+        if (strstr(text, hidden[i]) != NULL)
+            fail_msg("%s shows", hidden[i]);
+    assert_non_null(strstr(text, "PLAINMARKER"));
+    assert_non_null(strstr(text, "OTHERMARKER"));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, test_seal_setup, test_seal_teardown)
@@ -159,6 +181,7 @@ int main(void)
         T(seal_of_a_report_lifted_for_its_own_code_takes_its_results_along),
         T(seal_lifts_an_order_for_an_ingredient),
         T(seal_lifts_a_compound_and_doses_for_the_drug_of_their_order),
+        T(seal_lifts_a_document_with_the_result_it_is_and_what_asked_for_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
