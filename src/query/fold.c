@@ -484,7 +484,11 @@ enum hub_result query_show(struct view *view)
     }
     for (size_t i = 0; i < view->fact_count; i++) {
         struct fact *fact = &view->facts[i];
-        if (fact->current != NULL && fact->kind == HUB_KIND_ENCOUNTER)
+        if (fact->kind != HUB_KIND_ENCOUNTER)
+            continue;
+        if (fact->current == NULL)
+            query_hide_places(view, fact);
+        else
             HUB_TRY(query_encounter_places(view, fact));
     }
     return HUB_OK;

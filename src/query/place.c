@@ -17,7 +17,7 @@ static bool is_admission(const struct version *v)
 
 static bool is_announced(const struct version *v)
 {
-    return is_admission(v) || triggered(v, "A02") || triggered(v, "A09") || triggered(v, "A10");
+    return is_admission(v) || triggered(v, "A02") || triggered(v, "A09") || triggered(v, "A10") || triggered(v, "A17");
 }
 
 static bool same_encounter(const struct version *a, const struct version *b)
@@ -25,23 +25,84 @@ static bool same_encounter(const struct version *a, const struct version *b)
     return a->view.encounter.len != 0 && hub_span_equal(a->view.encounter, b->view.encounter);
 }
 
+/* --- visit numbers that A42 and A50 joined: the places of each are places of the one visit --- */
+
+struct visit {
+    struct hub_span number, name; /* what an entry says, and what all of the visit are called here */
+};
+
+static int compare_visits(const void *a, const void *b)
+{
+    return hub_span_compare(((const struct visit *)a)->number, ((const struct visit *)b)->number);
+}
+
+static size_t name_visits(const struct view *view, struct visit *visits)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < view->fact_count; i++) {
+        const struct fact *fact = &view->facts[i];
+        struct hub_span name = HUB_SPAN_NONE;
+        for (size_t k = 0; k < fact->count && fact->kind == HUB_KIND_ENCOUNTER; k++) {
+            const struct hub_span number = fact->versions[k]->view.encounter;
+            if (number.len == 0 || hub_span_equal(number, name))
+                continue;
+            name = name.len == 0 ? number : name;
+            visits[n++] = (struct visit){number, name};
+        }
+    }
+    return n;
+}
+
+static enum hub_result join_visits(struct view *view)
+{
+    struct visit *visits = HUB_ARENA_ARRAY(view->arena, struct visit, view->version_count + 1);
+    HUB_ENSURE(visits != NULL, HUB_NO_MEMORY);
+    const size_t n = name_visits(view, visits);
+    if (n != 0)
+        qsort(visits, n, sizeof *visits, compare_visits);
+    for (size_t i = 0; i < view->version_count && n != 0; i++) {
+        struct visit key = {.number = view->versions[i].view.encounter};
+        const struct visit *visit = key.number.len != 0 ? bsearch(&key, visits, n, sizeof *visits, compare_visits) : NULL;
+        if (visit != NULL)
+            view->versions[i].view.encounter = visit->name;
+    }
+    return HUB_OK;
+}
+
+/* --- taking back --- */
+
+/* What CANCEL finds of FACT: its newest version before the cancel. NULL: there was none, or it was taken back already. What is
+ * said again after a cancel stands. */
+static const struct version *cancellable(const struct fact *fact, const struct version *cancel)
+{
+    size_t at = fact->kind == HUB_KIND_LOCATION && same_encounter(fact->versions[0], cancel) ? fact->count : 0;
+    while (at > 0 && query_compare(fact->versions[at - 1], cancel) >= 0)
+        at--;
+    const struct version *v = at > 0 ? fact->versions[at - 1] : NULL;
+    if (v == NULL || query_withdraws(v) || v->view.act == HUB_ACT_CANCEL_TRANSFER || v->view.act == HUB_ACT_CANCEL_ADMISSION)
+        return NULL;
+    return fact->taken != NULL && query_compare(v, fact->taken) < 0 ? NULL : v;
+}
+
 /* The fact that CANCEL takes back: a transfer of just its effective time (A12's EVN-6), else the last one
  * before it that stands. */
 static struct fact *last_transfer(const struct view *view, const struct version *cancel)
 {
     struct fact *found = NULL;
+    const struct version *last = NULL;
     for (size_t i = 0; i < view->fact_count; i++) {
         struct fact *fact = &view->facts[i];
-        if (fact->kind != HUB_KIND_LOCATION || fact->current == NULL || fact->cancelled ||
-            !triggered(fact->current, "A02") || !same_encounter(fact->current, cancel))
+        const struct version *v = cancellable(fact, cancel);
+        if (v == NULL || !triggered(v, "A02"))
             continue;
-        if (fact->current->effective_us == cancel->effective_us)
+        if (v->effective_us == cancel->effective_us)
             return fact;
-        if (fact->current->effective_us <= cancel->order_us &&
-            (found == NULL || found->current->effective_us < fact->current->effective_us ||
-             (found->current->effective_us == fact->current->effective_us &&
-              query_compare(found->current, fact->current) < 0)))
+        if (v->effective_us <= cancel->order_us &&
+            (last == NULL || last->effective_us < v->effective_us ||
+             (last->effective_us == v->effective_us && query_compare(last, v) < 0))) {
             found = fact;
+            last = v;
+        }
     }
     return found;
 }
@@ -49,10 +110,9 @@ static struct fact *last_transfer(const struct view *view, const struct version 
 static void cancel_admissions(const struct view *view, const struct version *cancel)
 {
     for (size_t i = 0; i < view->fact_count; i++) {
-        struct fact *fact = &view->facts[i];
-        if (fact->kind == HUB_KIND_LOCATION && fact->current != NULL && is_admission(fact->current) &&
-            same_encounter(fact->current, cancel) && fact->current->effective_us <= cancel->order_us)
-            fact->cancelled = true;
+        const struct version *v = cancellable(&view->facts[i], cancel);
+        if (v != NULL && is_admission(v) && v->effective_us <= cancel->order_us)
+            view->facts[i].taken = cancel;
     }
 }
 
@@ -68,7 +128,8 @@ static enum hub_result take_back(struct view *view)
     size_t count = 0;
     for (size_t i = 0; i < view->version_count; i++) {
         struct version *v = &view->versions[i];
-        if (v->view.act == HUB_ACT_CANCEL_TRANSFER || v->view.act == HUB_ACT_CANCEL_ADMISSION)
+        if (v->fact != NULL && v->view.kind == HUB_KIND_LOCATION &&
+            (v->view.act == HUB_ACT_CANCEL_TRANSFER || v->view.act == HUB_ACT_CANCEL_ADMISSION))
             cancels[count++] = v;
     }
     if (count != 0)
@@ -80,11 +141,12 @@ static enum hub_result take_back(struct view *view)
         }
         struct fact *fact = last_transfer(view, cancels[i]);
         if (fact != NULL)
-            fact->cancelled = true;
+            fact->taken = cancels[i];
     }
     for (size_t i = 0; i < view->fact_count; i++) {
-        if (view->facts[i].cancelled)
-            view->facts[i].current = NULL;
+        struct fact *fact = &view->facts[i];
+        if (fact->taken != NULL && fact->current != NULL && query_compare(fact->current, fact->taken) < 0)
+            fact->current = NULL;
     }
     return HUB_OK;
 }
@@ -169,6 +231,7 @@ static enum hub_result judge_updates(struct view *view)
 
 enum hub_result query_places(struct view *view)
 {
+    HUB_TRY(join_visits(view));
     HUB_TRY(take_back(view));
     return judge_updates(view);
 }
@@ -211,6 +274,15 @@ static bool has_places(const struct view *view, const struct version *encounter)
             return true;
     }
     return false;
+}
+
+void query_hide_places(struct view *view, const struct fact *encounter)
+{
+    for (size_t i = 0; i < view->fact_count; i++) {
+        struct fact *fact = &view->facts[i];
+        if (fact->kind == HUB_KIND_LOCATION && same_encounter(fact->versions[0], encounter->versions[0]))
+            fact->current = NULL;
+    }
 }
 
 enum hub_result query_encounter_places(struct view *view, struct fact *encounter)

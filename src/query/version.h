@@ -32,7 +32,7 @@ struct fact {
     struct version *current;    /* the version that stands; NULL: none is shown */
     struct version *superseded; /* the one before it */
     struct hub_json *resource;  /* what is shown */
-    bool cancelled;             /* location: a cancel takes it back */
+    const struct version *taken; /* location: the newest cancel that took it back; NULL: none did */
     const struct fact *listed;  /* the report that last took it into its results */
 };
 
@@ -64,6 +64,8 @@ bool query_withdraws(const struct version *version);
 /* place.c: location facts of an encounter, taken back or not, and where the patient is now. */
 enum hub_result query_places(struct view *view);
 enum hub_result query_encounter_places(struct view *view, struct fact *encounter);
+/* Of a visit that is not shown (A23): where the patient was in it never was. */
+void query_hide_places(struct view *view, const struct fact *encounter);
 
 /* fold.c: the resource of each fact that is shown. */
 enum hub_result query_show(struct view *view);

@@ -163,6 +163,52 @@ def links_their_end_and_joined_visits_hold_in_any_order():
         hub.close()
 
 
+def beds(a, b):
+    """An admission and a transfer taken back and said again, two beds swapped, a visit that never was, and another visit number."""
+    visit, renamed = f"V{a}", f"MRG|{a}^^^NORTHGATE^MR||||V{a}^^^NORTHGATE^VN"
+    return [
+        adt("A01", 1, "20260301090000", a, pv1=pv1("4WEST", visit)),
+        adt("A11", 2, "20260301093000", a, pv1=pv1("4WEST", visit)),
+        adt("A01", 3, "20260301100000", a, pv1=pv1("ICU", visit)),
+        adt("A02", 4, "20260301110000", a, pv1=pv1("6EAST", visit)),
+        adt("A12", 5, "20260301113000", a, pv1=pv1("ICU", visit), occurred="20260301110000"),
+        adt("A02", 6, "20260301120000", a, pv1=pv1("7WEST", visit), occurred="20260301110000"),
+        adt("A01", 7, "20260301120000", b, pv1=pv1("8EAST", f"V{b}")),
+        adt("A17", 8, "20260301130000", a, pid(b), pv1("7WEST", f"V{b}"), pv1=pv1("8EAST", visit)),
+        adt("A01", 9, "20260301140000", a, pv1=pv1("GHOST", f"W{a}")),
+        adt("A23", 10, "20260301150000", a, pv1=pv1("GHOST", f"W{a}")),
+        adt("A50", 11, "20260301160000", a, renamed, pv1=pv1("8EAST", f"N{a}")),
+        adt("A02", 12, "20260301170000", a, pv1=pv1("9SOUTH", f"N{a}")),
+    ]
+
+
+def where(visit):
+    return [(place["location"]["display"], place["status"]) for place in visit["location"]]
+
+
+def places_hold_in_any_order():
+    hub = Hub().start()
+    try:
+        for i, (a, b) in enumerate([("840", "850"), ("841", "851"), ("842", "852")]):
+            messages = beds(a, b)
+            check(all(ack_code(ack)[0] == "AA" for ack in send_all(hub, messages[::-1] if i == 1 else random.Random(i).sample(messages, len(messages)))), "not accepted")
+            hub.caught_up()
+            read = entries(hub, a)
+            visits, patients = of_kind(read, "encounter"), of_kind(read, "patient")
+            check(len(visits) == 1, f"{len(visits)} visits: {visits}")
+            check(where(visits[0]) == [("ICU", "completed"), ("7WEST", "completed"), ("8EAST", "completed"), ("9SOUTH", "active")], f"{where(visits[0])}")
+            check(visits[0]["status"] == "in-progress", visits[0]["status"])
+            places = [where(v)[0][0] for v in of_kind(read, "location")]
+            check(sorted(places) == ["7WEST", "8EAST", "9SOUTH", "ICU"], f"{places}")
+            check("unannounced-move" not in json.dumps(of_kind(read, "location")), "the swap is said to be unannounced")
+            check([x.get("use") for x in patients[0]["identifier"]] == [None], f"{patients[0]['identifier']}")
+            swapped = of_kind(entries(hub, b), "encounter")[0]
+            check(where(swapped) == [("8EAST", "completed"), ("7WEST", "active")], f"{where(swapped)}")
+        hub.stop()
+    finally:
+        hub.close()
+
+
 def message(kind, number, at, patient, *segments):
     own = f"PID|1||{patient}^^^NORTHGATE^MR||Okafor^Adaeze"
     return "\r".join([f"MSH|^~\\&|DEPT|NORTHGATE|HUB|X|{at}+0000||{kind}|{patient}-{number}|P|2.5.1", *[own if s == "PID" else s for s in segments]]).encode() + b"\r"
@@ -277,4 +323,6 @@ def doses_to_give_are_no_prescriptions_and_a_replaced_one_is_not_active():
 
 
 if __name__ == "__main__":
-    main([a_scanned_result_is_a_document_that_is_corrected_and_withdrawn_with_it, doses_to_give_are_no_prescriptions_and_a_replaced_one_is_not_active, what_departments_say_reads_the_same_in_any_order, links_their_end_and_joined_visits_hold_in_any_order, a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])
+    main([a_scanned_result_is_a_document_that_is_corrected_and_withdrawn_with_it, doses_to_give_are_no_prescriptions_and_a_replaced_one_is_not_active,
+          what_departments_say_reads_the_same_in_any_order, links_their_end_and_joined_visits_hold_in_any_order, places_hold_in_any_order,
+          a_chart_that_lacks_a_stored_message_is_not_shown, a_stay_reads_the_same_in_any_order])

@@ -62,7 +62,7 @@ if __name__ == "__main__":
     from confluent_kafka import Producer
     import chart as example
     import lists_test
-    from chart_test import adt, oru, pv1, stay
+    from chart_test import adt, beds, oru, pv1, stay
     from hub import Hub as KeyService
     from messages import Hospital
     from remap_test import OVERLAY, reload, remap, with_overlay
@@ -196,7 +196,7 @@ def everything():
         told = stay(patient)
         random.Random(n).shuffle(told) if n else None
         messages += told + [oru(21, "20260301200000", patient, "P", "9.9")]  # preliminary, after what was corrected
-    messages += stories()
+    messages += stories() + beds("840", "850")[::-1]
     for folder in ("demo", "map"):
         names = sorted(n for n in os.listdir(os.path.join(ROOT, "tests", "data", folder)) if n.endswith(".hl7"))
         random.Random(3).shuffle(names)

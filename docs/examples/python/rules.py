@@ -136,7 +136,7 @@ class Fact:
         self.superseded = self.newest(self.versions[:self.versions.index(self.current)])
         if self.current.withdraws() or (self.kind == "location" and self.current.act in ("cancel-transfer", "cancel-admission")):
             self.current = None  # rule 4
-        self.cancelled, self.resource = False, None
+        self.taken = self.resource = None
 
     @staticmethod
     def newest(versions):
@@ -161,12 +161,17 @@ class Chart:
         self.by_id = {v.id: v for v in self.versions}
         self.facts = self.group()
         self.lists()
+        self.join_visits()
         self.take_back()
         self.judge_updates()
         for fact in self.standing():
             self.show(fact)
-        for fact in self.standing("encounter"):
-            self.encounter_places(fact)
+        for fact in [f for f in self.facts if f.kind == "encounter"]:
+            if fact.current is None:  # where the patient was in a visit that never was
+                for place in self.places(fact.versions[0]):
+                    place.current = None
+            else:
+                self.encounter_places(fact)
         self.hide_none_known()
         for fact in self.standing("report"):
             self.unite_results(fact)
@@ -221,24 +226,41 @@ class Chart:
 
     # --- places (rule 7) ---
 
+    def join_visits(self):
+        """A42 and A50 make two visit numbers one: the places of each are places of the one visit."""
+        names = {}
+        for numbers in ([v.encounter for v in f.versions if v.encounter] for f in self.facts if f.kind == "encounter"):
+            names.update(dict.fromkeys(numbers, numbers[0] if numbers else None))
+        for v in self.versions:
+            v.encounter = names.get(v.encounter, v.encounter)
+
+    @staticmethod
+    def cancellable(fact, cancel):
+        """What a cancel finds of a place: its newest version before the cancel, unless that was taken back already."""
+        before = [v for v in fact.versions if v.order() < cancel.order()]
+        v = before[-1] if before and before[-1].same_encounter(cancel) else None
+        if v is None or v.withdraws() or v.act in ("cancel-transfer", "cancel-admission"):
+            return None
+        return None if fact.taken is not None and v.order() < fact.taken.order() else v
+
     def take_back(self):
-        cancels = sorted((v for v in self.versions if v.act in ("cancel-transfer", "cancel-admission")), key=Version.order)
+        cancels = sorted((v for v in self.versions if v.fact is not None and v.kind == "location" and v.act in ("cancel-transfer", "cancel-admission")),
+                         key=Version.order)
         for cancel in cancels:
-            places = [f for f in self.standing("location") if f.current.same_encounter(cancel)]
+            found = [(v, f) for f in self.facts if f.kind == "location" for v in [self.cancellable(f, cancel)] if v is not None]
             if cancel.act == "cancel-admission":
-                for fact in places:
-                    if fact.current.after("A01", "A04", "A05", "A14") and fact.current.effective_us <= cancel.order_us:
-                        fact.cancelled = True
-                continue
-            moves = [f for f in places if f.current.after("A02") and not f.cancelled]
-            just = [f for f in moves if f.current.effective_us == cancel.effective_us]
-            before = sorted((f for f in moves if f.current.effective_us <= cancel.order_us),
-                            key=lambda f: (f.current.effective_us, f.current.order()))
-            for fact in just[:1] or before[-1:]:
-                fact.cancelled = True
+                taken = [f for v, f in found if v.after("A01", "A04", "A05", "A14") and v.effective_us <= cancel.order_us]
+            else:
+                moves = [(v, f) for v, f in found if v.after("A02")]
+                just = [f for v, f in moves if v.effective_us == cancel.effective_us]
+                before = sorted(((v, f) for v, f in moves if v.effective_us <= cancel.order_us),
+                                key=lambda item: (item[0].effective_us, item[0].order()))
+                taken = just[:1] or [f for v, f in before[-1:]]
+            for fact in taken:
+                fact.taken = cancel
         for fact in self.facts:
-            if fact.cancelled:
-                fact.current = None
+            if fact.taken is not None and fact.current is not None and fact.current.order() < fact.taken.order():
+                fact.current = None  # what was said again after the cancel stands
 
     def places(self, encounter=None):
         found = [f for f in self.standing("location") if encounter is None or f.current.same_encounter(encounter)]
@@ -256,7 +278,7 @@ class Chart:
         before = None
         for fact in self.places():
             v = fact.current
-            update = v.trigger.startswith("ADT^") and not v.after("A01", "A04", "A05", "A14", "A02", "A09", "A10")
+            update = v.trigger.startswith("ADT^") and not v.after("A01", "A04", "A05", "A14", "A02", "A09", "A10", "A17")
             if update and before is not None and before.same_encounter(v):
                 if self.same_place(before, v):
                     fact.current = None

@@ -278,6 +278,123 @@ static void query_cancelled_admission_takes_back_the_place(void **state)
     assert_string_equal(element("v2", "location"), "");
 }
 
+/* The place of FACT, so that it can be said again. */
+static void placed(const char *fact, const char *id, const char *trigger, int time, int effective, const char *encounter, const char *where)
+{
+    say((struct say){.event = hub_arena_printf(&arena, "e-%s", id),
+                     .time = time,
+                     .trigger = trigger,
+                     .entry = {.type = "Encounter",
+                               .id = id,
+                               .kind = "location",
+                               .facts = fact,
+                               .encounter = encounter,
+                               .class_ = 1,
+                               .effective = effective,
+                               .body = hub_arena_printf(&arena, ",\"location\":[{\"location\":{\"display\":\"%s\"},\"status\":\"active\"}]", where)}});
+}
+
+static void query_admission_said_again_after_its_cancel_stands(void **state)
+{
+    (void)state;
+    visit("v1", "ADT^A01", 10, NULL, ",\"status\":\"in-progress\"");
+    visit("v2", "ADT^A11", 20, "cancel-admission", ",\"status\":\"cancelled\"");
+    visit("v3", "ADT^A01", 30, NULL, ",\"status\":\"in-progress\"");
+    placed("loc-a", "l1", "ADT^A01", 10, 5, "enc", "ER");
+    place("l2", "ADT^A11", 20, "cancel-admission", NULL);
+    placed("loc-a", "l3", "ADT^A01", 30, 5, "enc", "ICU");
+    assert_string_equal(shown(), "l3:active<l1 v3:in-progress<v2");
+    assert_int_equal(hub_json_get(resource("v3"), "location")->len, 1);
+}
+
+static void query_transfer_said_again_after_its_cancel_stands(void **state)
+{
+    (void)state;
+    placed("loc-a", "l1", "ADT^A02", 20, 20, "enc", "ICU");
+    placed("loc-b", "l2", "ADT^A02", 30, 25, "enc", "Ward");
+    say((struct say){.event = "c", .time = 40, .trigger = "ADT^A12", .entry = {.type = "Encounter", .id = "c", .kind = "location", .facts = "loc-c", .encounter = "enc", .class_ = 1, .act = "cancel-transfer", .effective = 25}});
+    placed("loc-b", "l3", "ADT^A02", 50, 25, "enc", "Rehab");
+    assert_string_equal(shown(), "l1:active l3:active<l2");
+    /* a second cancel: of the repeated transfer, not of the one before it */
+    say((struct say){.event = "d", .time = 60, .trigger = "ADT^A12", .entry = {.type = "Encounter", .id = "d", .kind = "location", .facts = "loc-d", .encounter = "enc", .class_ = 1, .act = "cancel-transfer", .effective = 60}});
+    assert_string_equal(shown(), "l1:active");
+    say((struct say){.event = "e", .time = 70, .trigger = "ADT^A12", .entry = {.type = "Encounter", .id = "e", .kind = "location", .facts = "loc-e", .encounter = "enc", .class_ = 1, .act = "cancel-transfer", .effective = 70}});
+    assert_string_equal(shown(), "");
+}
+
+static void query_cancelled_admission_of_the_same_minute_comes_after_it(void **state)
+{
+    (void)state;
+    static const char *const events[] = {"a", "b"};
+    for (int turn = 0; turn < 2; turn++) { /* whatever their event ids */
+        record_count = 0;
+        for (int i = 0; i < 2; i++)
+            say((struct say){.event = events[i],
+                             .time = 10,
+                             .trigger = i == turn ? "ADT^A01" : "ADT^A11",
+                             .entry = {.type = "Encounter",
+                                       .id = events[i],
+                                       .kind = "encounter",
+                                       .facts = "visit",
+                                       .encounter = "enc",
+                                       .class_ = 1,
+                                       .mode = "fold",
+                                       .act = i == turn ? NULL : "cancel-admission",
+                                       .body = i == turn ? ",\"status\":\"in-progress\"" : ",\"status\":\"cancelled\""}});
+        assert_string_equal(shown(), turn == 0 ? "b:cancelled<a" : "a:cancelled<b");
+    }
+}
+
+static void query_places_of_a_deleted_visit_are_not_shown(void **state)
+{
+    (void)state;
+    visit("v1", "ADT^A01", 10, NULL, ",\"status\":\"in-progress\"");
+    place("l1", "ADT^A01", 10, NULL, "ER");
+    place("l2", "ADT^A02", 15, NULL, "ICU");
+    placed("other", "o", "ADT^A01", 12, 12, "other visit", "Clinic");
+    visit("v2", "ADT^A23", 20, "withdraw", ",\"status\":\"entered-in-error\"");
+    assert_string_equal(shown(), "o:active");
+    visit("v3", "ADT^A08", 30, NULL, ",\"status\":\"unknown\"");
+    assert_string_equal(shown(), "o:active");
+}
+
+static void query_joined_visit_numbers_are_one_visit_with_all_its_places(void **state)
+{
+    (void)state;
+    static const char *const facts[] = {"old", "new", "old fact=new"}, *const numbers[] = {"enc-old", "enc-new", "enc-new"};
+    static const char *const triggers[] = {"ADT^A01", "ADT^A01", "ADT^A42"};
+    for (int i = 0; i < 3; i++) {
+        const char *id = hub_arena_printf(&arena, "v%d", i);
+        say((struct say){.event = id,
+                         .time = 10 + 10 * i,
+                         .trigger = triggers[i],
+                         .entry = {.type = "Encounter",
+                                   .id = id,
+                                   .kind = "encounter",
+                                   .facts = facts[i],
+                                   .encounter = numbers[i],
+                                   .class_ = 1,
+                                   .mode = "fold",
+                                   .body = ",\"status\":\"in-progress\""}});
+    }
+    placed("a", "l1", "ADT^A01", 10, 10, "enc-old", "ER");
+    placed("b", "l2", "ADT^A02", 15, 15, "enc-old", "ICU");
+    placed("c", "l3", "ADT^A02", 25, 25, "enc-new", "Ward");
+    assert_string_equal(shown(), "l1:active l2:active l3:active v2:in-progress<v1");
+    assert_int_equal(hub_json_get(resource("v2"), "location")->len, 3);
+    say((struct say){.event = "c", .time = 40, .trigger = "ADT^A12", .entry = {.type = "Encounter", .id = "c", .kind = "location", .facts = "d", .encounter = "enc-new", .class_ = 1, .act = "cancel-transfer", .effective = 15}});
+    assert_string_equal(shown(), "l1:active l3:active v2:in-progress<v1");
+}
+
+static void query_swapped_beds_are_an_announced_move(void **state)
+{
+    (void)state;
+    place("l1", "ADT^A01", 10, NULL, "A");
+    place("l2", "ADT^A17", 20, NULL, "B");
+    assert_string_equal(shown(), "l1:active l2:active");
+    assert_string_equal(element("l2", "extension"), "");
+}
+
 static void query_update_with_another_place_is_a_flagged_move(void **state)
 {
     (void)state;
@@ -529,6 +646,12 @@ int main(void)
         TEST(query_cancelled_transfer_takes_back_the_last_one_before_it),
         TEST(query_cancelled_transfer_names_the_transfer_by_its_time),
         TEST(query_cancelled_admission_takes_back_the_place),
+        TEST(query_admission_said_again_after_its_cancel_stands),
+        TEST(query_transfer_said_again_after_its_cancel_stands),
+        TEST(query_cancelled_admission_of_the_same_minute_comes_after_it),
+        TEST(query_places_of_a_deleted_visit_are_not_shown),
+        TEST(query_joined_visit_numbers_are_one_visit_with_all_its_places),
+        TEST(query_swapped_beds_are_an_announced_move),
         TEST(query_update_with_another_place_is_a_flagged_move),
         TEST(query_what_the_newest_list_lacks_is_dropped),
         TEST(query_dropped_cover_and_kin_stay_as_cancelled),

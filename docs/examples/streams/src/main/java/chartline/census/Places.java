@@ -5,6 +5,7 @@ import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -34,15 +35,17 @@ public final class Places {
                 (item.kind().equals("encounter") ? encounters : locations).add(item);
             }
         }
-        Map<String, List<Item>> standing = standing(locations);
+        Collection<List<Item>> visits = facts(encounters);
+        Map<String, String> names = names(visits);
+        Map<String, List<Item>> standing = standing(locations, names);
         Map<String, String> now = new HashMap<>();
-        for (List<Item> versions : facts(encounters)) {
+        for (List<Item> versions : visits) {
             String status = status(versions);
             Item current = newest(versions);
             if (withdrawn(current) || List.of("finished", "cancelled", "planned", "entered-in-error").contains(status)) {
                 continue;
             }
-            List<Item> places = current.encounter().isEmpty() ? List.of() : standing.getOrDefault(current.encounter(), List.of());
+            List<Item> places = current.encounter().isEmpty() ? List.of() : standing.getOrDefault(names.get(current.encounter()), List.of());
             Item place = last(places);
             if (place == null || place.location().isEmpty()) {
                 continue;
@@ -130,23 +133,49 @@ public final class Places {
         return said.isEmpty() ? filled : said;
     }
 
-    /** Encounter token to its places that stand, in the order of time. */
-    private static Map<String, List<Item>> standing(List<Item> locations) {
+    /** A42 and A50 make two visit numbers one: each encounter token to the one that all of its visit are called by here. */
+    private static Map<String, String> names(Collection<List<Item>> visits) {
+        Map<String, String> names = new HashMap<>();
+        for (List<Item> versions : visits) {
+            String name = "";
+            for (Item version : versions) {
+                name = name.isEmpty() ? version.encounter() : name;
+                if (!version.encounter().isEmpty()) {
+                    names.put(version.encounter(), name);
+                }
+            }
+        }
+        return names;
+    }
+
+    private static String visit(Item item, Map<String, String> names) {
+        return names.getOrDefault(item.encounter(), item.encounter());
+    }
+
+    private static boolean cancels(Item version) {
+        return version.act().equals("cancel-transfer") || version.act().equals("cancel-admission");
+    }
+
+    /** Visit to its places that stand, in the order of time. */
+    private static Map<String, List<Item>> standing(List<Item> locations, Map<String, String> names) {
+        Collection<List<Item>> facts = facts(locations);
+        Map<List<Item>, Item> taken = new IdentityHashMap<>();
+        locations.stream().filter(Places::cancels).sorted(ORDER).forEach(cancel -> takeBack(facts, taken, cancel, names));
         List<Item> places = new ArrayList<>();
-        for (List<Item> versions : facts(locations)) {
+        for (List<Item> versions : facts) {
             Item current = newest(versions);
-            if (!withdrawn(current) && !current.act().startsWith("cancel-")) {
+            boolean back = taken.containsKey(versions) && ORDER.compare(current, taken.get(versions)) < 0;
+            if (!withdrawn(current) && !cancels(current) && !back) { // what was said again after the cancel stands
                 places.add(current);
             }
         }
-        locations.stream().filter(item -> item.act().equals("cancel-transfer") || item.act().equals("cancel-admission"))
-            .sorted(ORDER).forEach(cancel -> takeBack(places, cancel));
         Map<String, List<Item>> standing = new HashMap<>();
         places.sort(IN_TIME);
         for (Item place : places) {
-            List<Item> list = standing.computeIfAbsent(place.encounter(), key -> new ArrayList<>());
+            List<Item> list = standing.computeIfAbsent(visit(place, names), key -> new ArrayList<>());
             Item before = last(list);
-            boolean announced = !place.trigger().startsWith("ADT^") || place.triggered("A01", "A04", "A05", "A14", "A02", "A09", "A10");
+            boolean announced = !place.trigger().startsWith("ADT^")
+                || place.triggered("A01", "A04", "A05", "A14", "A02", "A09", "A10", "A17");
             if (announced || before == null || !before.location().equals(place.location())) {
                 list.add(place); // else an update that says again where the patient is
             }
@@ -154,29 +183,47 @@ public final class Places {
         return standing;
     }
 
-    /** A11 takes the admission back; A12 the transfer of its effective time, else the last one before it that stands. */
-    private static void takeBack(List<Item> places, Item cancel) {
-        if (cancel.encounter().isEmpty()) {
-            return;
-        }
-        if (cancel.act().equals("cancel-admission")) {
-            places.removeIf(place -> place.triggered("A01", "A04", "A05", "A14") && place.encounter().equals(cancel.encounter())
-                && place.effective() <= cancel.order());
-            return;
-        }
+    /** What a cancel finds of a place: its newest version before the cancel; null if there was none or it was taken back already. */
+    private static Item cancellable(List<Item> versions, Item taken, Item cancel, Map<String, String> names) {
         Item found = null;
-        for (Item place : places) {
-            if (!place.triggered("A02") || !place.encounter().equals(cancel.encounter())) {
+        for (Item version : versions) {
+            found = ORDER.compare(version, cancel) < 0 ? version : found;
+        }
+        if (found == null || withdrawn(found) || cancels(found) || !visit(found, names).equals(visit(cancel, names))) {
+            return null;
+        }
+        return taken != null && ORDER.compare(found, taken) < 0 ? null : found;
+    }
+
+    /** A11 takes the admission back; A12 the transfer of its effective time, else the last one before it that stands. */
+    private static void takeBack(Collection<List<Item>> facts, Map<List<Item>, Item> taken, Item cancel, Map<String, String> names) {
+        List<Item> fact = null;
+        Item found = null;
+        for (List<Item> versions : cancel.encounter().isEmpty() ? List.<List<Item>>of() : facts) {
+            Item place = cancellable(versions, taken.get(versions), cancel, names);
+            if (place == null) {
+                continue;
+            }
+            if (cancel.act().equals("cancel-admission")) {
+                if (place.triggered("A01", "A04", "A05", "A14") && place.effective() <= cancel.order()) {
+                    taken.put(versions, cancel);
+                }
+                continue;
+            }
+            if (!place.triggered("A02")) {
                 continue;
             }
             if (place.effective() == cancel.effective()) {
-                found = place;
+                fact = versions;
                 break;
             }
             if (place.effective() <= cancel.order() && (found == null || IN_TIME.compare(found, place) < 0)) {
+                fact = versions;
                 found = place;
             }
         }
-        places.remove(found);
+        if (fact != null) {
+            taken.put(fact, cancel);
+        }
     }
 }
