@@ -42,6 +42,26 @@ enum hub_result hub_fail_errno(struct hub_error *err, enum hub_result result, co
     return result;
 }
 
+/* TEXT was printed into CAP bytes as far as it fits: of a character of UTF-8 that was cut in two nothing stays. Returns its
+ * length. */
+static size_t drop_half_character(char *text, size_t cap)
+{
+    const size_t len = strlen(text);
+    size_t start = len;
+    if (len + 1 < cap)
+        return len;
+    while (start > 0 && ((unsigned char)text[start - 1] & 0xc0U) == 0x80)
+        start--;
+    if (start == 0)
+        return len;
+    const unsigned char lead = (unsigned char)text[--start];
+    const size_t whole = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    if (len - start >= whole)
+        return len;
+    text[start] = '\0';
+    return start;
+}
+
 enum hub_result hub_error_at(struct hub_error *err, const char *place_format, ...)
 {
     if (err == NULL)
@@ -50,6 +70,7 @@ enum hub_result hub_error_at(struct hub_error *err, const char *place_format, ..
     va_start(args, place_format);
     (void)vsnprintf(err->place, sizeof err->place, place_format, args);
     va_end(args);
+    (void)drop_half_character(err->place, sizeof err->place);
     return err->result;
 }
 
@@ -58,6 +79,7 @@ enum hub_result hub_error_in(struct hub_error *err, const char *path, uint32_t l
     if (err == NULL)
         return HUB_INTERNAL;
     (void)snprintf(err->path, sizeof err->path, "%s", path);
+    (void)drop_half_character(err->path, sizeof err->path);
     err->line = line;
     return err->result;
 }
@@ -100,7 +122,7 @@ size_t hub_error_print(const struct hub_error *err, char *out, size_t out_cap)
         len = append(out, out_cap, len, " (%lld)", (long long)err->number);
     if (err->mend != NULL && err->mend[0] != '\0')
         len = append(out, out_cap, len, "; %s", err->mend);
-    return len;
+    return drop_half_character(out, out_cap);
 }
 
 void hub_assert_failed(const char *expr, const char *file, int line)

@@ -24,6 +24,8 @@ enum {
 
 /* Once, before anything else; also switches core dumps off for the process. */
 enum hub_result hub_crypto_init(void) HUB_MUST_USE;
+/* Of it OpenSSL's part, before anybody's first use of that library in the process. */
+bool hub_openssl_init(void);
 
 /* Guarded, locked, wiped on free. NULL when memory (or RLIMIT_MEMLOCK) is out. */
 void *hub_secret_alloc(size_t len);

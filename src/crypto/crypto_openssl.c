@@ -28,6 +28,13 @@ static SHA256_CTX *context_of(struct hub_sha256 *state)
     return (SHA256_CTX *)(void *)state->opaque;
 }
 
+/* What OpenSSL holds ends with the process, not in exit(): a client of the bus that is still closing its connections in a
+ * thread of its own would find it gone. */
+bool hub_openssl_init(void)
+{
+    return OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) == 1;
+}
+
 void hub_sha256_init(struct hub_sha256 *state)
 {
     int rc = SHA256_Init(context_of(state));

@@ -25,7 +25,7 @@ enum { SHORT_MAX = 512 };
 
 enum hub_result hub_crypto_init(void)
 {
-    if (sodium_init() < 0)
+    if (sodium_init() < 0 || !hub_openssl_init())
         return HUB_INTERNAL;
     /* Keys and plaintexts live in this process's memory: no core file may hold them, and none may be piped
      * to a collector either (the limit alone does not stop a piped core). */

@@ -69,6 +69,27 @@ static void an_error_prints_place_reason_number_and_mend(void **state)
     assert_int_equal(hub_fail(NULL, HUB_TYPE, NULL, NULL), HUB_TYPE);
 }
 
+static void an_error_that_is_cut_ends_with_a_whole_character(void **state)
+{
+    (void)state;
+    static const char *const characters[] = {"e", "\u00e9", "\u20ac", "\U0001f3e5"};
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t shift = 0; shift < 4; shift++) {
+            struct hub_error err;
+            char path[512] = "";
+            (void)hub_fail(&err, HUB_IO, NULL, NULL);
+            memset(path, 'a', shift);
+            for (size_t at = shift; at + 5 < sizeof path; at += strlen(characters[i]))
+                (void)strcpy(path + at, characters[i]);
+            (void)hub_error_in(&err, path, 0);
+            const size_t len = strlen(err.path);
+            assert_memory_equal(err.path, path, len);
+            assert_int_equal((len - shift) % strlen(characters[i]), 0);
+            assert_true(len + strlen(characters[i]) >= sizeof err.path);
+        }
+    }
+}
+
 static void spans_compare_trim_and_count(void **state)
 {
     (void)state;
@@ -364,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_result_row_is_whole_and_consistent),
         cmocka_unit_test(an_error_prints_place_reason_number_and_mend),
+        cmocka_unit_test(an_error_that_is_cut_ends_with_a_whole_character),
         cmocka_unit_test(spans_compare_trim_and_count),
         cmocka_unit_test(an_arena_keeps_its_cap_and_wipes_before_reuse),
         cmocka_unit_test(a_buffer_keeps_its_cap_and_remembers_the_failure),
