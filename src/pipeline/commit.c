@@ -623,22 +623,27 @@ static enum hub_result commit_entry(struct hub_commit *commit, struct hub_commit
     return commit_item(commit, item, err);
 }
 
-static enum hub_result entry_item(enum hub_record_kind kind, struct hub_span entry_json,
-                                  struct hub_commit_item **out, struct hub_error *err)
+/* NULL: ENTRY_JSON is too large, or there is no memory (no_entry_item). */
+static struct hub_commit_item *entry_item(enum hub_record_kind kind, struct hub_span entry_json)
 {
-    if (entry_json.len > HUB_AUDIT_ENTRY_MAX)
-        return hub_fail(err, HUB_TOO_LARGE, "an audit entry is too large", NULL);
-    *out = hub_commit_item_new(entry_json.len + ITEM_OVERHEAD);
-    if (*out == NULL)
-        return hub_fail(err, HUB_NO_MEMORY, "no memory for an audit entry", NULL);
-    (*out)->kind = kind;
-    return HUB_OK;
+    struct hub_commit_item *item =
+        entry_json.len <= HUB_AUDIT_ENTRY_MAX ? hub_commit_item_new(entry_json.len + ITEM_OVERHEAD) : NULL;
+    if (item != NULL)
+        item->kind = kind;
+    return item;
+}
+
+static enum hub_result no_entry_item(struct hub_span entry_json, struct hub_error *err)
+{
+    return entry_json.len > HUB_AUDIT_ENTRY_MAX ? hub_fail(err, HUB_TOO_LARGE, "an audit entry is too large", NULL)
+                                                : hub_fail(err, HUB_NO_MEMORY, "no memory for an audit entry", NULL);
 }
 
 enum hub_result hub_commit_audit(struct hub_commit *commit, struct hub_span entry_json, struct hub_error *err)
 {
-    struct hub_commit_item *item = NULL;
-    HUB_TRY(entry_item(HUB_RECORD_AUDIT, entry_json, &item, err));
+    struct hub_commit_item *item = entry_item(HUB_RECORD_AUDIT, entry_json);
+    if (item == NULL)
+        return no_entry_item(entry_json, err);
     return commit_entry(commit, item, entry_json, err);
 }
 
@@ -655,8 +660,9 @@ enum hub_result hub_commit_audit_all(struct hub_commit *commit, struct hub_span 
 enum hub_result hub_commit_state(struct hub_commit *commit, const char *what, const char *id,
                                  const char *state, struct hub_span entry_json, struct hub_error *err)
 {
-    struct hub_commit_item *item = NULL;
-    HUB_TRY(entry_item(HUB_RECORD_STATE, entry_json, &item, err));
+    struct hub_commit_item *item = entry_item(HUB_RECORD_STATE, entry_json);
+    if (item == NULL)
+        return no_entry_item(entry_json, err);
     hub_record_add_state(&item->json, what, id, state);
     return commit_entry(commit, item, entry_json, err);
 }
