@@ -143,7 +143,7 @@ static bool has_group(const struct hub_json *list, group_of group, struct hub_sp
 struct fold {
     struct hub_arena *arena;
     struct hub_json *out;
-    struct hub_json *gone; /* names of elements that were deleted and not stated since */
+    struct hub_json *gone; /* what was deleted: "element" or "element(group)" */
 };
 
 /* "element", "element(group)" or "element.member". */
@@ -189,6 +189,20 @@ static void delete_member(struct hub_json *object, const char *name)
         delete_member(item, name);
 }
 
+/* "element(group)"; of an empty group "element". */
+static struct hub_span gone_name(struct fold *f, struct hub_span element, struct hub_span group)
+{
+    const struct hub_span parts[] = {element, HUB_SPAN("("), group, HUB_SPAN(")")};
+    return hub_arena_concat(f->arena, parts, group.len != 0 ? 4 : 1);
+}
+
+static enum hub_result set_gone(struct fold *f, struct hub_span element, struct hub_span group)
+{
+    const struct hub_span name = gone_name(f, element, group);
+    HUB_ENSURE(name.ptr != NULL, HUB_NO_MEMORY);
+    return hub_json_set(f->gone, (const char *)name.ptr, name.len, hub_json_bool(f->arena, true));
+}
+
 static enum hub_result delete_path(struct fold *f, struct hub_span type, struct hub_span path)
 {
     struct deletion d;
@@ -207,11 +221,11 @@ static enum hub_result delete_path(struct fold *f, struct hub_span type, struct 
     if (d.member.len + d.group.len != 0) {
         if (at != NULL && (is_array(at) || is_object(at)) && at->len == 0)
             (void)hub_json_remove(f->out, name);
-        return HUB_OK;
+        return d.group.len != 0 ? set_gone(f, d.element, d.group) : HUB_OK;
     }
     (void)hub_json_remove(f->out, sibling);
     (void)hub_json_remove(f->out, name);
-    return hub_json_set_c(f->gone, name, hub_json_bool(f->arena, true));
+    return set_gone(f, d.element, HUB_SPAN_NONE);
 }
 
 static enum hub_result delete_all(struct fold *f, const struct hub_json *resource)
@@ -325,7 +339,6 @@ static enum hub_result drop_sibling(struct fold *f, const struct hub_json *resou
     HUB_ENSURE(name != NULL, HUB_NO_MEMORY);
     if (hub_json_get(resource, name) == NULL)
         (void)hub_json_remove(f->out, name);
-    (void)hub_json_remove(f->gone, member->key[0] == '_' ? name : name + 1);
     return HUB_OK;
 }
 
@@ -359,22 +372,45 @@ static enum hub_result fold_init(struct fold *f, struct hub_arena *arena)
     return f->out != NULL && f->gone != NULL ? HUB_OK : HUB_NO_MEMORY;
 }
 
+/* Of an element that several fields make: the items of those fields that nothing was said of. */
+static enum hub_result fill_groups(struct fold *f, const struct hub_json *said, const struct hub_json *list,
+                                   group_of group)
+{
+    const struct hub_json *there = hub_json_get_n(said, list->key, list->key_len);
+    struct hub_json *out = hub_json_get_n(f->out, list->key, list->key_len);
+    for (const struct hub_json *item = list->first; item != NULL; item = item->next) {
+        const struct hub_span gone = gone_name(f, key_of(list), group(item));
+        HUB_ENSURE(gone.ptr != NULL, HUB_NO_MEMORY);
+        if ((is_array(there) && has_group(there, group, group(item))) ||
+            hub_json_get_n(f->gone, (const char *)gone.ptr, gone.len) != NULL)
+            continue;
+        if (out == NULL) {
+            out = hub_json_new(f->arena, HUB_JSON_ARRAY);
+            HUB_TRY(hub_json_set(f->out, list->key, list->key_len, out));
+        }
+        HUB_TRY(hub_json_push(out, hub_json_copy(f->arena, item)));
+    }
+    return HUB_OK;
+}
+
 /* What fillers say stands only where no other version said anything. */
 static enum hub_result fill_rest(struct fold *f, const struct fold *fill)
 {
     const struct hub_json *said = hub_json_copy(f->arena, f->out); /* before the first filler */
     HUB_ENSURE(said != NULL, HUB_NO_MEMORY);
+    const struct hub_span type = hub_json_get_span(fill->out, "resourceType");
     for (const struct hub_json *member = fill->out->first; member != NULL; member = member->next) {
-        const char *plain = member->key[0] == '_' ? member->key + 1 : member->key;
-        size_t plain_len = (size_t)member->key_len - (plain != member->key);
-        char *sibling = hub_arena_printf(f->arena, "_%.*s", (int)plain_len, plain);
+        const int mark = member->key_len != 0 && member->key[0] == '_';
+        const char *sibling =
+            hub_arena_printf(f->arena, "_%.*s", (int)member->key_len - mark, member->key + mark);
         HUB_ENSURE(sibling != NULL, HUB_NO_MEMORY);
-        const char *choice = choice_of(key_of(member));
-        if (choice != NULL && has_choice(said, choice))
+        const char *plain = sibling + 1, *choice = choice_of(key_of(member));
+        if (hub_json_get(f->gone, plain) != NULL || (choice != NULL && has_choice(said, choice)))
             continue;
-        if (hub_json_get_n(f->gone, plain, plain_len) == NULL &&
-            hub_json_get_n(f->out, plain, plain_len) == NULL &&
-            (member->key[0] == '_' || hub_json_get(f->out, sibling) == NULL))
+        group_of group = is_array(member) ? groups_of(type, key_of(member)) : NULL;
+        if (group != NULL)
+            HUB_TRY(fill_groups(f, said, member, group));
+        else if (hub_json_get(said, plain) == NULL && hub_json_get(said, sibling) == NULL)
             HUB_TRY(hub_json_set(f->out, member->key, member->key_len, hub_json_copy(f->arena, member)));
     }
     return HUB_OK;

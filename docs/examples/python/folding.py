@@ -63,7 +63,6 @@ class Fold:
             sibling = plain if name.startswith("_") else "_" + plain
             if sibling not in resource:  # a primitive and its _sibling are one element
                 self.out.pop(sibling, None)
-            self.gone.discard(plain)
             if not name.startswith("_") and choice(name):
                 for other in [n for n in self.out if choice(n) == choice(name) and n != name]:
                     del self.out[other]
@@ -92,6 +91,8 @@ class Fold:
                     item.pop(rest[1:], None)
         elif isinstance(there, list) and group_of(type_, element):
             there[:] = [item for item in there if group_of(type_, element)(item) != rest[1:-1]]
+        if rest.startswith("("):
+            self.gone.add(element + rest)
         if there in ([], {}):
             del self.out[element]
 
@@ -119,6 +120,23 @@ def says_nothing(resource, name, value):
     return value == {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}
 
 
+def fill_rest(said, fill):
+    """What fillers say stands only where no other version said or deleted anything: an element, or an item of a field of its own."""
+    before = {name: list(value) if isinstance(value, list) else value for name, value in said.out.items()}
+    for name, value in fill.items():
+        plain = name.removeprefix("_")
+        if plain in said.gone or (choice(name) and any(choice(n) == choice(name) for n in before)):
+            continue
+        group = group_of(fill["resourceType"], name) if isinstance(value, list) else None
+        if group:
+            groups = {group(item) for item in before.get(name, [])}
+            new = [item for item in value if group(item) not in groups and "%s(%s)" % (name, group(item)) not in said.gone]
+            if new:
+                said.out[name] = said.out.get(name, []) + new
+        elif plain not in before and "_" + plain not in before:
+            said.out[name] = value
+
+
 def fold_fact(fact):
     said, fill = Fold(), Fold()
     for version in fact.versions:
@@ -126,13 +144,7 @@ def fold_fact(fact):
             said = Fold()  # a whole resource, from FHIR
         if version.mode != "status":
             (fill if version.mode == "fill" else said).add(version)
-    before = set(said.out)
-    for name, value in fill.out.items():
-        plain = name.removeprefix("_")
-        if choice(name) and any(choice(n) == choice(name) for n in before):
-            continue
-        if plain not in said.gone and plain not in said.out and (name.startswith("_") or "_" + plain not in said.out):
-            said.out[name] = value
+    fill_rest(said, fill.out)
     for name in ("status", "class"):  # a valid resource needs them: what the newest version had
         if name in fact.current.resource:
             said.out.setdefault(name, fact.current.resource[name])

@@ -150,6 +150,37 @@ static void query_fillers_fill_only_what_no_adt_said(void **state)
     assert_string_equal(element("p2", "address"), ""); /* an ADT said: none */
 }
 
+static void query_a_filler_gives_a_primitive_with_its_sibling(void **state)
+{
+    (void)state;
+    const char *const born = ",\"_birthDate\":{\"id\":\"t\"},\"birthDate\":\"1970-01-01\"";
+    demographics("p1", "1a", 10, "fill", born);
+    assert_string_equal(element("p1", "birthDate"), "\"1970-01-01\"");
+    assert_string_equal(element("p1", "_birthDate"), "{\"id\":\"t\"}");
+    demographics("p2", "1a", 20, "fold", ",\"_birthDate\":{\"id\":\"masked\"}");
+    assert_string_equal(element("p2", "birthDate"), ""); /* an ADT said something of it */
+    assert_string_equal(element("p2", "_birthDate"), "{\"id\":\"masked\"}");
+}
+
+static void query_fillers_fill_fields_not_whole_elements(void **state)
+{
+    (void)state;
+    demographics("p1", "1a", 10, "fold",
+                 ",\"identifier\":[{\"value\":\"n1\"}],\"telecom\":[{\"use\":\"home\",\"value\":\"1\"}]");
+    demographics("p2", "1a", 20, "fill",
+                 ",\"identifier\":[{\"value\":\"n2\"},{\"type\":{\"coding\":[{\"code\":\"DL\"}]}}],"
+                 "\"telecom\":[{\"use\":\"home\",\"value\":\"8\"},{\"use\":\"work\",\"value\":\"9\"}]");
+    assert_string_equal(element("p1", "identifier"),
+                        "[{\"value\":\"n1\"},{\"type\":{\"coding\":[{\"code\":\"DL\"}]}}]");
+    assert_string_equal(element("p1", "telecom"),
+                        "[{\"use\":\"home\",\"value\":\"1\"},{\"use\":\"work\",\"value\":\"9\"}]");
+    (void)extended("p3", 30, "", "telecom(work)"); /* an ADT said: none */
+    assert_string_equal(element("p3", "telecom"), "[{\"use\":\"home\",\"value\":\"1\"}]");
+    (void)extended("p4", 40, "", "telecom");
+    (void)extended("p5", 50, ",\"telecom\":[{\"use\":\"home\",\"value\":\"5\"}]", "gender");
+    assert_string_equal(element("p5", "telecom"), "[{\"use\":\"home\",\"value\":\"5\"}]");
+}
+
 static void query_a_chart_of_fillers_shows_the_newest(void **state)
 {
     (void)state;
@@ -636,6 +667,8 @@ int main(void)
         TEST(query_a_list_is_as_new_as_its_message_not_as_its_entries),
         TEST(query_an_action_withdraws_without_a_list),
         TEST(query_fillers_fill_only_what_no_adt_said),
+        TEST(query_a_filler_gives_a_primitive_with_its_sibling),
+        TEST(query_fillers_fill_fields_not_whole_elements),
         TEST(query_a_chart_of_fillers_shows_the_newest),
         TEST(query_demographics_follow_the_survivor),
         TEST(query_discharge_before_admission_makes_one_encounter),
