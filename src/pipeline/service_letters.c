@@ -67,8 +67,9 @@ static void begin(const struct replay *replay, struct hub_audit_builder *builder
 
 static enum hub_result set(struct replay *replay, struct hub_json *object, const char *name, const char *text)
 {
-    struct hub_span copy = hub_arena_copy(replay->arena, hub_span_str(text != NULL ? text : ""));
-    return hub_json_set_string(replay->arena, object, name, copy);
+    if (text == NULL || text[0] == '\0') /* as in the letter itself */
+        return HUB_OK;
+    return hub_json_set_string(replay->arena, object, name, hub_arena_copy(replay->arena, hub_span_str(text)));
 }
 
 static enum hub_result answer(struct replay *replay, const char *outcome, const struct hub_error *why)

@@ -231,7 +231,6 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     struct hub_commit_stats stats;
     struct hub_buf out;
     char time[HUB_TIME_TEXT_LEN + 1];
-    (void)err;
     /* In this order, so that no event counted here is later than what is compared with. */
     hub_commit_stats(hub->commit, &stats);
     uint64_t durable = hub_log_durable(hub->log);
@@ -288,8 +287,11 @@ enum hub_result hub_service_status(struct hub_request *request, struct hub_error
     add_authorities(hub, &out);
     hub_buf_append_byte(&out, '}');
     enum hub_result result = hub_buf_result(&out);
+    struct hub_json *status = NULL; /* answers have their members in bytewise order */
     if (result == HUB_OK)
-        result = hub_answer_raw(request, "status", hub_buf_view(&out));
+        result = hub_json_parse(request->arena, hub_buf_view(&out), &status, err);
+    if (result == HUB_OK)
+        result = hub_answer_json(request, "status", status);
     hub_buf_deinit(&out);
     return result;
 }

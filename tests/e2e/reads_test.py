@@ -152,6 +152,31 @@ def secrets_need_a_proven_role():
         hub.close()
 
 
+def canonical(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def answers_have_their_members_in_order_and_reasons_no_empty_ones():
+    hub = started()
+    s = control(hub)
+    try:
+        letter = hub.json("deadletter", "list")[0]
+        for request in ({"op": "status"}, {"op": "keys.list"}, {"op": "log.show"}, {"op": "deadletter.list"}, {"op": "timeline.list"}, {"op": "audit.show"},
+                        {"op": "message.find", "feed": "mllp"}, {"op": "deadletter.replay", "id": letter["id"]}, {"op": "nothing"}):
+            s.sendall(json.dumps(request).encode() + b"\n")
+            with s.makefile("rb") as lines:
+                for line in lines:
+                    answer = json.loads(line)
+                    check(canonical(answer) + b"\n" == line, f"{request}: {line}")
+                    if "replayed" in answer:
+                        check(answer["replayed"]["reason"] == letter["reason"], f"{answer} is not refused as {letter} was")
+                    if "done" in answer or "error" in answer:
+                        break
+    finally:
+        s.close()
+        hub.close()
+
+
 def garbage_on_the_control_socket_disturbs_nobody():
     hub = started()
     try:
@@ -332,5 +357,5 @@ def hubs_started_twice_at_once_are_one():
 
 if __name__ == "__main__":
     main([every_read_leaves_its_entry_with_a_hub_and_without, the_entry_is_on_disk_before_the_answer_leaves, roles_see_what_is_theirs, secrets_need_a_proven_role,
-          garbage_on_the_control_socket_disturbs_nobody, two_hundred_readers_at_once_are_all_served, a_very_long_path_is_no_hindrance,
+          answers_have_their_members_in_order_and_reasons_no_empty_ones, garbage_on_the_control_socket_disturbs_nobody, two_hundred_readers_at_once_are_all_served, a_very_long_path_is_no_hindrance,
           wrong_arguments_end_with_2_and_json_parses, a_stop_under_load_loses_nothing, hubs_started_twice_at_once_are_one])
