@@ -28,19 +28,20 @@ const struct hub_cli_option hub_cli_audit_verify_options[] = {
 
 /* --- verify --- */
 
-static void print_finding_line(const struct hub_audit_report *report, size_t i)
+static void print_line(const char *word, const char *text, const uint64_t *index)
 {
-    const char *text = report->findings[i].text;
-    if (report->findings[i].has_index)
-        (void)printf("FAIL entry %llu: %s\n", (unsigned long long)report->findings[i].index, text);
+    if (index != NULL)
+        (void)printf("%s entry %llu: %s\n", word, (unsigned long long)*index, text);
     else
-        (void)printf("FAIL %s\n", text);
+        (void)printf("%s %s\n", word, text);
 }
 
 static void print_report_text(const struct hub_audit_report *report)
 {
     for (size_t i = 0; i < report->finding_count; i++)
-        print_finding_line(report, i);
+        print_line("FAIL", report->findings[i].text, report->findings[i].has_index ? &report->findings[i].index : NULL);
+    if (report->findings_dropped != 0)
+        (void)printf("FAIL %llu more findings\n", (unsigned long long)report->findings_dropped);
     if (report->finding_count == 0) {
         (void)printf("PASS %llu entries, root %s", (unsigned long long)report->entries, report->root);
         if (verify_opt.events)
@@ -50,9 +51,21 @@ static void print_report_text(const struct hub_audit_report *report)
             (void)printf("retired %s: the %llu entries of those records stand, and nothing is left to compare them with\n",
                          report->retired, (unsigned long long)report->entries_retired);
     }
+    for (size_t i = 0; i < report->note_count; i++)
+        print_line("note", report->notes[i].text, report->notes[i].has_index ? &report->notes[i].index : NULL);
     if (report->self_consistent_only)
         (void)printf("self-consistent only: give the key (--vkey) and a checkpoint (--since) remembered "
                      "elsewhere to know more\n");
+}
+
+static void write_item(struct hub_buf *out, size_t at, const char *text, const uint64_t *index)
+{
+    hub_buf_append_str(out, at > 0 ? ",{" : "{");
+    if (index != NULL)
+        hub_buf_printf(out, "\"index\":%llu,", (unsigned long long)*index);
+    hub_buf_append_str(out, "\"text\":");
+    hub_json_write_string(out, hub_span_str(text));
+    hub_buf_append_byte(out, '}');
 }
 
 static void print_report_json(const struct hub_audit_report *report)
@@ -62,14 +75,11 @@ static void print_report_json(const struct hub_audit_report *report)
     hub_buf_printf(&out, "{\"entries\":%llu,\"entries_retired\":%llu,\"events_compared\":%llu,\"findings\":[",
                    (unsigned long long)report->entries, (unsigned long long)report->entries_retired,
                    (unsigned long long)report->events_compared);
-    for (size_t i = 0; i < report->finding_count; i++) {
-        hub_buf_append_str(&out, i > 0 ? ",{" : "{");
-        if (report->findings[i].has_index)
-            hub_buf_printf(&out, "\"index\":%llu,", (unsigned long long)report->findings[i].index);
-        hub_buf_append_str(&out, "\"text\":");
-        hub_json_write_string(&out, hub_span_str(report->findings[i].text));
-        hub_buf_append_byte(&out, '}');
-    }
+    for (size_t i = 0; i < report->finding_count; i++)
+        write_item(&out, i, report->findings[i].text, report->findings[i].has_index ? &report->findings[i].index : NULL);
+    hub_buf_printf(&out, "],\"findings_dropped\":%llu,\"notes\":[", (unsigned long long)report->findings_dropped);
+    for (size_t i = 0; i < report->note_count; i++)
+        write_item(&out, i, report->notes[i].text, report->notes[i].has_index ? &report->notes[i].index : NULL);
     hub_buf_printf(&out, "],\"result\":\"%s\",\"retired\":\"%s\",\"root\":\"%s\",\"self_consistent_only\":%s}",
                    report->finding_count == 0 ? "PASS" : "FAIL", report->retired, report->root,
                    report->self_consistent_only ? "true" : "false");

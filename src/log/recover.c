@@ -358,7 +358,7 @@ out:
 
 static void take_tail(struct hub_log *log, struct tail *tail)
 {
-    if (tail->offset < tail->size)
+    if (tail->offset < tail->size && !log->view)
         HUB_DIAG(HUB_DIAG_NOTICE, component, "cut what an unclean stop left unfinished at the end of the log",
                  hub_diag_number("bytes", (int64_t)(tail->size - tail->offset)),
                  hub_diag_number("last_record", (int64_t)tail->next - 1));

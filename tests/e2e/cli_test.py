@@ -347,6 +347,29 @@ def audit_log_proves_itself_and_who_looked():
         hub.close()
 
 
+def verifying_notes_what_is_not_signed_yet_and_leaves_all_as_it_is():
+    hub = harbor().start()
+    try:
+        send(hub, demo("ehr-1-registration.hl7"))
+        hub.kill()
+        folder = os.path.join(hub.dir, "data", "log")
+        tail = os.path.join(folder, max(n for n in os.listdir(folder) if n.endswith(".seg")))
+        with open(tail, "ab") as f:
+            f.write(b"\x89REC, and no more of it")
+        tile = os.path.join(hub.dir, "data", "audit", "tile", "1")
+        os.makedirs(tile)
+        with open(os.path.join(tile, "000"), "wb") as f:
+            f.write(bytes(8192))
+        size = os.path.getsize(tail)
+        out, log = run("audit", "verify", "--events", cwd=hub.dir)
+        check("\nnote tile/1/000 holds more than what is signed" in out and log == "", f"verify: {out} {log}")
+        check(os.path.getsize(tail) == size, "verifying cut the event log")
+        report = hub.json("audit", "verify")
+        check(report["result"] == "PASS" and [n["text"][:10] for n in report["notes"]] == ["tile/1/000"], f"report: {report}")
+    finally:
+        hub.close()
+
+
 def seal_and_open_by_hand():
     hub = harbor()
     try:
@@ -422,5 +445,6 @@ if __name__ == "__main__":
     main([usage_mistakes_end_with_2, init_makes_a_directory_that_runs_as_it_is, check_says_every_problem_at_once,
           check_sees_keys_and_certificates_that_do_not_fit, map_gives_bundles_and_errors_by_line, map_explains_and_lists_what_it_does_not_map,
           send_shows_answers_and_figures, send_now_writes_the_moment_of_sending, timeline_shows_each_role_what_is_its_own, follow_shows_what_comes, messages_and_dead_letters_are_found_and_opened,
-          audit_log_proves_itself_and_who_looked, seal_and_open_by_hand, keys_are_listed_and_exported_without_secrets,
+          audit_log_proves_itself_and_who_looked, verifying_notes_what_is_not_signed_yet_and_leaves_all_as_it_is,
+          seal_and_open_by_hand, keys_are_listed_and_exported_without_secrets,
           stop_drains_and_reload_keeps_running, bench_measures_and_leaves_nothing, second_hub_on_one_directory_is_refused])
