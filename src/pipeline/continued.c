@@ -154,7 +154,7 @@ static enum hub_result add_resolved(struct hub_work *work, const char *id)
     struct hub_buf entry;
     memcpy(item->resolves[item->resolve_count++], id, HUB_EVENT_ID_LEN + 1);
     hub_buf_init(&entry, HUB_AUDIT_ENTRY_MAX, false);
-    hub_audit_begin(&builder, HUB_AUDIT_LETTER_RESOLVED, 0);
+    hub_audit_begin(&builder, HUB_AUDIT_LETTER_RESOLVED, hub_clock_wall_us(work->ingest->clock));
     hub_audit_text(&builder, "who", "hub");
     hub_audit_text(&builder, "message", id);
     hub_audit_text(&builder, "reason", "joined");
