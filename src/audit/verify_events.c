@@ -2,6 +2,7 @@
  * message the SHA-256 of each event as it is stored. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "src/audit/entry.h"
 #include "src/audit/verify.h"
@@ -104,6 +105,19 @@ static void leave_record(struct hub_verify *verify, uint64_t index)
     events->open = false;
 }
 
+/* Why the log's next record cannot be had, with the file and the offset where they are known. */
+static void end_of_log(struct hub_verify *verify, uint64_t index, enum hub_result result)
+{
+    const struct hub_error *err = verify->err;
+    const char *name = strrchr(err->path, '/');
+    char why[192];
+    verify->missing = verify->missing || result == HUB_NOT_FOUND; /* retired meanwhile by a hub that runs */
+    (void)snprintf(why, sizeof why, "%s", result == HUB_END ? "it ends before" : hub_result_text(result));
+    if (result == HUB_CORRUPT && err->result == result && name != NULL)
+        (void)snprintf(why, sizeof why, "%s: %.40s: %.40s", hub_result_text(result), name + 1, err->place);
+    end(verify, index, why);
+}
+
 /* The log's next audit entry. False: there is none, and it was said why. */
 static bool next_logged(struct hub_verify *verify, uint64_t index, struct hub_span *logged)
 {
@@ -123,8 +137,7 @@ static bool next_logged(struct hub_verify *verify, uint64_t index, struct hub_sp
         if (result == HUB_OK)
             result = hub_record_parse(events->payload, &events->entries);
         if (result != HUB_OK) {
-            verify->missing = verify->missing || result == HUB_NOT_FOUND; /* retired meanwhile by a hub that runs */
-            end(verify, index, result == HUB_END ? "it ends before" : hub_result_text(result));
+            end_of_log(verify, index, result);
             return false;
         }
         events->open = true;
