@@ -103,14 +103,31 @@ static bool handle_lines(struct client *client, struct hub_session *session, str
     return hub_buf_result(in) == HUB_OK;
 }
 
+/* A request past the limit is said to be one; what of it is still to come is read past, or the answer would be lost with
+ * the connection. */
+static void refuse_long(struct client *client)
+{
+    uint8_t passed[READ_CAP];
+    ssize_t n;
+    (void)on_line(client, HUB_SPAN("{\"error\":{\"code\":\"too_large\",\"mend\":\"send less at once\",\"place\":\"\","
+                                   "\"what\":\"a request longer than the limit\"}}"));
+    if (!send_all(client))
+        return;
+    do
+        n = recv(client->fd, passed, sizeof(passed), 0);
+    while (n > 0 ? memchr(passed, '\n', (size_t)n) == NULL : n < 0 && errno == EINTR);
+}
+
 static void converse(struct client *client, struct hub_session *session)
 {
     struct hub_buf in;
     hub_buf_init(&in, client->server->hub->config->limits.message_bytes / 3 * 4 + REQUEST_BASE, true);
     for (;;) {
         uint8_t *room = hub_buf_reserve(&in, READ_CAP);
-        if (room == NULL)
+        if (room == NULL) {
+            refuse_long(client);
             break;
+        }
         ssize_t n = recv(client->fd, room, READ_CAP, 0);
         if (n < 0 && errno == EINTR)
             continue;
