@@ -22,7 +22,7 @@ const struct hub_cli_option hub_cli_status_options[] = {
 static struct hub_span noticed(struct hub_arena *arena, const struct hub_json *feed)
 {
     static const char *const names[] = {"failed",         "logins_refused", "frames_refused",
-                                        "batches_faulty", "noise_bytes",    "sequence_gaps"};
+                                        "batches_faulty", "noise_bytes",    "sequence_gaps", "zone_overruled"};
     const char *text = "";
     for (size_t i = 0; i < sizeof names / sizeof *names && text != NULL; i++) {
         struct hub_span count = hub_json_span(hub_json_get(feed, names[i]));

@@ -147,6 +147,7 @@ struct hub_decoded {
     struct hub_span reply_head; /* what hub_format.reply needs of the message (for HL7 v2 its MSH segment) */
     uint64_t sequence;          /* the sender's own count of its messages (MSH-13), 0 = none */
     struct hub_span sequence_source; /* whose count: MSH-3 and MSH-4 as sent */
+    bool zone_overruled; /* its own offset (MSH-7) is none of the feed's zone's then, and stands for all its times */
     struct hub_span before, after; /* HUB_CONTINUED: the pointers to the part before this one and to the one behind it;
                                       empty: it is the first, the last */
     struct hub_span application, facility; /* who it says it is from (MSH-3 and MSH-4, first component) */

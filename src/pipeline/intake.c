@@ -404,6 +404,8 @@ enum hub_result hub_intake_take(struct hub_intake *intake, const struct hub_inta
     struct message *message = result == HUB_OK ? message_new(intake, &work, source) : NULL;
     if (message != NULL)
         note_sequence(ingest, source->counts, &work);
+    if (message != NULL && work.decoded.zone_overruled)
+        atomic_fetch_add(&source->counts->zone_overruled, 1);
     hub_arena_reset(&intake->arena);
     count_received(intake, source);
     if (message == NULL) {

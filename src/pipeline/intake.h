@@ -25,6 +25,7 @@ struct hub_ingest_feed {
     atomic_llong connections;
     atomic_ullong received, accepted, rejected, duplicates, failed, bytes, logins_refused, frames_refused;
     atomic_ullong sequence_gaps, noise_bytes; /* noise: what stood between frames */
+    atomic_ullong zone_overruled; /* messages whose MSH-7 has an offset that the feed's zone does not have then */
     atomic_ullong parts; /* of messages sent in parts, without the last ones */
     atomic_ullong batches, batches_faulty; /* envelopes; of them with wrong counts or headers */
     struct hub_sequences sequences; /* under the lock of hub_ingest */

@@ -52,6 +52,7 @@ static void add_feed(struct hub *hub, size_t at, struct hub_buf *out)
         member(out, "frames_refused", atomic_load(&counts->frames_refused));
         member(out, "sequence_gaps", atomic_load(&counts->sequence_gaps));
         member(out, "noise_bytes", atomic_load(&counts->noise_bytes));
+        member(out, "zone_overruled", atomic_load(&counts->zone_overruled));
         member(out, "parts", atomic_load(&counts->parts));
         member(out, "batches", atomic_load(&counts->batches));
         member(out, "batches_faulty", atomic_load(&counts->batches_faulty));

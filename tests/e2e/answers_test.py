@@ -208,6 +208,25 @@ def gaps_in_a_senders_count_are_counted():
         hub.close()
 
 
+def messages_that_contradict_the_feeds_zone_are_counted():
+    hub = Hub()
+    try:
+        hub.edit("timezone: UTC", "timezone: America/New_York")
+        hub.start()
+        sender = hub.connect()
+        for n, (offset, other) in enumerate([(b"", False), (b"-0500", False), (b"-0400", True), (b"+0100", True)]):  # in January
+            parts = adt(f"Z{n}").split(b"|")
+            parts[6] = b"20260115080000" + offset
+            check(ack_code(sender.exchange(b"|".join(parts)))[0] == "AA", f"offset {offset}")
+        sender.close()
+        feed = hub.json("status")["feeds"][0]
+        check(feed["zone_overruled"] == 2, f"{feed}")
+        check("zone_overruled=2" in hub.cli("status"), "status says nothing of it")
+    finally:
+        hub.close()
+
+
 main([every_wish_and_outcome_is_answered_as_asked, answers_to_the_same_message_are_the_same_bytes, modes_of_the_feed_overrule_the_header,
       one_bad_message_does_not_block_a_queue_that_wants_it_so, send_waits_for_what_is_due,
-      text_of_every_kind_arrives_as_it_was_meant, a_feed_can_say_better_than_msh_18, gaps_in_a_senders_count_are_counted])
+      text_of_every_kind_arrives_as_it_was_meant, a_feed_can_say_better_than_msh_18, gaps_in_a_senders_count_are_counted,
+      messages_that_contradict_the_feeds_zone_are_counted])

@@ -375,6 +375,7 @@ static enum hub_result read_header(struct map_run *run, struct hub_decoded *out)
     run->application = name_of(run, 3);
     run->facility = name_of(run, 4);
     hub_hl7_zone_init(&run->zone, run->options->zone, header_part(run, 7, 1));
+    out->zone_overruled = run->zone.overruled;
     if (is_alphanumeric(run->type))
         (void)snprintf(out->trigger, sizeof out->trigger, "%.*s%s%.*s", (int)run->type.len, (const char *)run->type.ptr,
                        is_alphanumeric(run->trigger) ? "^" : "", is_alphanumeric(run->trigger) ? (int)run->trigger.len : 0,
