@@ -33,7 +33,7 @@ struct map_value map_part_in(const struct hub_hl7 *message, struct map_value val
 static inline void add_part(struct map_split *split, const uint8_t *from, const uint8_t *to)
 {
     const struct hub_span part = hub_span_of(from, (size_t)(to - from));
-    const bool filled = part.len != 0 && !hub_hl7_is_null(part);
+    const bool filled = !map_is_blank(part.ptr, part.len) && !hub_hl7_is_null(part);
     split->part[split->count++] = part;
     split->filled |= (uint64_t)filled << split->count;
 }

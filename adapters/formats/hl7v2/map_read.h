@@ -30,10 +30,19 @@ static inline struct map_value map_no_value(uint8_t level)
     return (struct map_value){NULL, 0, level, 0};
 }
 
-/* Absent, or "" (the sender deletes it): nothing to map. */
+/* Of blanks only, as senders of columns fill a field up. */
+static inline bool map_is_blank(const uint8_t *p, size_t len)
+{
+    size_t i = 0;
+    while (i < len && p[i] <= ' ')
+        i++;
+    return i == len;
+}
+
+/* Absent, blank, or "" (the sender deletes it): nothing to map. */
 static inline bool map_says_nothing(struct map_value value)
 {
-    return value.len == 0 || (value.len == 2 && value.ptr[0] == '"' && value.ptr[1] == '"');
+    return map_is_blank(value.ptr, value.len) || (value.len == 2 && value.ptr[0] == '"' && value.ptr[1] == '"');
 }
 
 /* The present value's parts, cut once. */
