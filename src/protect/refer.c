@@ -234,6 +234,57 @@ static bool is_free(const struct source *others, uint32_t count, const struct so
     return true;
 }
 
+static bool is_text(struct hub_span bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        if (bytes.ptr[i] < ' ' || bytes.ptr[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+/* A value that was sent as it is (ED-4 A): its bytes stand in the message, not their base64. Told by a few of them, for
+ * few are texts. */
+static bool stands_plain(struct budget *budget, struct hub_span raw, struct hub_span base64)
+{
+    enum { TRIES = 4, STEP = 128, DIGITS = ANCHOR_LEN / 3 * 4 };
+    for (size_t i = 0; i < TRIES && budget->bytes != 0 && i * STEP + DIGITS < base64.len; i++) {
+        uint8_t bytes[ANCHOR_LEN];
+        size_t len = 0, at = 0;
+        if (hub_decode(HUB_BASE64, hub_span_of(base64.ptr + i * STEP, DIGITS), bytes, sizeof bytes, &len) != HUB_OK ||
+            !is_text(hub_span_of(bytes, len)))
+            continue;
+        const bool there = find(raw, hub_span_of(bytes, len), SIZE_MAX, &at);
+        const size_t cost = there ? at : raw.len;
+        budget->bytes -= cost < budget->bytes ? cost : budget->bytes;
+        if (there)
+            return true;
+    }
+    return false;
+}
+
+static bool locate(struct budget *budget, struct hub_span raw, size_t from, struct source *s)
+{
+    return locate_from(budget, raw, from, s) || (from != 0 && locate_from(budget, raw, 0, s));
+}
+
+static bool locate_plain(struct hub_arena *arena, struct budget *budget, struct hub_span raw, size_t from,
+                         struct source *s)
+{
+    struct source plain = *s;
+    if (!s->encoded || !stands_plain(budget, raw, s->text))
+        return false;
+    uint8_t *bytes = (uint8_t *)hub_arena_bytes(arena, s->text.len);
+    if (bytes == NULL || hub_decode(HUB_BASE64, s->text, bytes, s->text.len, &plain.text.len) != HUB_OK)
+        return false;
+    plain.text.ptr = bytes;
+    plain.encoded = false;
+    if (!locate(budget, raw, from, &plain))
+        return false;
+    *s = plain;
+    return true;
+}
+
 /* Values mostly come in the order of the message: each is looked for behind the one before it, then everywhere. */
 static uint32_t locate_all(const struct hub_prepared *p, struct budget *budget, struct hub_span raw, struct source *out)
 {
@@ -243,7 +294,7 @@ static uint32_t locate_all(const struct hub_prepared *p, struct budget *budget, 
         if (p->large[i].shared)
             continue;
         struct source s = {.text = p->large[i].text, .ordinal = p->large[i].binary, .encoded = p->large[i].encoded};
-        if (!locate_from(budget, raw, from, &s) && (from == 0 || !locate_from(budget, raw, 0, &s)))
+        if (!locate_plain(p->arena, budget, raw, from, &s) && !locate(budget, raw, from, &s))
             continue;
         if (!is_free(out, count, &s))
             continue; /* it stays in the message */

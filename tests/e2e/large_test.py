@@ -120,6 +120,11 @@ def a_document_is_restored_however_its_sender_wrote_it():
         check(ack_code(sender.exchange(latin)) == ("AA", "LATIN"), "Latin 1")
         check_document(hub, "LATIN", latin, data)
         check(stored_bytes(hub, "LATIN") < len(latin) * 1.1, "LATIN: stands twice")
+        # a text that is sent as it is, its delimiters escaped
+        report = "<report>" + "".join(random.Random(5).choices("abcdefgh \n<>&", k=300000)) + "</report>"
+        escaped = report.replace("&", "\\T\\").replace("\n", "\\X0A\\")
+        message = sent(hub, "ASIS", [ed(escaped, "A", "TEXT^XML")])
+        check_document(hub, "ASIS", message, report.encode(), "text/xml")
         # hex is not base64: it is kept as it came, and the document is there all the same
         hexed = oru("HEX", [ed(data.hex(), "Hex")])
         check(ack_code(sender.exchange(hexed)) == ("AA", "HEX"), "hex")
