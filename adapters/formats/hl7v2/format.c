@@ -25,10 +25,11 @@ struct context {
     uint32_t batch_max; /* messages of a batch */
 };
 
-static void feed_problem(const struct hub_config *config, const struct hub_feed *feed, enum hub_severity severity, const char *what,
+/* VALUE: the configured one that is wrong; NULL: none is there. */
+static void feed_problem(const struct hub_config *config, const struct hub_feed *feed, const char *what, const char *value,
                          const char *mend, struct hub_problems *problems)
 {
-    hub_problems_add(problems, severity, config->path, feed->line, feed->name, what, mend, NULL);
+    hub_problems_add(problems, HUB_SEVERITY_ERROR, config->path, feed->line, feed->name, what, mend, value != NULL ? "%s" : NULL, value);
 }
 
 static const struct hub_tz *find_zone(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
@@ -38,14 +39,14 @@ static const struct hub_tz *find_zone(const struct hub_config *config, const str
     if (feed == NULL || feed->timezone == NULL)
         return NULL;
     if (hub_tz_find(feed->timezone, &zone, &err) != HUB_OK)
-        feed_problem(config, feed, HUB_SEVERITY_ERROR, "no such time zone on this system", "use a name such as Europe/Berlin", problems);
+        feed_problem(config, feed, "no such time zone on this system", feed->timezone, "use a name such as Europe/Berlin", problems);
     return zone;
 }
 
 static void check_charset(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
 {
     if (feed != NULL && feed->charset != NULL && hub_charset_find(hub_span_str(feed->charset)) == NULL)
-        feed_problem(config, feed, HUB_SEVERITY_ERROR, "an unknown character set", "use a name such as UTF-8 or 8859/1", problems);
+        feed_problem(config, feed, "an unknown character set", feed->charset, "use a name such as UTF-8 or 8859/1", problems);
 }
 
 static void format_close(void *instance)
@@ -97,7 +98,7 @@ static void *format_open(const struct hub_config *config, const struct hub_feed 
 static void format_check(const struct hub_config *config, const struct hub_feed *feed, struct hub_problems *problems)
 {
     if (feed->timezone == NULL)
-        feed_problem(config, feed, HUB_SEVERITY_ERROR, "a feed of HL7 v2 needs a time zone: times without offset would be guessed",
+        feed_problem(config, feed, "a feed of HL7 v2 needs a time zone: times without offset would be guessed", NULL,
                      "add timezone to format.hl7v2, such as America/New_York", problems);
     format_close(format_open(config, feed, problems));
 }
