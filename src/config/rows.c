@@ -323,7 +323,7 @@ static const struct hub_option limit_rows[] = {
     {"queue", HUB_OPTION_COUNT, LIMIT(queue), "4096", 1, 1048576,
      .description = "messages waiting for the committer"},
     {"workers", HUB_OPTION_COUNT, LIMIT(workers), "0", 0, 1024,
-     .description = "worker threads; 0: one per processor"},
+     .description = "worker threads; 0: one per processor this process may run on, each kept on its own"},
     {"idle", HUB_OPTION_MILLIS, LIMIT(idle_ms), "10m", 100, INT64_C(7) * 86400000, .flags = RELOAD,
      .description = "a connection without traffic is closed after this time"},
     {"frame", HUB_OPTION_MILLIS, LIMIT(frame_ms), "60s", 100, 86400000, .flags = RELOAD,

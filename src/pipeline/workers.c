@@ -1,7 +1,5 @@
 #include "src/pipeline/hub_internal.h"
 
-#include <unistd.h>
-
 #include "src/base/diag.h"
 #include "src/base/mem.h"
 #include "src/base/thread.h"
@@ -190,8 +188,7 @@ static void *work(void *ctx)
 
 static size_t worker_count(const struct hub_config *config)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t count = config->limits.workers != 0 ? config->limits.workers : cores > 0 ? (size_t)cores : 1;
+    size_t count = config->limits.workers != 0 ? config->limits.workers : hub_thread_processors();
     return count < WORKERS_MAX ? count : WORKERS_MAX;
 }
 
@@ -245,6 +242,9 @@ enum hub_result hub_workers_start(struct hub *hub, struct hub_error *err)
     for (size_t i = 0; i < hub->worker_count; i++) {
         HUB_TRY(hub_thread_start(&hub->workers[i].thread, "worker", work, &hub->workers[i], err));
         hub->workers[i].running = true;
+        /* each on its own: two that meet on one processor stay there for as long as the other one is idle by turns only */
+        if (hub->config->limits.workers == 0)
+            hub_thread_bind(hub->workers[i].thread, i);
     }
     return HUB_OK;
 }

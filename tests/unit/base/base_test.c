@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <pthread.h>
+#include <sched.h>
 #include <cmocka.h>
 
 #include "src/base/arena.h"
@@ -17,6 +18,7 @@
 #include "src/base/queue.h"
 #include "src/base/result.h"
 #include "src/base/span.h"
+#include "src/base/thread.h"
 
 static bool one_of(const char *text, const char *const *list)
 {
@@ -87,6 +89,51 @@ static void an_error_that_is_cut_ends_with_a_whole_character(void **state)
             assert_int_equal((len - shift) % strlen(characters[i]), 0);
             assert_true(len + strlen(characters[i]) >= sizeof err.path);
         }
+    }
+}
+
+struct bound {
+    size_t nth;
+    cpu_set_t set; /* afterwards */
+};
+
+static void *own_processors(void *set)
+{
+    assert_int_equal(pthread_getaffinity_np(pthread_self(), sizeof(cpu_set_t), set), 0);
+    return NULL;
+}
+
+static void *bound_processors(void *arg)
+{
+    struct bound *bound = arg;
+    hub_thread_bind(pthread_self(), bound->nth);
+    return own_processors(&bound->set);
+}
+
+static void bound_threads_are_each_on_a_processor_of_the_process(void **state)
+{
+    (void)state;
+    cpu_set_t all;
+    struct bound first = {.nth = 0}, second = {.nth = 1}, again = {.nth = hub_thread_processors()};
+    (void)own_processors(&all);
+    assert_int_equal(hub_thread_processors(), CPU_COUNT(&all));
+    struct bound *const threads[] = {&first, &second, &again};
+    for (size_t i = 0; i < 3; i++) {
+        pthread_t thread;
+        struct hub_error err;
+        assert_int_equal(hub_thread_start(&thread, "bound", bound_processors, threads[i], &err), HUB_OK);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+    }
+    cpu_set_t either;
+    CPU_OR(&either, &all, &first.set);
+    assert_true(CPU_EQUAL(&either, &all));
+    assert_true(CPU_EQUAL(&first.set, &again.set));
+    if (hub_thread_processors() > 1) {
+        assert_int_equal(CPU_COUNT(&first.set), 1);
+        assert_int_equal(CPU_COUNT(&second.set), 1);
+        assert_false(CPU_EQUAL(&first.set, &second.set));
+    } else {
+        assert_true(CPU_EQUAL(&first.set, &all));
     }
 }
 
@@ -386,6 +433,7 @@ int main(void)
         cmocka_unit_test(every_result_row_is_whole_and_consistent),
         cmocka_unit_test(an_error_prints_place_reason_number_and_mend),
         cmocka_unit_test(an_error_that_is_cut_ends_with_a_whole_character),
+        cmocka_unit_test(bound_threads_are_each_on_a_processor_of_the_process),
         cmocka_unit_test(spans_compare_trim_and_count),
         cmocka_unit_test(an_arena_keeps_its_cap_and_wipes_before_reuse),
         cmocka_unit_test(a_buffer_keeps_its_cap_and_remembers_the_failure),
