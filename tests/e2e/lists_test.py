@@ -101,6 +101,21 @@ def a_patient_is_folded_field_by_field():
     told(story, judge)
 
 
+def a_person_deleted_and_added_again_is_active():
+    def story(s):
+        s.tell(1, "A28", pid={"_32": "AL"})
+        s.tell(2, "A29")
+        s.tell(3, "A28")
+
+    def judge(hub, patient):
+        person = kinds(entries(hub, patient), "patient")[0]
+        same(person["status"], "active", "the later A28 counts, whenever it came")
+        reliability = [e for e in person["resource"]["extension"] if e["url"].endswith("/identity-reliability")]
+        same([e["valueCodeableConcept"]["coding"][0]["code"] for e in reliability], ["AL"], "that the name is an alias is shown, until it is said otherwise")
+        same([e["status"] for e in kinds(entries(hub, patient, "--versions"), "patient")], ["active", "inactive", "active"], "what each message said")
+    told(story, judge)
+
+
 def a_visit_is_folded_field_by_field():
     def story(s):
         s.tell(1, "A01", pv1={"_3": "W1^1", "_7": "11^Doc^A", "_8": "12^Ref^B", "_14": "7", "_36": "01", "_44": "202603010700+0000", "_45": "202603010900+0000"})
@@ -251,7 +266,7 @@ def no_known_allergy_hides_behind_an_active_one():
     told(story, judge, 2)
 
 
-TESTS = [a_patient_is_folded_field_by_field, a_visit_is_folded_field_by_field, deletions_are_sealed_like_what_they_delete, what_is_no_adt_only_fills,
+TESTS = [a_person_deleted_and_added_again_is_active, a_patient_is_folded_field_by_field, a_visit_is_folded_field_by_field, deletions_are_sealed_like_what_they_delete, what_is_no_adt_only_fills,
          lists_speak_for_their_source, an_empty_segment_empties_its_sources_list, action_codes_win_over_lists,
          a_list_is_as_new_as_the_message_it_stands_in, no_known_allergy_hides_behind_an_active_one]
 

@@ -313,6 +313,8 @@ static void a_deleted_visit_is_withdrawn_and_a_deleted_person_inactive(void **st
     assert_span(hub_json_get_span(encounter->json, "status"), "entered-in-error");
     e = fixture_good(f, MSH("ADT^A29") EVN PID);
     assert_json(f, hub_json_get(fixture_find(e, HUB_KIND_PATIENT, NULL, 0)->json, "active"), "false");
+    e = fixture_good(f, MSH("ADT^A28") EVN PID);
+    assert_json(f, hub_json_get(fixture_find(e, HUB_KIND_PATIENT, NULL, 0)->json, "active"), "true");
 }
 
 static void inspect_maps_what_decode_refuses(void **state)
