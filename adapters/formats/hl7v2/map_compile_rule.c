@@ -18,7 +18,7 @@ static const struct {
     {"unsignedInt", MAP_T_UNSIGNED}, {"boolean", MAP_T_BOOLEAN}, {"date", MAP_T_DATE},      {"dateTime", MAP_T_DATETIME},
     {"instant", MAP_T_INSTANT},   {"time", MAP_T_TIME},       {"base64", MAP_T_BASE64},     {"quantity", MAP_T_QUANTITY},
     {"system", MAP_T_SYSTEM},     {"authority", MAP_T_AUTHORITY},
-    {"numberAuthority", MAP_T_NUMBER_AUTHORITY},
+    {"numberAuthority", MAP_T_NUMBER_AUTHORITY}, {"assigner", MAP_T_ASSIGNER},
 };
 
 /* What nested rules inherit. */

@@ -82,6 +82,7 @@ enum map_type {
     MAP_T_SYSTEM,
     MAP_T_AUTHORITY,        /* an HD */
     MAP_T_NUMBER_AUTHORITY, /* the HD behind a number: EI-2 to EI-4 */
+    MAP_T_ASSIGNER,         /* CX-4, or where it names none whom the feed's identifiers are of */
     MAP_T_TABLE, /* a target of a data type table */
     MAP_T_RULES, /* nested rules */
     MAP_T_VALUE, /* a constant */

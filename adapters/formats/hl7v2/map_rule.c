@@ -387,6 +387,7 @@ static enum hub_result apply(struct map_scope *scope, const struct map_rule *rul
     case MAP_T_SYSTEM:
     case MAP_T_AUTHORITY:
     case MAP_T_NUMBER_AUTHORITY:
+    case MAP_T_ASSIGNER:
         HUB_TRY(put_primitive(scope, rule, value, &made));
         break;
     }

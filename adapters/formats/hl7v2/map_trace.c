@@ -89,7 +89,9 @@ static bool is_used(const struct hub_map_trace *trace, size_t at)
 void map_trace_note_converted(const struct map_scope *scope, const struct map_rule *rule, struct map_value value)
 {
     struct map_run *run = scope->run;
-    if (rule->type == MAP_T_AUTHORITY || rule->type == MAP_T_NUMBER_AUTHORITY) {
+    if (rule->type == MAP_T_ASSIGNER)
+        value = map_part_of(run, value, 4);
+    if (rule->type == MAP_T_AUTHORITY || rule->type == MAP_T_ASSIGNER || rule->type == MAP_T_NUMBER_AUTHORITY) {
         bool behind = rule->type == MAP_T_NUMBER_AUTHORITY;
         for (unsigned n = behind ? 2 : 1; n <= (behind ? 4u : 3u); n++)
             map_trace_used(run, map_span(map_part_of(run, value, n)));

@@ -432,6 +432,9 @@ struct hub_json *map_convert(const struct map_scope *scope, const struct map_rul
         return base64(scope, value);
     case MAP_T_AUTHORITY:
     case MAP_T_NUMBER_AUTHORITY:
+    case MAP_T_ASSIGNER:
+        if (rule->type == MAP_T_ASSIGNER)
+            value = map_part_of(run, value, 4);
         *result = map_authority(run, value, rule->type == MAP_T_NUMBER_AUTHORITY, &authority);
         return *result == HUB_OK && authority.system.len != 0 ? map_string(run, authority.system, HUB_HL7_CONTROLS) : NULL;
     case MAP_T_QUANTITY:
