@@ -5,6 +5,7 @@ it is wrong passes neither, and of what was changed at random both say the same.
 import copy
 import os
 import random
+import re
 import subprocess
 import sys
 
@@ -46,11 +47,17 @@ def program(kind, texts):
     return verdicts
 
 
+def matches(validator, pattern, text, _):
+    """`$` is the end of the text (ECMA 262); Python's also stands before a line feed that ends it."""
+    if validator.is_type(text, "string") and not re.search(re.sub(r"\$$", r"\\Z", pattern), text):
+        yield jsonschema.ValidationError("does not match")
+
+
 def reference(kind):
     with open(SCHEMAS[kind], encoding="utf-8") as f:
         schema = json.load(f)
     jsonschema.Draft7Validator.check_schema(schema)
-    return jsonschema.Draft7Validator(schema)
+    return jsonschema.validators.extend(jsonschema.Draft7Validator, {"pattern": matches})(schema)
 
 
 def stored():
@@ -144,6 +151,7 @@ def wrong_on_purpose(name, record):
     yield "a member more in front", {**record, "a": 1}
     if "resource" in record:
         yield "a resource of no type", {**record, "resource": {"id": record["id"]}}
+        yield "a line feed behind the type", {**record, "resource": {**record["resource"], "resourceType": record["resource"]["resourceType"] + "\n"}}
     if "data" in record and record["data"].get("entry"):
         for what, change in (("an entry of another form", {"resource": {"resourceType": "Patient"}}), ("a clear entry", {"note": "Smith"})):
             wrong = copy.deepcopy(record)
