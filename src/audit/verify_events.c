@@ -105,15 +105,14 @@ static void leave_record(struct hub_verify *verify, uint64_t index)
     events->open = false;
 }
 
-/* Why the log's next record cannot be had, with the file and the offset where they are known. */
-static void end_of_log(struct hub_verify *verify, uint64_t index, enum hub_result result)
+/* Why the log's next record cannot be had, with the file and the offset where ERR says them. */
+static void end_of_log(struct hub_verify *verify, uint64_t index, enum hub_result result, const struct hub_error *err)
 {
-    const struct hub_error *err = verify->err;
     const char *name = strrchr(err->path, '/');
     char why[192];
     verify->missing = verify->missing || result == HUB_NOT_FOUND; /* retired meanwhile by a hub that runs */
     (void)snprintf(why, sizeof why, "%s", result == HUB_END ? "it ends before" : hub_result_text(result));
-    if (result == HUB_CORRUPT && err->result == result && name != NULL)
+    if (result == HUB_CORRUPT && name != NULL)
         (void)snprintf(why, sizeof why, "%s: %.40s: %.40s", hub_result_text(result), name + 1, err->place);
     end(verify, index, why);
 }
@@ -133,11 +132,12 @@ static bool next_logged(struct hub_verify *verify, uint64_t index, struct hub_sp
             }
             leave_record(verify, index);
         }
-        enum hub_result result = hub_log_reader_next(events->reader, &events->record, &events->payload, verify->err);
+        struct hub_error err = {0};
+        enum hub_result result = hub_log_reader_next(events->reader, &events->record, &events->payload, &err);
         if (result == HUB_OK)
             result = hub_record_parse(events->payload, &events->entries);
         if (result != HUB_OK) {
-            end_of_log(verify, index, result);
+            end_of_log(verify, index, result, &err);
             return false;
         }
         events->open = true;

@@ -76,6 +76,13 @@ static char *opened_without_sensitive(struct test_seal *f)
     return text;
 }
 
+static void hides(const char *text, const char *const names[])
+{
+    for (; *names != NULL; names++)
+        if (strstr(text, *names) != NULL)
+            fail_msg("%s shows", *names);
+}
+
 static void seal_lifts_what_would_give_a_lifted_result_away(void **state)
 {
     struct test_seal *f = *state;
@@ -85,10 +92,7 @@ static void seal_lifts_what_would_give_a_lifted_result_away(void **state)
     (void)add(f, HUB_KIND_REPORT, report_text);
     (void)add(f, HUB_KIND_PROCEDURE, note_text);
     const char *text = opened_without_sensitive(f);
-    static const char *const hidden[] = {"HIVMARKER", "7917-8", "ORDERMARKER", "REPORTMARKER", "RESULTMARKER", "DISPLAYMARKER"};
-    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
-        if (strstr(text, hidden[i]) != NULL)
-            fail_msg("%s shows", hidden[i]);
+    hides(text, (const char *const[]){"HIVMARKER", "7917-8", "ORDERMARKER", "REPORTMARKER", "RESULTMARKER", "DISPLAYMARKER", NULL});
     static const char *const shown[] = {"PLAINMARKER", "718-7", "PROCEDUREMARKER", "OTHERMARKER"};
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
         if (strstr(text, shown[i]) == NULL)
@@ -132,10 +136,7 @@ static void seal_compound(struct test_seal *f, bool by_order)
               "\"supportingInformation\":[{\"reference\":\"->4\"}]}");
     (void)add(f, HUB_KIND_NONE, "{\"resourceType\":\"Medication\",\"status\":\"active\",\"code\":{\"text\":\"SALINEMARKER\"}}");
     const char *text = opened_without_sensitive(f);
-    static const char *const hidden[] = {"\"6813\"", "HIVMARKER", "NOTEMARKER", "COMPOUNDMARKER", "GIVEMARKER"};
-    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
-        if (strstr(text, hidden[i]) != NULL)
-            fail_msg("%s shows", hidden[i]);
+    hides(text, (const char *const[]){"\"6813\"", "HIVMARKER", "NOTEMARKER", "COMPOUNDMARKER", "GIVEMARKER", NULL});
     assert_non_null(strstr(text, "PLAINMARKER"));
     assert_non_null(strstr(text, "SALINEMARKER"));
 }
@@ -164,10 +165,7 @@ static void seal_lifts_a_document_with_the_result_it_is_and_what_asked_for_it(vo
               "\"context\":{\"related\":[{\"reference\":\"->4\"}]}}");
     (void)add(f, HUB_KIND_OBSERVATION, "{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{\"text\":\"OTHERMARKER\"}}");
     const char *text = opened_without_sensitive(f);
-    static const char *const hidden[] = {"HIVMARKER", "ORDERMARKER", "LOCALMARKER", "TITLEMARKER"};
-    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
-        if (strstr(text, hidden[i]) != NULL)
-            fail_msg("%s shows", hidden[i]);
+    hides(text, (const char *const[]){"HIVMARKER", "ORDERMARKER", "LOCALMARKER", "TITLEMARKER", NULL});
     assert_non_null(strstr(text, "PLAINMARKER"));
     assert_non_null(strstr(text, "OTHERMARKER"));
 }
